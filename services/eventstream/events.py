@@ -1,0 +1,362 @@
+"""Wire models: what comes in, what waits in the inbox, what comes out.
+
+`ProcessRequest` is the HTTP body, `KafkaMessage` the Kafka value; both become an `Event`, the one
+form that everything behind the transports knows. No input or output happens here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from eventstream.errors import EventRefused, Reason
+from eventstream.keys import SCHEMA, Via
+from eventstream.spec import BUILT_IN_TASK_TYPES, TASK_TYPE_ALIASES, StreamSpec
+
+MAX_TEXT_CHARS: Final = 200_000
+MAX_ID_CHARS: Final = 256
+MAX_METADATA_BYTES: Final = 16_384
+MAX_OUTPUT_TOKENS: Final = 100_000
+
+
+def _clean_text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must hold at least one character that is not white space")
+    if "\x00" in value:
+        raise ValueError("must not hold the NUL character (U+0000)")
+    return value
+
+
+def _clean_name(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must hold printable characters only")
+    if value != value.strip():
+        raise ValueError("must not begin or end with white space")
+    return value
+
+
+def _id_from_number(value: object) -> object:
+    # Producers often send numeric ids; as text they mean the same.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
+
+
+def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        size = len(orjson.dumps(value))
+    except (TypeError, ValueError) as error:
+        raise ValueError("must be plain JSON") from error
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON, is {size}")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS), AfterValidator(_clean_text)]
+EventId = Annotated[
+    str,
+    BeforeValidator(_id_from_number),
+    Field(min_length=1, max_length=MAX_ID_CHARS),
+    AfterValidator(_clean_name),
+]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_clean_name)]
+Metadata = Annotated[dict[str, Any], AfterValidator(_bounded_metadata)]
+
+
+class State(StrEnum):
+    """Celery's states, upper case, as `GET /task/{id}` shows them."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to the event."""
+        return self in (State.SUCCESS, State.FAILURE)
+
+
+class ProcessRequest(BaseModel):
+    """Body of `POST /process`.
+
+    `temperature` and `max_tokens` left out take the stream's values (0.7 and 1000 in `default`);
+    `task_type` left out takes the stream's (general_analysis in `default`).
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "text": "The parcel came two days late, but the support was lovely.",
+                    "task_type": "sentiment_analysis",
+                }
+            ]
+        },
+    )
+
+    text: Text
+    task_type: Name | None = None
+    use_cache: bool = True
+    model: Name | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MAX_OUTPUT_TOKENS)] | None = None
+    stream: Name = "default"
+
+
+class KafkaMessage(BaseModel):
+    """Value of a source topic's record. Fields that it does not know are left alone."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    text: Text
+    event_id: EventId | None = None
+    task_type: Name | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    timestamp: str | int | Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+
+class KafkaSource(BaseModel):
+    """Where a record stood."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int = 0
+
+
+class Event(BaseModel):
+    """An accepted event, as it waits in the inbox. Everything is decided: no defaults are left."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_number: int = SCHEMA
+    id: str
+    stream: str
+    via: Via
+    text: str
+    task_type: str
+    use_cache: bool = True
+    model: str | None = None
+    """The model the caller named, one of the stream's `allow`; None: the stream's own."""
+    temperature: float
+    max_tokens: int
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    timestamp: str | int | float | None = None
+    source: KafkaSource | None = None
+
+    @property
+    def digest(self) -> str:
+        """Digest of text, task, stream and parameters: what makes a repeated id a duplicate."""
+        content = orjson.dumps(
+            [
+                self.stream,
+                self.task_type,
+                self.text,
+                self.use_cache,
+                self.model,
+                float(self.temperature),
+                self.max_tokens,
+            ]
+        )
+        return hashlib.sha256(content).hexdigest()[:32]
+
+    def to_json(self) -> bytes:
+        """The event as it is stored in the inbox."""
+        return orjson.dumps(self.model_dump())
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Event:
+        """Read a stored event; raises EventRefused (`unreadable_entry`) for what it can't read."""
+        try:
+            return cls.model_validate_json(stored)
+        except ValidationError as error:
+            raise EventRefused(
+                Reason.UNREADABLE_ENTRY, f"the inbox entry can't be read: {first_problem(error)[1]}"
+            ) from error
+
+
+class Result(BaseModel):
+    """An answer, the same fields from the model and from the cache (a hit adds `similarity`)."""
+
+    response: str
+    task_type: str
+    model: str
+    processing_time: float
+    """Seconds of work on this event, waiting in queues not included."""
+    from_cache: bool
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """tokens_used, prompt_tokens, completion_tokens, cost_microdollars, finish_reason, ..."""
+    similarity: float | None = None
+    """The documented scale: 1 - cosine distance / 2. Only on a hit."""
+    event_id: str | None = None
+    event_metadata: dict[str, Any] | None = None
+
+    def to_json(self) -> bytes:
+        """The result as it is stored and published: absent fields are left out."""
+        return orjson.dumps(self.model_dump(exclude_none=True))
+
+
+class Failure(BaseModel):
+    """Why an event has no answer: a stable reason and a sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: Reason
+    message: str
+    history: tuple[str, ...] = ()
+    """What happened before, oldest first: deliveries, attempts."""
+
+
+class TaskStatus(BaseModel):
+    """Body of `GET /task/{id}`."""
+
+    task_id: str
+    status: State
+    result: Result | None = None
+    error: str | None = None
+    progress: dict[str, Any] | None = None
+    """stream, queue, accepted_at, started_at, finished_at (seconds), deliveries, reason."""
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """(field, sentence) of the first thing that a validation found wrong."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return field, f"{field or 'the body'}: {message}"
+
+
+def decide_task_type(asked: str | None, spec: StreamSpec) -> str:
+    """The task type of an event: the stream's own if none was asked for.
+
+    Raises EventRefused (`unknown_task_type`) naming what would be right.
+    """
+    if asked is None:
+        return spec.task.type
+    name = TASK_TYPE_ALIASES.get(asked, asked)
+    if name in BUILT_IN_TASK_TYPES or name == spec.task.type:
+        return name
+    known = ", ".join(sorted({*BUILT_IN_TASK_TYPES, spec.task.type}))
+    raise EventRefused(
+        Reason.UNKNOWN_TASK_TYPE, f"task_type: {asked!r} is not one of {known}", "task_type"
+    )
+
+
+def event_from_request(
+    request: ProcessRequest,
+    spec: StreamSpec,
+    *,
+    event_id: str | None = None,
+    via: Via = "http",
+) -> Event:
+    """An HTTP (or Celery client's) request as an event of its stream.
+
+    Raises EventRefused: `unknown_task_type`, `model_not_allowed`.
+    """
+    if request.model is not None and not spec.model.allows(request.model):
+        allowed = ", ".join(spec.model.allowed_names()) or "none"
+        raise EventRefused(
+            Reason.MODEL_NOT_ALLOWED,
+            f"model: stream {request.stream!r} does not allow {request.model!r};"
+            f" leave it out or name one of: {allowed}",
+            "model",
+        )
+    return Event(
+        id=event_id or str(uuid.uuid4()),
+        stream=request.stream,
+        via=via,
+        text=request.text,
+        task_type=decide_task_type(request.task_type, spec),
+        use_cache=request.use_cache,
+        model=request.model,
+        temperature=spec.model.temperature if request.temperature is None else request.temperature,
+        max_tokens=spec.model.max_tokens if request.max_tokens is None else request.max_tokens,
+    )
+
+
+def event_from_kafka(
+    value: bytes | None, source: KafkaSource, stream: str, spec: StreamSpec, max_bytes: int
+) -> Event:
+    """A record as an event of its stream.
+
+    Raises EventRefused with the reason for the dead-letter topic.
+    """
+    if value is None:
+        raise EventRefused(Reason.NULL_VALUE, "the record has no value (a tombstone)")
+    if len(value) > max_bytes:
+        raise EventRefused(
+            Reason.TOO_LARGE, f"the record is {len(value)} bytes, at most {max_bytes} are taken"
+        )
+    try:
+        text_of_record = value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EventRefused(
+            Reason.NOT_UTF8, f"the record is not UTF-8: byte {error.start} can't be read"
+        ) from error
+    try:
+        document = orjson.loads(text_of_record)
+    except orjson.JSONDecodeError as error:
+        raise EventRefused(Reason.INVALID_JSON, f"the record is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise EventRefused(
+            Reason.NOT_AN_OBJECT,
+            f"the record is a JSON {_json_kind(document)}, not an object with a `text`",
+        )
+    if "text" not in document:
+        raise EventRefused(Reason.MISSING_TEXT, "the record has no `text`", "text")
+    try:
+        message = KafkaMessage.model_validate(document)
+    except ValidationError as error:
+        field, sentence = first_problem(error)
+        reason = Reason.MISSING_TEXT if field == "text" else Reason.INVALID_FIELD
+        raise EventRefused(reason, sentence, field) from error
+    return Event(
+        id=message.event_id or default_event_id(source),
+        stream=stream,
+        via="kafka",
+        text=message.text,
+        task_type=decide_task_type(message.task_type, spec),
+        temperature=spec.model.temperature,
+        max_tokens=spec.model.max_tokens,
+        metadata=message.metadata,
+        timestamp=message.timestamp,
+        source=source,
+    )
+
+
+def default_event_id(source: KafkaSource) -> str:
+    """The id of a record that brought none: `topic-partition-offset-timestamp`."""
+    return f"{source.topic}-{source.partition}-{source.offset}-{source.timestamp_ms}"
+
+
+def _json_kind(document: object) -> str:
+    if document is None:
+        return "null"
+    if isinstance(document, bool):
+        return "boolean"
+    if isinstance(document, str):
+        return "string"
+    if isinstance(document, list):
+        return "array"
+    if isinstance(document, float) and not math.isfinite(document):
+        return "NaN"
+    return "number"

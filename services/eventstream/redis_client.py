@@ -1,0 +1,91 @@
+"""Redis connections: one place that knows addresses, time-outs, TLS and Sentinel.
+
+Every connection has time-outs and a bounded pool, so that a slow or absent server costs its caller
+a clear `StoreUnavailable` and never a hang. Replies are bytes: nothing is decoded twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,  # redis' own, wider than the built-in
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,  # likewise
+)
+
+from eventstream.errors import StoreUnavailable
+
+AsyncRedis = redis.asyncio.Redis
+
+
+def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> AsyncRedis:
+    """An asyncio client for `url`; it connects on first use, in the loop that uses it.
+
+    `url`: redis://, rediss://, unix:// or sentinel://[:password@]host:port[,host:port]/service/db.
+    """
+    options = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "health_check_interval": 30,
+        "decode_responses": False,
+        # Retries are decided by callers, who know what may be done twice.
+        "retry": Retry(NoBackoff(), 0),
+    }
+    parts = urlsplit(url)
+    if parts.scheme == "sentinel":
+        segments = [segment for segment in parts.path.split("/") if segment]
+        service = segments[0] if segments else "mymaster"
+        database = int(segments[1]) if len(segments) > 1 else 0
+        hosts = [_host_port(part) for part in parts.netloc.rpartition("@")[2].split(",")]
+        query = parse_qs(parts.query)
+        sentinel_password = query.get("sentinel_password", [None])[0]
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            hosts,
+            sentinel_kwargs={"password": sentinel_password, "socket_timeout": timeout_seconds},
+            **options,
+        )
+        username, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        client: AsyncRedis = sentinel.master_for(
+            service,
+            db=database,
+            username=unquote(username) or None,
+            password=unquote(password) or None,
+        )
+        return client
+    # A blocking pool: callers wait for a connection instead of failing at the limit.
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=max_connections, timeout=timeout_seconds, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.partition(":")
+    return host, int(port or 26379)
+
+
+@asynccontextmanager
+async def reading_or_writing(what: str) -> AsyncIterator[None]:
+    """Turn what Redis raises into one StoreUnavailable that names `what` was being done."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError, OSError) as error:
+        raise StoreUnavailable(f"Redis can't be reached while {what}") from error
+    except OutOfMemoryError as error:
+        raise StoreUnavailable(
+            f"Redis is full while {what}: raise maxmemory or wait for the backlog to drain", 10
+        ) from error
+    except (BusyLoadingError, ReadOnlyError) as error:
+        raise StoreUnavailable(f"Redis is not ready while {what}: {error}") from error
+    except RedisError as error:
+        raise StoreUnavailable(f"Redis refused while {what}: {error}") from error

@@ -1,0 +1,369 @@
+"""StreamSpec: what a stream is.
+
+The one model behind the EventStream resource's `spec`, the registry in Redis and local runs
+(`eventstream up -f FILE`). It describes; it does not do: no input or output happens here but
+reading YAML text that a caller hands in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, Literal
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from eventstream.errors import ConfigurationError
+from eventstream.keys import (
+    DEFAULT_CONSUMER_GROUP,
+    DEFAULT_PROCESSED_TOPIC,
+    DEFAULT_STREAM,
+    DEFAULT_TOPIC,
+    dead_letter_topic,
+)
+
+API_VERSION: Final = "ai-eventstream.io/v1alpha1"
+KIND: Final = "EventStream"
+
+BUILT_IN_TASK_TYPES: Final = (
+    "sentiment_analysis",
+    "summarization",
+    "classification",
+    "question_answering",
+    "general_analysis",
+)
+TASK_TYPE_ALIASES: Final = {"sentiment": "sentiment_analysis"}
+
+Provider = Literal["openai", "gemini", "huggingface", "compatible", "local"]
+Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+Short = Annotated[str, Field(min_length=1, max_length=128)]
+
+_STREAM_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+
+
+class SpecModel(BaseModel):
+    """Camel case outside (as Kubernetes writes), snake case inside, unknown fields refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class Source(SpecModel):
+    """Where events come from: a Kafka topic. A stream without one takes events through HTTP."""
+
+    topic: Topic
+    partitions: Annotated[int, Field(ge=1, le=1000)] = 3
+    replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    consumer_group: Short | None = None
+    """Left out: the stream's name."""
+
+
+class TopicRef(SpecModel):
+    """A topic that results or dead letters are written to."""
+
+    topic: Topic
+
+
+class Task(SpecModel):
+    """What the model is asked."""
+
+    type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")] = (
+        "general_analysis"
+    )
+    labels: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    prompt: Annotated[str, Field(max_length=20_000)] = ""
+    output_schema: dict[str, Any] | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _documented_alias(cls, value: str) -> str:
+        return TASK_TYPE_ALIASES.get(value, value)
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len({label.casefold() for label in value}) != len(value):
+            raise ValueError("every label must be named once")
+        return value
+
+    @field_validator("output_schema")
+    @classmethod
+    def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            try:
+                Draft202012Validator.check_schema(value)
+            except SchemaError as error:
+                raise ValueError(f"is not a JSON Schema: {error.message}") from error
+        return value
+
+    @model_validator(mode="after")
+    def _own_type_has_a_prompt(self) -> Task:
+        if self.type not in BUILT_IN_TASK_TYPES and not self.prompt:
+            known = ", ".join(BUILT_IN_TASK_TYPES)
+            raise ValueError(f"type {self.type!r} needs a prompt (the types without: {known})")
+        return self
+
+
+class KeySource(SpecModel):
+    """Where the provider's key is: a Kubernetes Secret, or an environment variable."""
+
+    secret: Short | None = None
+    key: Short | None = None
+    env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> KeySource:
+        if (self.env is None) == (self.secret is None or self.key is None):
+            raise ValueError("name either `secret` and `key`, or `env`")
+        return self
+
+
+class Model(SpecModel):
+    """Which model answers. All left out: the provider that the settings have a key for."""
+
+    provider: Provider | None = None
+    name: Short | None = None
+    base_url: Annotated[str, Field(pattern=r"^https?://", max_length=2048)] | None = None
+    api_key_from: KeySource | None = None
+    allow: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7
+    max_tokens: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+    @model_validator(mode="after")
+    def _compatible_has_an_address(self) -> Model:
+        if self.provider == "compatible" and (self.base_url is None or self.name is None):
+            raise ValueError("provider `compatible` needs `baseUrl` and `name`")
+        return self
+
+    def allowed_names(self) -> tuple[str, ...]:
+        """The models that a caller may name, the stream's own first."""
+        own = (self.name,) if self.name else ()
+        return tuple(dict.fromkeys((*own, *self.allow)))
+
+    def allows(self, name: str) -> bool:
+        """Whether a caller may ask for this model: a caller does not pick the price."""
+        return name in self.allowed_names()
+
+
+class Cache(SpecModel):
+    """Which earlier answers may be given again."""
+
+    enabled: bool = True
+    policy: Literal["threshold", "guarded"] = "guarded"
+    threshold: Annotated[float, Field(ge=0.5, le=1, allow_inf_nan=False)] | None = None
+    """Documented scale (1 - distance / 2). Left out: the embedding model's calibrated value."""
+    ttl_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
+    min_hit_rate_percent: Annotated[int, Field(ge=0, le=100)] = 50
+
+
+class Budget(SpecModel):
+    """What a stream may spend in one UTC day."""
+
+    usd: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+    per: Literal["day"] = "day"
+    on_exhausted: Literal["Hold", "Fail"] = "Hold"
+
+    @property
+    def microdollars(self) -> int:
+        """The budget in micro-dollars, the unit that cost is counted in."""
+        return round(self.usd * 1_000_000)
+
+
+class Limits(SpecModel):
+    """What the provider allows, shared by all workers. Left out: its own headers and 429s rule."""
+
+    requests_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1, le=10_000_000_000)] | None = None
+    budget: Budget | None = None
+
+
+class WorkerScaling(SpecModel):
+    """Bounds and triggers of the worker Deployment."""
+
+    min: Annotated[int, Field(ge=0, le=1000)] = 1
+    max: Annotated[int, Field(ge=1, le=1000)] = 10
+    queue_length: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    drain_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    resources: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _min_below_max(self) -> WorkerScaling:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) must not be above max ({self.max})")
+        return self
+
+
+class ApiScaling(SpecModel):
+    """Bounds and trigger of the API Deployment; only in the stream that the API names as owner."""
+
+    min: Annotated[int, Field(ge=1, le=1000)] = 1
+    max: Annotated[int, Field(ge=1, le=1000)] = 10
+    cpu_percent: Annotated[int, Field(ge=1, le=1000)] = 80
+
+    @model_validator(mode="after")
+    def _min_below_max(self) -> ApiScaling:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) must not be above max ({self.max})")
+        return self
+
+
+class Scaling(SpecModel):
+    """How many pods, and who decides. Local runs keep it, and leave it alone."""
+
+    mode: Literal["Auto", "Recommend", "Paused"] = "Auto"
+    workers: WorkerScaling = WorkerScaling()
+    api: ApiScaling | None = None
+
+
+class StreamSpec(SpecModel):
+    """Everything that a stream is."""
+
+    source: Source | None = None
+    sink: TopicRef | None = None
+    dead_letter: TopicRef | None = None
+    task: Task = Task()
+    model: Model = Model()
+    cache: Cache = Cache()
+    limits: Limits = Limits()
+    scaling: Scaling = Scaling()
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> StreamSpec:
+        named = [
+            topic
+            for topic in (
+                self.source and self.source.topic,
+                self.sink and self.sink.topic,
+                self.dead_letter_topic,
+            )
+            if topic
+        ]
+        if len(set(named)) != len(named):
+            raise ValueError("source, sink and deadLetter must be different topics")
+        return self
+
+    @property
+    def dead_letter_topic(self) -> str | None:
+        """Where this stream's bad records go; None without a source."""
+        if self.dead_letter is not None:
+            return self.dead_letter.topic
+        return dead_letter_topic(self.source.topic) if self.source else None
+
+    def consumer_group(self, stream: str) -> str | None:
+        """The Kafka consumer group of this stream; None without a source."""
+        return (self.source.consumer_group or stream) if self.source else None
+
+
+class ResourceMetadata(BaseModel):
+    """The part of a Kubernetes object's metadata that a local run needs."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @field_validator("name")
+    @classmethod
+    def _kubernetes_name(cls, value: str) -> str:
+        if not _STREAM_NAME.match(value):
+            raise ValueError(
+                "must be lower-case letters, digits and '-', begin and end with a letter or digit,"
+                " at most 63 characters"
+            )
+        return value
+
+
+class EventStreamResource(BaseModel):
+    """A whole EventStream document, as `kubectl apply` and `eventstream up -f` take it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    api_version: Literal["ai-eventstream.io/v1alpha1"] = Field(alias="apiVersion")
+    kind: Literal["EventStream"]
+    metadata: ResourceMetadata
+    spec: StreamSpec = StreamSpec()
+    status: dict[str, Any] | None = None
+
+
+def default_stream(
+    *,
+    topic: str = DEFAULT_TOPIC,
+    processed_topic: str | None = DEFAULT_PROCESSED_TOPIC,
+    consumer_group: str = DEFAULT_CONSUMER_GROUP,
+    cache_ttl_seconds: int = 3600,
+) -> StreamSpec:
+    """The stream `default`: the documented topics, group and parameters."""
+    return StreamSpec(
+        source=Source(topic=topic, consumer_group=consumer_group),
+        sink=TopicRef(topic=processed_topic) if processed_topic else None,
+        cache=Cache(ttl_seconds=cache_ttl_seconds),
+    )
+
+
+def read_stream_file(text: str, where: str) -> dict[str, StreamSpec]:
+    """The streams in a YAML file's text (one or more documents): name -> spec.
+
+    Raises ConfigurationError naming `where`, the field and what would be right.
+    """
+    streams: dict[str, StreamSpec] = {}
+    for name, spec in _documents(text, where):
+        if name in streams:
+            raise ConfigurationError(where, f"stream {name!r} stands twice", "Give each its name")
+        streams[name] = spec
+    if not streams:
+        raise ConfigurationError(
+            where, "holds no EventStream", f"Begin with `apiVersion: {API_VERSION}`"
+        )
+    return streams
+
+
+def _documents(text: str, where: str) -> Iterator[tuple[str, StreamSpec]]:
+    try:
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(
+            where, f"is not YAML{line}", "See k8s/examples/reviews.yaml"
+        ) from error
+    for document in documents:
+        try:
+            resource = EventStreamResource.model_validate(document)
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in problem["loc"]) or "the document"
+            message = problem["msg"].removeprefix("Value error, ")
+            raise ConfigurationError(
+                where, f"{field}: {message}", "See k8s/examples/reviews.yaml"
+            ) from error
+        yield resource.metadata.name, resource.spec
+
+
+__all__ = [
+    "API_VERSION",
+    "BUILT_IN_TASK_TYPES",
+    "DEFAULT_STREAM",
+    "KIND",
+    "TASK_TYPE_ALIASES",
+    "ApiScaling",
+    "Budget",
+    "Cache",
+    "EventStreamResource",
+    "KeySource",
+    "Limits",
+    "Model",
+    "Provider",
+    "Scaling",
+    "Source",
+    "StreamSpec",
+    "Task",
+    "TopicRef",
+    "WorkerScaling",
+    "default_stream",
+    "read_stream_file",
+]
