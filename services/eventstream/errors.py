@@ -42,7 +42,7 @@ class EventStreamError(Exception):
 
 
 class ConfigurationError(EventStreamError):
-    """A setting, stream file or argument is wrong: `where` names it, the message says the way out."""
+    """A setting, file or argument is wrong: `where` names it, the message says the way out."""
 
     def __init__(self, where: str, problem: str, way_out: str) -> None:
         super().__init__(f"{where}: {problem}. {way_out}")
