@@ -1,0 +1,453 @@
+"""The inbox: accepted events in Redis Streams, one stream a queue, one consumer group.
+
+An event lives here from acceptance until it is finished. Workers *claim* events under a lease that
+they renew; what a dead worker held is taken over when its lease ends, whatever Celery's visibility
+timeout says. Every step is one atomic script (`lua/`), so there is no state in between to be lost
+in. The inbox does not know what an event means, who wakes the workers, or Kafka.
+
+Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?), `task_meta:{id}`
+(hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}` (what waits for a
+provider or a budget), `counters:{stream}`, and the channel `finished`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal, cast
+
+import orjson
+
+from eventstream import lua
+from eventstream.errors import EventRefused, Reason
+from eventstream.events import Event, Failure, Result, State
+from eventstream.keys import INBOX_GROUP, SCHEMA, Keys, queue_for
+from eventstream.redis_client import AsyncRedis, reading_or_writing
+
+WAKE_TTL_MS: Final = 10_000
+"""How long a wake-up counts as under way; a lost one is made good by the workers' own look."""
+
+Source = Literal["model", "exact", "semantic", "flight"]
+
+
+class Outcome(StrEnum):
+    """What became of an arrival."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class Cancellation(StrEnum):
+    """What `cancel` found."""
+
+    CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a transport hands over: the event and, from Kafka, its untouched bytes."""
+
+    event: Event
+    raw: bytes | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The answer to one arrival. `wake`: its queue has no wake-up under way."""
+
+    event_id: str
+    outcome: Outcome
+    queue: str
+    wake: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An event held under a lease."""
+
+    queue: str
+    entry: str
+    event: Event
+    deliveries: int
+    accepted_at_ms: int
+    raw: bytes | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry held under a lease that this process can't read, and why."""
+
+    queue: str
+    entry: str
+    event_id: str
+    refusal: EventRefused
+    newer: bool
+    """Written by a newer process: to be left to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim brought from one queue."""
+
+    fresh: tuple[Held, ...]
+    suspects: tuple[Held, ...]
+    """Events taken over from a process that let its lease end; to be run alone."""
+    unreadable: tuple[Unreadable, ...]
+    waiting: int
+    """Events of the queue that nobody holds yet."""
+    suspect_waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An event's end: its result, and what is counted with it."""
+
+    held: Held
+    result: Result
+    source: Source
+    tokens: int = 0
+    cost_microdollars: int = 0
+    saved_microdollars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event's end without an answer."""
+
+    queue: str
+    entry: str
+    event_id: str
+    stream: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full one queue is."""
+
+    queued: int
+    in_flight: int
+    deferred: int
+    oldest_age_seconds: float
+
+    @property
+    def length(self) -> int:
+        """The documented queue length: queued + in flight."""
+        return self.queued + self.in_flight
+
+    @property
+    def unfinished(self) -> int:
+        """Everything that is accepted and not finished, deferred events included."""
+        return self.length + self.deferred
+
+
+class Inbox:
+    """Accept, claim, finish. All methods raise StoreUnavailable when Redis does not play along."""
+
+    def __init__(
+        self, redis: AsyncRedis, keys: Keys, *, result_ttl_seconds: int, lease_seconds: float
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._ttl_seconds = result_ttl_seconds
+        self._lease_ms = int(lease_seconds * 1000)
+        self._accept = redis.register_script(lua.source("accept"))
+        self._claim = redis.register_script(lua.source("claim"))
+        self._finish = redis.register_script(lua.source("finish"))
+        self._put_back = redis.register_script(lua.source("put_back"))
+        self._renew = redis.register_script(lua.source("renew"))
+        self._cancel = redis.register_script(lua.source("cancel"))
+
+    # -- transports ------------------------------------------------------------------------
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Acceptance]:
+        """Make a batch durable, all or nothing; one answer an arrival, in order.
+
+        After StoreUnavailable the batch may or may not be in: handing it in again is safe, the
+        same id with the same content is a duplicate.
+        """
+        if not arrivals:
+            return []
+        keys: list[str] = []
+        arguments: list[Any] = [WAKE_TTL_MS]
+        queues: list[str] = []
+        for arrival in arrivals:
+            event = arrival.event
+            queue = queue_for(event.stream, event.via)
+            queues.append(queue)
+            keys += [
+                self._keys.task_meta(event.id),
+                self._keys.inbox(queue),
+                self._keys.counters(event.stream),
+                self._keys.wake(queue),
+            ]
+            arguments += [
+                event.id,
+                event.digest,
+                event.stream,
+                queue,
+                event.task_type,
+                event.via,
+                event.to_json(),
+                arrival.raw or b"",
+                arrival.key or b"",
+            ]
+        async with reading_or_writing("accepting events"):
+            answers, wanted = await self._accept(keys=keys, args=arguments)
+        wakes = set(wanted)
+        return [
+            Acceptance(arrival.event.id, Outcome(answer.decode()), queue, position in wakes)
+            for position, (arrival, queue, answer) in enumerate(
+                zip(arrivals, queues, answers, strict=True), start=1
+            )
+        ]
+
+    async def cancel(self, event_id: str) -> Cancellation:
+        """Cancel an unfinished event (it ends as FAILURE, reason `cancelled`), or forget one."""
+        failure = Failure(reason=Reason.CANCELLED, message="cancelled by its owner")
+        async with reading_or_writing("cancelling an event"):
+            answer = await self._cancel(
+                keys=[
+                    self._keys.task_meta(event_id),
+                    self._keys.result(event_id),
+                    self._keys.finished_channel,
+                ],
+                args=[
+                    INBOX_GROUP,
+                    event_id,
+                    failure.model_dump_json(),
+                    self._ttl_seconds,
+                    self._keys.inbox(""),
+                    self._keys.deferred(""),
+                    self._keys.deferred_entries(""),
+                    self._keys.counters(""),
+                ],
+            )
+        return Cancellation(answer.decode())
+
+    async def depth(self, queues: Sequence[str]) -> dict[str, Depth]:
+        """How full the named queues are, in one round trip."""
+        async with reading_or_writing("reading queue lengths"):
+            pipe = self._redis.pipeline(transaction=False)
+            for queue in queues:
+                pipe.xlen(self._keys.inbox(queue))
+                pipe.xpending(self._keys.inbox(queue), INBOX_GROUP)
+                pipe.zcard(self._keys.deferred(queue))
+                pipe.xrange(self._keys.inbox(queue), count=1)
+            pipe.time()
+            replies = await pipe.execute(raise_on_error=False)
+        for reply in replies:
+            # An inbox that nobody has claimed from yet has no group: nothing is pending there.
+            if isinstance(reply, Exception) and "NOGROUP" not in str(reply):
+                async with reading_or_writing("reading queue lengths"):
+                    raise reply
+        seconds, microseconds = replies[-1]
+        now_ms = seconds * 1000 + microseconds // 1000
+        depths: dict[str, Depth] = {}
+        for index, queue in enumerate(queues):
+            length, pending, deferred, first = replies[index * 4 : index * 4 + 4]
+            in_flight = 0 if isinstance(pending, Exception) else int(pending["pending"])
+            oldest_ms = int(first[0][0].split(b"-")[0]) if first else now_ms
+            depths[queue] = Depth(
+                queued=max(0, length - in_flight),
+                in_flight=in_flight,
+                deferred=deferred,
+                oldest_age_seconds=max(0, now_ms - oldest_ms) / 1000,
+            )
+        return depths
+
+    # -- workers ---------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        queue: str,
+        consumer: str,
+        most: int,
+        *,
+        suspects: Literal["none", "peek", "take"] = "none",
+    ) -> Claim:
+        """Take up to `most` waiting events of `queue` under a lease.
+
+        `suspects`: events whose lease has ended are left alone, looked for, or (one of them) taken.
+        """
+        async with reading_or_writing("claiming events"):
+            fresh, suspicious, waiting, suspect_waits = await self._claim(
+                keys=[
+                    self._keys.inbox(queue),
+                    self._keys.deferred(queue),
+                    self._keys.deferred_entries(queue),
+                    self._keys.wake(queue),
+                ],
+                args=[
+                    INBOX_GROUP,
+                    consumer,
+                    most,
+                    self._lease_ms,
+                    suspects,
+                    self._keys.task_meta(""),
+                    queue,
+                ],
+            )
+        unreadable: list[Unreadable] = []
+        return Claim(
+            fresh=tuple(self._read(queue, fresh, unreadable)),
+            suspects=tuple(self._read(queue, suspicious, unreadable)),
+            unreadable=tuple(unreadable),
+            waiting=waiting,
+            suspect_waits=bool(suspect_waits),
+        )
+
+    def _read(
+        self, queue: str, entries: list[list[Any]], unreadable: list[Unreadable]
+    ) -> list[Held]:
+        held: list[Held] = []
+        for entry, deliveries, accepted_at_ms, flat in entries:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            try:
+                event = Event.from_json(fields.get(b"event", b""))
+            except EventRefused as refusal:
+                unreadable.append(
+                    Unreadable(
+                        queue=queue,
+                        entry=entry.decode(),
+                        event_id=fields.get(b"id", b"").decode("utf-8", "replace"),
+                        refusal=refusal,
+                        newer=_schema_of(fields.get(b"event", b"")) > SCHEMA,
+                    )
+                )
+                continue
+            held.append(
+                Held(
+                    queue=queue,
+                    entry=entry.decode(),
+                    event=event,
+                    deliveries=deliveries,
+                    accepted_at_ms=accepted_at_ms,
+                    raw=fields.get(b"raw"),
+                    key=fields.get(b"key"),
+                )
+            )
+        return held
+
+    async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
+        """Finish a batch in one step. False: that event was finished before and is not counted."""
+        if not endings:
+            return []
+        keys: list[str] = [self._keys.finished_channel]
+        arguments: list[Any] = [INBOX_GROUP, self._ttl_seconds]
+        for ending in endings:
+            if isinstance(ending, Answered):
+                queue, entry = ending.held.queue, ending.held.entry
+                event_id, stream = ending.held.event.id, ending.held.event.stream
+                arguments += [
+                    entry,
+                    event_id,
+                    State.SUCCESS.value,
+                    ending.result.to_json(),
+                    b"",
+                    ending.source,
+                    ending.tokens,
+                    ending.cost_microdollars,
+                    ending.saved_microdollars,
+                    round(ending.result.processing_time * 1_000_000),
+                ]
+            else:
+                queue, entry = ending.queue, ending.entry
+                event_id, stream = ending.event_id, ending.stream
+                arguments += [
+                    entry,
+                    event_id,
+                    State.FAILURE.value,
+                    b"",
+                    ending.failure.model_dump_json(),
+                    ending.failure.reason.value,
+                    0,
+                    0,
+                    0,
+                    0,
+                ]
+            keys += [
+                self._keys.inbox(queue),
+                self._keys.task_meta(event_id),
+                self._keys.result(event_id),
+                self._keys.counters(stream),
+            ]
+        async with reading_or_writing("finishing events"):
+            answers = await self._finish(keys=keys, args=arguments)
+        return [bool(answer) for answer in answers]
+
+    async def renew(self, queue: str, consumer: str, entries: Sequence[str]) -> set[str]:
+        """Renew the leases of `entries`; returns those that are not ours any more."""
+        if not entries:
+            return set()
+        async with reading_or_writing("renewing leases"):
+            lost = await self._renew(
+                keys=[self._keys.inbox(queue)], args=[INBOX_GROUP, consumer, *entries]
+            )
+        return {entry.decode() for entry in lost}
+
+    async def put_back(self, waits: Sequence[tuple[str, str, str, float]]) -> None:
+        """Let go of held events: (queue, entry, event id, seconds to wait; 0: back at once)."""
+        if not waits:
+            return
+        keys: list[str] = []
+        arguments: list[Any] = [INBOX_GROUP]
+        for queue, entry, event_id, wait_seconds in waits:
+            keys += [
+                self._keys.inbox(queue),
+                self._keys.deferred(queue),
+                self._keys.deferred_entries(queue),
+                self._keys.task_meta(event_id),
+            ]
+            arguments += [entry, event_id, round(wait_seconds * 1000)]
+        async with reading_or_writing("putting events back"):
+            await self._put_back(keys=keys, args=arguments)
+
+    async def needs_a_worker(self, queue: str) -> bool:
+        """Whether `queue` has something to do for a worker: waiting, due again, or lease ended."""
+        async with reading_or_writing("looking for waiting events"):
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.xlen(self._keys.inbox(queue))
+            pipe.xpending(self._keys.inbox(queue), INBOX_GROUP)
+            pipe.xpending_range(
+                self._keys.inbox(queue), INBOX_GROUP, "-", "+", 1, idle=self._lease_ms
+            )
+            pipe.zrange(self._keys.deferred(queue), 0, 0, withscores=True)
+            pipe.time()
+            length, pending, late, first_due, time = await pipe.execute(raise_on_error=False)
+        if isinstance(length, Exception) or isinstance(time, Exception):
+            return False
+        now_ms = time[0] * 1000 + time[1] // 1000
+        if first_due and not isinstance(first_due, Exception) and first_due[0][1] <= now_ms:
+            return True
+        if isinstance(pending, Exception):
+            return bool(length)
+        return bool(length > int(pending["pending"]) or late)
+
+    async def history(self, event_id: str) -> tuple[str, ...]:
+        """Who took the event and when (milliseconds of Redis' clock), oldest first."""
+        async with reading_or_writing("reading an event's history"):
+            meta = cast(
+                dict[bytes, bytes], await self._redis.hgetall(self._keys.task_meta(event_id))
+            )
+        deliveries = sorted(
+            (int(field.split(b":")[1]), value.decode())
+            for field, value in meta.items()
+            if field.startswith(b"delivery:")
+        )
+        return tuple(f"delivery {number}: {who}" for number, who in deliveries)
+
+
+def _schema_of(stored: bytes) -> int:
+    try:
+        document = orjson.loads(stored)
+    except orjson.JSONDecodeError:
+        return 0
+    number = document.get("schema_number", 0) if isinstance(document, dict) else 0
+    return number if isinstance(number, int) else 0

@@ -1,0 +1,38 @@
+-- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
+-- KEYS  an event: task_meta, inbox, counters, wake
+-- ARGV  wake TTL ms; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
+-- Returns a list: 'accepted' | 'duplicate' | 'conflict' an event, then the positions (1-based) of
+-- the events whose queue wants a wake-up.
+local answers, wanted = {}, {}
+local now = now_ms()
+local count = (#ARGV - 1) / 9
+for i = 0, count - 1 do
+  local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
+  local a = i * 9 + 1
+  local known = redis.call('HGET', meta, 'digest')
+  if not known then
+    local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7] }
+    if ARGV[a + 8] ~= '' then
+      fields[#fields + 1] = 'raw'
+      fields[#fields + 1] = ARGV[a + 8]
+    end
+    if ARGV[a + 9] ~= '' then
+      fields[#fields + 1] = 'key'
+      fields[#fields + 1] = ARGV[a + 9]
+    end
+    local entry = redis.call('XADD', inbox, '*', unpack(fields))
+    redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],
+      'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now)
+    redis.call('HINCRBY', counters, 'accepted', 1)
+    if redis.call('SET', wake, '1', 'NX', 'PX', ARGV[1]) then wanted[#wanted + 1] = i + 1 end
+    answers[#answers + 1] = 'accepted'
+  elseif known == ARGV[a + 2] then
+    redis.call('HINCRBY', counters, 'accepted', 1)
+    redis.call('HINCRBY', counters, 'duplicates', 1)
+    answers[#answers + 1] = 'duplicate'
+  else
+    redis.call('HINCRBY', counters, 'conflicts', 1)
+    answers[#answers + 1] = 'conflict'
+  end
+end
+return { answers, wanted }

@@ -1,0 +1,21 @@
+-- Cancel a waiting or running event, or forget a finished one.
+-- KEYS  task_meta, result, finished channel's name
+-- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
+--       prefix, counters prefix
+local meta = redis.call('HMGET', KEYS[1], 'status', 'queue', 'entry', 'stream')
+if not meta[1] then return 'not_found' end
+if finished(meta[1]) then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  return 'forgotten'
+end
+local queue = meta[2]
+redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
+redis.call('XDEL', ARGV[5] .. queue, meta[3])
+redis.call('ZREM', ARGV[6] .. queue, ARGV[2])
+redis.call('HDEL', ARGV[7] .. queue, ARGV[2])
+redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms())
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed', 1)
+redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed:cancelled', 1)
+redis.call('PUBLISH', KEYS[3], ARGV[2])
+return 'cancelled'

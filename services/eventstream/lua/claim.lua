@@ -1,0 +1,82 @@
+-- Take events from one inbox under a lease.
+-- KEYS  inbox, deferred, deferred entries, wake
+-- ARGV  group, consumer, most new events, lease ms, 'none' | 'peek' | 'take' (what to do about events
+--       whose lease has ended), task_meta prefix, queue
+-- Returns {fresh, suspects, waiting, suspect waits (0|1)}; an event is
+-- {entry id, deliveries, accepted_at ms, fields}.
+local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
+local most, lease, mode, prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local now = now_ms()
+redis.call('DEL', KEYS[4])
+
+local function taken(entry, fields, deliveries)
+  local meta = prefix .. (field_of(fields, 'id') or '')
+  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'deferrals')
+  if finished(known[1]) then
+    -- Cancelled, or finished by a process that had lost its lease: nothing is left to do.
+    redis.call('XACK', inbox, group, entry)
+    redis.call('XDEL', inbox, entry)
+    return nil
+  end
+  local status = (deliveries > 1 or known[3]) and 'RETRY' or 'STARTED'
+  redis.call('HSET', meta, 'status', status, 'started_at_ms', now, 'entry', entry, 'deliveries', deliveries,
+    'delivery:' .. deliveries, consumer .. ' at ' .. now)
+  return { entry, deliveries, tonumber(known[2] or now), fields }
+end
+
+-- What was deferred and is due stands at the end of the inbox again.
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
+for _, id in ipairs(due) do
+  local packed = redis.call('HGET', KEYS[3], id)
+  if packed then
+    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
+    redis.call('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
+  end
+  redis.call('HDEL', KEYS[3], id)
+  redis.call('ZREM', KEYS[2], id)
+end
+
+local read = nil
+if most > 0 then
+  read = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
+  if type(read) == 'table' and read.err then
+    ensure_group(inbox, group)
+    read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
+  end
+else
+  ensure_group(inbox, group)
+end
+local fresh = {}
+if read then
+  for _, item in ipairs(read[1][2]) do
+    local event = taken(item[1], item[2], 1)
+    if event then fresh[#fresh + 1] = event end
+  end
+end
+
+local suspects, suspect_waits = {}, 0
+if mode ~= 'none' then
+  while true do
+    local late = redis.call('XPENDING', inbox, group, 'IDLE', lease, '-', '+', 1)
+    if #late == 0 then break end
+    if mode == 'peek' then
+      suspect_waits = 1
+      break
+    end
+    local entry, deliveries = late[1][1], tonumber(late[1][4]) + 1
+    local claimed = redis.call('XCLAIM', inbox, group, consumer, lease, entry)
+    if #claimed > 0 and claimed[1] then
+      local event = taken(entry, claimed[1][2], deliveries)
+      if event then
+        suspects[1] = event
+        break
+      end
+    else
+      -- Its entry is gone: nothing to run, and nothing to be counted as pending.
+      redis.call('XACK', inbox, group, entry)
+    end
+  end
+end
+
+local waiting = redis.call('XLEN', inbox) - redis.call('XPENDING', inbox, group)[1]
+return { fresh, suspects, waiting, suspect_waits }

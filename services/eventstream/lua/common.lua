@@ -1,0 +1,24 @@
+-- Helpers in front of every script. Time is Redis' own: one clock for all processes.
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function ensure_group(stream, group)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP') then
+    error(made.err)
+  end
+end
+
+-- The value of one field of a stream entry's flat field list.
+local function field_of(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+  return nil
+end
+
+local function finished(status)
+  return status == 'SUCCESS' or status == 'FAILURE'
+end

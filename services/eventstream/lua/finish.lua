@@ -1,0 +1,70 @@
+-- Finish a batch: result if absent, metadata, acknowledgement, counters, one notification.
+-- KEYS  finished channel's name; an event: inbox, task_meta, result, counters
+-- ARGV  group, TTL seconds; an event: entry id, event id, status, result JSON or '', failure JSON or '',
+--       source, tokens, cost, saved, processing µs
+-- Returns 1 (finished now) or 0 (was finished before) an event.
+local group, ttl = ARGV[1], ARGV[2]
+local now = now_ms()
+local answers, names, totals = {}, {}, {}
+
+local function add(counters, field, amount)
+  if amount == 0 then return end
+  local of = totals[counters]
+  if not of then
+    of = {}
+    totals[counters] = of
+  end
+  of[field] = (of[field] or 0) + amount
+end
+
+-- Latency is kept as a histogram of powers of two (ms): enough for a median and a 95th percentile.
+local function latency_field(ms)
+  local bound = 1
+  while bound < ms and bound < 4194304 do bound = bound * 2 end
+  return 'latency_ms_le:' .. bound
+end
+
+local count = (#ARGV - 2) / 10
+for i = 0, count - 1 do
+  local k, a = i * 4 + 1, i * 10 + 2
+  local inbox, meta, result, counters = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+  local entry, id, status, source = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
+  redis.call('XACK', inbox, group, entry)
+  redis.call('XDEL', inbox, entry)
+  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms')
+  if finished(known[1]) then
+    add(counters, 'late_answers', 1)
+    answers[#answers + 1] = 0
+  else
+    if not known[1] then
+      -- The store lost its data while the event was being worked on: the answer is kept, and
+      -- acceptance is counted again so that the sums still hold.
+      add(counters, 'accepted', 1)
+      add(counters, 'recovered', 1)
+    end
+    local failure = ARGV[a + 5]
+    if status == 'SUCCESS' then
+      redis.call('SET', result, ARGV[a + 4], 'NX', 'EX', ttl)
+      add(counters, 'answered', 1)
+      add(counters, 'source:' .. source, 1)
+      add(counters, 'tokens', tonumber(ARGV[a + 7]))
+      add(counters, 'cost_microdollars', tonumber(ARGV[a + 8]))
+      add(counters, 'saved_microdollars', tonumber(ARGV[a + 9]))
+      add(counters, 'processing_us', tonumber(ARGV[a + 10]))
+      redis.call('HSET', meta, 'status', status, 'finished_at_ms', now)
+    else
+      add(counters, 'failed', 1)
+      add(counters, 'failed:' .. source, 1)
+      redis.call('HSET', meta, 'status', status, 'finished_at_ms', now, 'failure', failure)
+    end
+    add(counters, latency_field(now - tonumber(known[2] or now)), 1)
+    redis.call('EXPIRE', meta, ttl)
+    names[#names + 1] = id
+    answers[#answers + 1] = 1
+  end
+end
+for counters, of in pairs(totals) do
+  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
+end
+if #names > 0 then redis.call('PUBLISH', KEYS[1], table.concat(names, '\n')) end
+return answers

@@ -1,0 +1,30 @@
+-- Let go of events that are held: give them back at once, or defer them.
+-- KEYS  an event: inbox, deferred, deferred entries, task_meta
+-- ARGV  group; an event: entry id, event id, wait ms ('0': at once)
+-- Returns 1 an event that was put back, 0 where it was not in the inbox any more.
+local answers = {}
+local now = now_ms()
+local count = (#ARGV - 1) / 3
+for i = 0, count - 1 do
+  local k, a = i * 4, i * 3 + 1
+  local inbox, deferred, entries, meta = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+  local entry, id, wait = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
+  local found = redis.call('XRANGE', inbox, entry, entry)
+  redis.call('XACK', inbox, ARGV[1], entry)
+  redis.call('XDEL', inbox, entry)
+  if #found == 0 then
+    answers[#answers + 1] = 0
+  else
+    if wait > 0 then
+      redis.call('HSET', entries, id, cmsgpack.pack(found[1][2]))
+      redis.call('ZADD', deferred, now + wait, id)
+      redis.call('HINCRBY', meta, 'deferrals', 1)
+      redis.call('HSET', meta, 'status', 'RETRY', 'due_at_ms', now + wait)
+    else
+      local again = redis.call('XADD', inbox, '*', unpack(found[1][2]))
+      redis.call('HSET', meta, 'status', 'PENDING', 'entry', again)
+    end
+    answers[#answers + 1] = 1
+  end
+end
+return answers

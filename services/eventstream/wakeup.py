@@ -1,0 +1,109 @@
+"""Wake-ups: the Celery messages that tell a worker that an inbox has events. They carry no texts.
+
+A lost wake-up costs seconds, never an event: workers look for themselves. So sending never raises,
+never blocks the caller's loop, and is dropped while the broker is away.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from eventstream.logs import get_logger
+from eventstream.metrics import WAKE_UPS
+from eventstream.settings import Settings
+
+log = get_logger(__name__)
+
+DRAIN_TASK: Final = "eventstream.drain"
+WAKE_UP_EXPIRES_SECONDS: Final = 120
+
+
+def broker_options(settings: Settings) -> dict[str, Any]:
+    """Celery settings that every user of the broker shares: time-outs, prefix, visibility."""
+    seconds = settings.redis_timeout_seconds
+    return {
+        "broker_url": settings.broker_url,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {
+            "global_keyprefix": settings.eventstream_prefix,
+            "socket_timeout": seconds,
+            "socket_connect_timeout": seconds,
+            # Longer than any task, or Celery would run it twice.
+            "visibility_timeout": settings.task_time_limit_seconds + 100,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+        },
+        "task_ignore_result": True,
+        "task_default_queue": "default",
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+    }
+
+
+class WakeUps:
+    """Sends wake-ups from one thread of its own, at most one a queue at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._wanted: dict[str, None] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def send(self, queues: Iterable[str]) -> None:
+        """Ask for a wake-up of each queue; returns at once."""
+        with self._changed:
+            before = len(self._wanted)
+            self._wanted.update(dict.fromkeys(queues))
+            if len(self._wanted) == before:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is wanted and end the thread; waits for it no longer than a broker time-out."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(self._settings.redis_timeout_seconds + 1)
+
+    def _run(self) -> None:
+        app = Celery("eventstream-wake-ups", set_as_current=False)
+        app.conf.update(broker_options(self._settings))
+        away = False
+        with app.connection_for_write() as connection:
+            while True:
+                with self._changed:
+                    while not self._wanted and not self._closing:
+                        self._changed.wait()
+                    if not self._wanted:
+                        return
+                    queue = next(iter(self._wanted))
+                    del self._wanted[queue]
+                try:
+                    app.send_task(
+                        DRAIN_TASK,
+                        queue=queue,
+                        connection=connection,
+                        retry=False,
+                        ignore_result=True,
+                        expires=WAKE_UP_EXPIRES_SECONDS,
+                    )
+                except (OperationalError, OSError) as error:
+                    WAKE_UPS.labels(queue, "failed").inc()
+                    if not away:
+                        log.warning("wake_up_failed", queue=queue, error=str(error))
+                    away = True
+                    connection.close()
+                else:
+                    WAKE_UPS.labels(queue, "sent").inc()
+                    away = False

@@ -1,0 +1,85 @@
+"""A real Redis for every test that wants one: started once a run, a key prefix a test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from eventstream.inbox import Inbox
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.registry import Registry
+from eventstream.results import Results
+from tests.support.redis_server import RedisServer
+
+# Settings of the machine must not leak into tests.
+for _name in (
+    "REDIS_URL",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "OPENAI_API_KEY",
+    "GOOGLE_API_KEY",
+    "HF_TOKEN",
+):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One Redis with vector search for the whole run."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cache_url(redis_server: RedisServer) -> str:
+    """Database 0: the cache's."""
+    return redis_server.url(0)
+
+
+@pytest.fixture(scope="session")
+def broker_url(redis_server: RedisServer) -> str:
+    """Database 1: Celery's."""
+    return redis_server.url(1)
+
+
+@pytest.fixture(scope="session")
+def state_url(redis_server: RedisServer) -> str:
+    """Database 2: results, inbox and metadata."""
+    return redis_server.url(2)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix that no other test has."""
+    return f"t{uuid.uuid4().hex[:12]}:"
+
+
+@pytest.fixture
+def keys(prefix: str) -> Keys:
+    return Keys(prefix)
+
+
+@pytest.fixture
+async def redis_client(state_url: str) -> AsyncIterator[AsyncRedis]:
+    """A client of the state database."""
+    client = connect(state_url, timeout_seconds=5)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def inbox(redis_client: AsyncRedis, keys: Keys) -> Inbox:
+    return Inbox(redis_client, keys, result_ttl_seconds=3600, lease_seconds=30)
+
+
+@pytest.fixture
+def results(redis_client: AsyncRedis, keys: Keys) -> Results:
+    return Results(redis_client, keys)
+
+
+@pytest.fixture
+def registry(redis_client: AsyncRedis, keys: Keys) -> Registry:
+    return Registry(redis_client, keys, max_age_seconds=0)

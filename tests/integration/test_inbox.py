@@ -1,0 +1,307 @@
+"""The inbox keeps its promise: accepted = answered + failed + duplicates, one result an id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+
+from eventstream.errors import StoreUnavailable
+from eventstream.events import State
+from eventstream.inbox import Arrival, Cancellation, Inbox, Outcome
+from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.results import FinishedListener, Results
+from tests.support.events import a_failure, an_answer, an_event
+
+ME = "worker-1/1"
+OTHER = "worker-2/1"
+
+
+@pytest.fixture
+def short_lease(redis_client: AsyncRedis, keys: Keys) -> Inbox:
+    """A lease that has ended as soon as anybody looks."""
+    return Inbox(redis_client, keys, result_ttl_seconds=3600, lease_seconds=0)
+
+
+@pytest.fixture
+async def listener(redis_client: AsyncRedis, keys: Keys) -> AsyncIterator[FinishedListener]:
+    listener = FinishedListener(redis_client, keys)
+    yield listener
+    await listener.aclose()
+
+
+async def test_an_accepted_event_is_pending_and_never_expires(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    [accepted] = await inbox.accept([Arrival(an_event("a"))])
+
+    assert (accepted.outcome, accepted.queue, accepted.wake) == (Outcome.ACCEPTED, QUEUE_HTTP, True)
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.PENDING
+    assert await redis_client.ttl(keys.task_meta("a")) == -1
+
+
+async def test_the_same_id_is_a_duplicate_only_with_the_same_content(
+    inbox: Inbox, results: Results
+) -> None:
+    answers = await inbox.accept(
+        [
+            Arrival(an_event("a", "one")),
+            Arrival(an_event("a", "one")),
+            Arrival(an_event("a", "two")),
+        ]
+    )
+
+    assert [answer.outcome for answer in answers] == [
+        Outcome.ACCEPTED,
+        Outcome.DUPLICATE,
+        Outcome.CONFLICT,
+    ]
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.duplicates, counters.conflicts) == (2, 1, 1)
+
+
+async def test_a_second_batch_asks_for_no_second_wake_up_until_somebody_claims(
+    inbox: Inbox,
+) -> None:
+    [first] = await inbox.accept([Arrival(an_event("a"))])
+    [second] = await inbox.accept([Arrival(an_event("b"))])
+    await inbox.claim(QUEUE_HTTP, ME, 10)
+    [third] = await inbox.accept([Arrival(an_event("c"))])
+
+    assert (first.wake, second.wake, third.wake) == (True, False, True)
+
+
+async def test_a_claimed_event_is_started_and_finishing_stores_one_result(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    started = await results.status("a")
+    first = await inbox.finish([an_answer(claim.fresh[0], "first")])
+    again = await inbox.finish([an_answer(claim.fresh[0], "second")])
+
+    assert started is not None
+    assert started.status is State.STARTED
+    assert (first, again) == ([True], [False])
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.SUCCESS
+    assert status.result is not None
+    assert status.result.response == "first"
+    assert 3590 < await redis_client.ttl(keys.result("a")) <= 3600
+    assert 3590 < await redis_client.ttl(keys.task_meta("a")) <= 3600
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 0
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.answered, counters.tokens, counters.late_answers) == (1, 7, 1)
+
+
+async def test_a_failure_has_a_reason(inbox: Inbox, results: Results) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    await inbox.finish([a_failure(claim.fresh[0])])
+
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.FAILURE
+    assert status.error == "the provider said no"
+    assert status.progress is not None
+    assert status.progress["reason"] == "provider_refused"
+    assert (await results.counters(["default"]))["default"].failed == 1
+
+
+async def test_a_held_event_is_taken_over_when_its_lease_ends(
+    inbox: Inbox, short_lease: Inbox
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    await inbox.claim(QUEUE_HTTP, ME, 10)
+
+    before = await inbox.claim(QUEUE_HTTP, OTHER, 10, suspects="take")
+    peek = await short_lease.claim(QUEUE_HTTP, OTHER, 10, suspects="peek")
+    after = await short_lease.claim(QUEUE_HTTP, OTHER, 10, suspects="take")
+
+    assert before.suspects == ()
+    assert peek.suspect_waits
+    assert peek.suspects == ()
+    assert [(held.event.id, held.deliveries) for held in after.suspects] == [("a", 2)]
+    assert len(await inbox.history("a")) == 2
+
+
+async def test_one_suspect_at_a_time_is_taken(inbox: Inbox, short_lease: Inbox) -> None:
+    await inbox.accept([Arrival(an_event(name)) for name in "abc"])
+    await inbox.claim(QUEUE_HTTP, ME, 10)
+
+    claim = await short_lease.claim(QUEUE_HTTP, OTHER, 0, suspects="take")
+
+    assert [held.event.id for held in claim.suspects] == ["a"]
+
+
+async def test_renewing_keeps_what_is_ours_and_names_what_is_not(
+    inbox: Inbox, short_lease: Inbox
+) -> None:
+    await inbox.accept([Arrival(an_event("a")), Arrival(an_event("b"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    taken = await short_lease.claim(QUEUE_HTTP, OTHER, 0, suspects="take")
+
+    lost = await inbox.renew(QUEUE_HTTP, ME, [held.entry for held in claim.fresh])
+
+    assert lost == {taken.suspects[0].entry}
+
+
+async def test_given_back_events_wait_again_at_once(inbox: Inbox, results: Results) -> None:
+    await inbox.accept([Arrival(an_event("a"), raw=b"\xff\x00raw", key=b"k")])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+
+    await inbox.put_back([(held.queue, held.entry, held.event.id, 0)])
+
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.PENDING
+    [again] = (await inbox.claim(QUEUE_HTTP, OTHER, 10)).fresh
+    assert (again.event.id, again.raw, again.key, again.deliveries) == (
+        "a",
+        b"\xff\x00raw",
+        b"k",
+        1,
+    )
+
+
+async def test_deferred_events_come_back_when_they_are_due(inbox: Inbox, results: Results) -> None:
+    await inbox.accept([Arrival(an_event(name), raw=b"\x00\xff") for name in "ab"])
+    late, soon = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+
+    await inbox.put_back(
+        [
+            (late.queue, late.entry, late.event.id, 3600),
+            (soon.queue, soon.entry, soon.event.id, 0.001),
+        ]
+    )
+
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 2
+    status = await results.status(late.event.id)
+    assert status is not None
+    assert status.status is State.RETRY
+    claim = await _claim_until_something_comes(inbox)
+    assert [(held.event.id, held.raw) for held in claim] == [(soon.event.id, b"\x00\xff")]
+
+
+async def _claim_until_something_comes(inbox: Inbox) -> tuple[object, ...]:
+    async with asyncio.timeout(5):
+        while True:
+            claim = await inbox.claim(QUEUE_HTTP, OTHER, 10)
+            if claim.fresh:
+                return claim.fresh
+
+
+async def test_a_deferred_event_that_is_cancelled_never_comes_back(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    await inbox.put_back([(held.queue, held.entry, held.event.id, 3600)])
+
+    assert await inbox.cancel("a") is Cancellation.CANCELLED
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 0
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.failed, counters.open) == (1, 0)
+
+
+async def test_cancel_forgets_what_is_finished_and_knows_what_it_never_saw(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("waiting")), Arrival(an_event("running"))])
+    assert await inbox.cancel("waiting") is Cancellation.CANCELLED
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    assert await inbox.cancel("running") is Cancellation.CANCELLED
+    # The worker that was on it comes too late, and nothing is counted twice.
+    assert await inbox.finish([an_answer(held)]) == [False]
+
+    assert await inbox.cancel("running") is Cancellation.FORGOTTEN
+    assert await inbox.cancel("running") is Cancellation.NOT_FOUND
+    assert await results.status("running") is None
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.failed, counters.answered) == (2, 2, 0)
+
+
+async def test_an_entry_of_a_newer_process_is_named_not_lost(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    newer = orjson.dumps({"schema_number": SCHEMA + 1, "shape": "unknown"})
+    await redis_client.xadd(keys.inbox(QUEUE_HTTP), {"id": "n", "event": newer})
+    await redis_client.xadd(keys.inbox(QUEUE_HTTP), {"id": "x", "event": b"\xff not json"})
+
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+
+    assert [(item.event_id, item.newer) for item in claim.unreadable] == [("n", True), ("x", False)]
+
+
+async def test_an_answer_outlives_a_store_that_lost_its_data(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    async for key in redis_client.scan_iter(match=keys.prefix + "*"):
+        await redis_client.delete(key)
+
+    assert await inbox.finish([an_answer(held)]) == [True]
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.SUCCESS
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.answered, counters.recovered) == (1, 1, 1)
+    # The inbox itself works on: its group is made again.
+    await inbox.accept([Arrival(an_event("b"))])
+    assert len((await inbox.claim(QUEUE_HTTP, ME, 10)).fresh) == 1
+
+
+async def test_a_worker_is_needed_while_something_waits_or_a_lease_has_ended(
+    inbox: Inbox, short_lease: Inbox
+) -> None:
+    assert not await inbox.needs_a_worker(QUEUE_HTTP)
+    await inbox.accept([Arrival(an_event("a"))])
+    assert await inbox.needs_a_worker(QUEUE_HTTP)
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    assert not await inbox.needs_a_worker(QUEUE_HTTP)
+    assert await short_lease.needs_a_worker(QUEUE_HTTP)
+    await inbox.finish([an_answer(held)])
+    assert not await short_lease.needs_a_worker(QUEUE_HTTP)
+
+
+async def test_who_waits_is_told(
+    inbox: Inbox, results: Results, listener: FinishedListener
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    waiting = asyncio.create_task(listener.wait_for(results, "a", 30))
+    while not listener.listening:
+        await asyncio.sleep(0)
+
+    await inbox.finish([an_answer(held)])
+
+    status = await asyncio.wait_for(waiting, 5)
+    assert status is not None
+    assert status.status is State.SUCCESS
+
+
+async def test_waiting_ends_with_what_is_so(
+    inbox: Inbox, results: Results, listener: FinishedListener
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+
+    status = await listener.wait_for(results, "a", 0.01)
+
+    assert status is not None
+    assert status.status is State.PENDING
+    assert await listener.wait_for(results, "never accepted", 30) is None
+
+
+async def test_an_absent_redis_is_a_clear_answer() -> None:
+    client = connect("redis://127.0.0.1:1/2", timeout_seconds=1)
+    inbox = Inbox(client, Keys(), result_ttl_seconds=60, lease_seconds=30)
+    with pytest.raises(StoreUnavailable, match="can't be reached while accepting events"):
+        await inbox.accept([Arrival(an_event("a"))])
+    await client.aclose()
