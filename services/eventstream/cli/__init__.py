@@ -1,0 +1,99 @@
+"""The `eventstream` command: commands are loaded when they are called, so `--help` is quick.
+
+A user's mistake ends in one sentence on stderr and an exit code, never in a traceback:
+0 done; 1 done, with a negative answer (an event failed, nothing found); 2 wrong usage or setting;
+3 a service could not be reached; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from eventstream.errors import ConfigurationError, EventStreamError, StoreUnavailable
+
+EXIT_NEGATIVE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+# Command -> (module, attribute, what --help says of it), in the order of a newcomer's needs.
+COMMANDS: Final = {
+    "up": ("eventstream.cli.up", "up", "Run everything on this machine, with one command."),
+    "send": ("eventstream.cli.send", "send", "Send texts from a file or stdin."),
+    "result": ("eventstream.cli.result", "result", "Show what became of an event."),
+    "top": ("eventstream.cli.top", "top", "Watch streams live: backlog, hit rate, latency, cost."),
+    "streams": ("eventstream.cli.streams", "streams", "List, add and delete streams."),
+    "cache": ("eventstream.cli.cache", "cache", "Look into the semantic cache, or clear it."),
+    "dlq": ("eventstream.cli.dlq", "dlq", "List, show and replay dead letters."),
+    "replay": ("eventstream.cli.replay", "replay", "Read a Kafka topic again from a time on."),
+    "api": ("eventstream.cli.api", "api", "Run the HTTP API."),
+    "consumer": ("eventstream.cli.consumer", "consumer", "Run the Kafka consumer."),
+    "worker": ("eventstream.cli.worker", "worker", "Run a Celery worker."),
+    "flower": ("eventstream.cli.flower", "flower", "Run Flower, Celery's own dashboard."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in COMMANDS])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ai-eventstream", prog_name="eventstream")
+def eventstream() -> None:
+    """Streams of texts, each one read by a language model, with nothing lost.
+
+    \b
+    Start here:
+      eventstream up --demo              the whole system, answering a demo stream
+      echo "I love it" | eventstream send --wait
+      eventstream top
+
+    Settings come from environment variables; docs/settings.md lists them.
+    """
+
+
+def main() -> None:
+    """Run the command line; ends the process with one of the exit codes above."""
+    try:
+        code = eventstream.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except ConfigurationError as error:
+        sys.exit(_say(error, EXIT_USAGE))
+    except StoreUnavailable as error:
+        sys.exit(_say(error, EXIT_UNREACHABLE))
+    except EventStreamError as error:
+        sys.exit(_say(error, EXIT_NEGATIVE))
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(error: Exception, code: int) -> int:
+    click.echo(f"eventstream: {error}", err=True)
+    return code
