@@ -164,23 +164,17 @@ class Supervisor:
         """Runs the process from start to end; returns its exit code (negative: a signal)."""
         spec = child.spec
         child.tail.clear()
-        child.process = process = await asyncio.create_subprocess_exec(
-            *spec.command(),
-            env=spec.environment(),
-            cwd=spec.cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process, lines = await _spawn(spec)
+        child.process = process
         self._tell_guardian(f"+{process.pid}")
-        output = asyncio.create_task(self._read(child, process))
+        output = asyncio.create_task(self._read(child, lines.reader))
         readiness = asyncio.create_task(self._await_ready(child, process))
         ending = asyncio.create_task(process.wait())
         try:
             await asyncio.wait({ending, readiness}, return_when=asyncio.FIRST_EXCEPTION)
             if readiness.done():
                 readiness.result()  # a check that raises is a defect: it ends the stack
+            end_group(process.pid)  # whatever the leader left behind also holds the pipe
             await asyncio.wait({output}, timeout=LAST_OUTPUT_SECONDS)
             return await ending
         finally:
@@ -189,6 +183,7 @@ class Supervisor:
             readiness.cancel()
             output.cancel()
             await asyncio.gather(readiness, output, ending, return_exceptions=True)
+            lines.transport.close()
             self._tell_guardian(f"-{process.pid}")
 
     async def _await_ready(self, child: _Child, process: asyncio.subprocess.Process) -> None:
@@ -265,11 +260,10 @@ class Supervisor:
         end_group(process.pid)
         await process.wait()
 
-    async def _read(self, child: _Child, process: asyncio.subprocess.Process) -> None:
+    async def _read(self, child: _Child, output: asyncio.StreamReader) -> None:
         """Hands the output on line by line; overlong lines are cut into pieces."""
-        assert process.stdout is not None
         rest = b""
-        while chunk := await process.stdout.read(LONGEST_LINE_BYTES):
+        while chunk := await output.read(LONGEST_LINE_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > LONGEST_LINE_BYTES:
                 lines, rest = [*lines, rest], b""
@@ -287,6 +281,43 @@ class Supervisor:
     def _tell_guardian(self, line: str) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:
             self._guardian.stdin.write(f"{line}\n".encode())
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The reading end of a child's output."""
+
+    reader: asyncio.StreamReader
+    transport: asyncio.ReadTransport
+
+
+async def _spawn(spec: ProcessSpec) -> tuple[asyncio.subprocess.Process, _Output]:
+    """Starts a child with its output on a pipe of ours.
+
+    Of ours, because asyncio's own process pipes make `wait()` wait for their end, and a
+    grandchild may hold them open long after the child has ended.
+    """
+    read_end, write_end = os.pipe()
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb")
+    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *spec.command(),
+            env=spec.environment(),
+            cwd=spec.cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=write_end,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except BaseException:
+        transport.close()
+        raise
+    finally:
+        os.close(write_end)
+    return process, _Output(reader, transport)
 
 
 async def _start_guardian() -> asyncio.subprocess.Process:
