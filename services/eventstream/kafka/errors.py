@@ -1,0 +1,33 @@
+"""What can go wrong with Kafka, in words for the person who runs it."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+
+from eventstream.errors import EventStreamError, StoreUnavailable
+
+
+class KafkaUnavailable(StoreUnavailable):
+    """Kafka did not take or give what was asked. Trying again is right; nothing was lost."""
+
+
+class RecordTooLarge(EventStreamError):
+    """The topic does not take a record of this size, however often it is tried."""
+
+
+class TopicRefused(KafkaUnavailable):
+    """A topic is missing and may not be created: the message says who can do what about it."""
+
+
+def kafka_error(error: KafkaException) -> KafkaError:
+    """The KafkaError inside a KafkaException."""
+    inner = error.args[0]
+    if isinstance(inner, KafkaError):
+        return inner
+    return KafkaError(KafkaError._FAIL, str(inner))
+
+
+def reason_of(error: KafkaError | KafkaException) -> str:
+    """One readable line: what librdkafka says, without its prefixes."""
+    inner = kafka_error(error) if isinstance(error, KafkaException) else error
+    return inner.str().replace("Local: ", "").replace("Broker: ", "").strip()

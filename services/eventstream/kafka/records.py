@@ -1,0 +1,50 @@
+"""A Kafka record as the rest of the project sees it: plain and immutable, no client behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
+
+from eventstream.events import KafkaSource
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """One record with its coordinates; `value` None is a tombstone."""
+
+    source: KafkaSource
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of value and key."""
+        return len(self.value or b"") + len(self.key or b"")
+
+
+def record_from(message: Message) -> SourceRecord:
+    """A consumed message as a record; the message must not be an error."""
+    kind, timestamp_ms = message.timestamp()
+    return SourceRecord(
+        source=KafkaSource(
+            topic=message.topic() or "",
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            timestamp_ms=0 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        ),
+        value=message.value(),
+        key=message.key(),
+        headers=_headers(message),
+    )
+
+
+def _headers(message: Message) -> Headers:
+    found = message.headers()
+    pairs = found.items() if isinstance(found, dict) else found or ()
+    return tuple(
+        (name, value.encode() if isinstance(value, str) else value) for name, value in pairs
+    )
