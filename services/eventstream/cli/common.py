@@ -1,0 +1,152 @@
+"""What the commands share: settings, the results Redis, output for people and for scripts.
+
+Nothing here knows a command. Output for people goes through `rich`; with `--json` a document is one
+line on stdout, and everything else that is said goes to stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+import orjson
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE
+from eventstream.errors import ConfigurationError
+from eventstream.heartbeat import Heartbeats
+from eventstream.inbox import Inbox
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.registry import Registry
+from eventstream.results import Results
+from eventstream.settings import Settings
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON for scripts.")
+
+
+class OneSentence(click.ClickException):
+    """Ends the command with one sentence on stderr."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it, in the same form as every other sentence of the command."""
+        say(self.message)
+
+
+class Negative(OneSentence):
+    """The question was answered, with no: exit code 1."""
+
+    exit_code = EXIT_NEGATIVE
+
+
+class Unreachable(OneSentence):
+    """A service did not answer: exit code 3."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The results Redis of one installation, and what reads it."""
+
+    settings: Settings
+    redis: AsyncRedis
+    keys: Keys
+
+    @property
+    def registry(self) -> Registry:
+        """Which streams exist, read anew each time."""
+        return Registry(self.redis, self.keys, max_age_seconds=0)
+
+    @property
+    def inbox(self) -> Inbox:
+        """How full the queues are."""
+        return Inbox(
+            self.redis,
+            self.keys,
+            result_ttl_seconds=self.settings.result_ttl_seconds,
+            lease_seconds=self.settings.worker_lease_seconds,
+        )
+
+    @property
+    def results(self) -> Results:
+        """Answers and counters."""
+        return Results(self.redis, self.keys)
+
+    @property
+    def heartbeats(self) -> Heartbeats:
+        """Which workers are alive."""
+        return Heartbeats(self.redis, self.keys)
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[State]:
+    """The results Redis, closed at the end. It connects on first use."""
+    redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
+    try:
+        yield State(settings, redis, Keys(settings.eventstream_prefix))
+    finally:
+        await redis.aclose()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's asynchronous part to its end."""
+    return asyncio.run(work)
+
+
+def say(sentence: str) -> None:
+    """One line for the person at the terminal, on stderr."""
+    click.echo(f"eventstream: {sentence}", err=True)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on one line of stdout."""
+    click.echo(orjson.dumps(document, default=str).decode())
+
+
+def stdout_console() -> Console:
+    """Where tables go: as wide as the terminal, or as wide as they need in a pipe or a file."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def a_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
+    """An empty table; the columns named in `numbers` are aligned to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+    return table
+
+
+def read_text(path: str) -> str:
+    """A file's text, `-` being stdin.
+
+    Raises ConfigurationError naming the file and why it can't be read.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read().decode("utf-8")
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            path, f"is not UTF-8 (byte {error.start})", "Save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise ConfigurationError(
+            path, f"can't be read: {error.strerror}", "Name a readable file, or - for stdin"
+        ) from error
+
+
+def dollars(microdollars: int) -> str:
+    """An amount for people: cents matter below a hundred dollars."""
+    amount = microdollars / 1_000_000
+    return f"${amount:,.0f}" if amount >= 100 else f"${amount:,.4f}"
