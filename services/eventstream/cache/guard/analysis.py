@@ -1,0 +1,391 @@
+"""Turns a text into the terms that carry its meaning, and notes what was left out on the way.
+
+Greetings, courtesies, articles, contractions and the like end up in `notes`; everything else,
+known or unknown, becomes a `Term`, in the order of the text.
+"""
+
+from eventstream.cache.guard import inflection, quantities
+from eventstream.cache.guard.items import Item, apply_phrases, items_of, without_courtesies
+from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.terms import Analysis, Term, join_dates
+from eventstream.cache.guard.tokens import Token, TokenType
+
+# "When I open it, it crashes": with a comma these join clauses rather than ask.
+_ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
+_SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
+_ASKS_AFTER_HELPER = words("what where when why how")
+# Participles that look like another verb form: without "is" they would tell another story.
+_LIKE_PARTICIPLE = words(
+    "hit hurt cut put set shut beat cost bet bid burst cast let quit read rid shed spread split"
+    " upset run come become overcome paid sold sent made built bought brought caught found held"
+    " kept left lost met won heard told taught thought felt dealt led fed fought"
+)
+_ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
+
+
+def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
+    """The analysis of a text; without a lexicon every word is a term as it stands."""
+    analysis = Analysis()
+    items = items_of(tokens, lexicon, analysis)
+    if lexicon is None:
+        return _Builder(items, None, analysis, {}).build()
+    peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
+    shortened, moods = apply_phrases(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    result = _Builder(shortened, lexicon, peeled, moods).build()
+    if result.terms:
+        return result
+    # Nothing but courtesies: then they are what the text says.
+    return _Builder(items, lexicon, analysis, {}).build()
+
+
+class _Builder:
+    """Walks over the items once and emits terms."""
+
+    def __init__(
+        self,
+        items: list[Item],
+        lexicon: Lexicon | None,
+        analysis: Analysis,
+        moods: dict[int, bool],
+    ) -> None:
+        self._items = items
+        self._lexicon = lexicon
+        self._analysis = analysis
+        self._moods = moods
+        self._after_pause = False
+        self._after_light = False
+        self._sentence_start = True
+        self._asking = False
+        self._ordering = False
+        self._empty_sentence = True
+
+    def build(self) -> Analysis:
+        position = 0
+        while position < len(self._items):
+            item = self._items[position]
+            mood = self._moods.get(position)
+            if mood is not None:
+                self._asking, self._ordering = mood, not mood
+            if item.type is TokenType.WORD:
+                position += self._word(position)
+            else:
+                position += self._other(position)
+        self._end_sentence()
+        self._analysis.terms = join_dates(self._analysis.terms)
+        return self._analysis
+
+    def _end_sentence(self) -> None:
+        if not self._empty_sentence:
+            self._analysis.questions.append(self._asking)
+        self._asking = False
+        self._ordering = False
+        self._sentence_start = True
+        self._empty_sentence = True
+
+    def _emit(
+        self,
+        key: str,
+        kind: Kind,
+        surface: str,
+        forms: frozenset[str] = frozenset(),
+        *,
+        is_open: bool = False,
+        proper: bool = False,
+    ) -> None:
+        self._analysis.terms.append(
+            Term(
+                key,
+                kind,
+                surface,
+                forms,
+                is_open,
+                proper,
+                self._after_pause,
+                self._after_light,
+            )
+        )
+        self._after_pause = False
+        self._after_light = kind is Kind.RELATION
+        self._empty_sentence = False
+
+    def _item(self, position: int) -> Item | None:
+        return self._items[position] if 0 <= position < len(self._items) else None
+
+    # Everything but words
+
+    def _other(self, position: int) -> int:
+        item = self._items[position]
+        following = self._item(position + 1)
+        match item.type:
+            case TokenType.NUMBER:
+                return self._number(position)
+            case TokenType.DATE:
+                self._emit(quantities.date_key(item.text), Kind.DATE_TIME, item.text)
+            case TokenType.TIME:
+                half, used = self._half(position + 1)
+                self._emit(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text)
+                return 1 + used
+            case TokenType.CODE:
+                self._emit(item.text.casefold(), Kind.CODE, item.text)
+            case TokenType.EMOJI:
+                self._emit(item.text, Kind.EMOJI, item.text)
+            case TokenType.QUESTION:
+                if item.text == "¿":
+                    self._end_sentence()
+                    self._asking = True
+                else:
+                    self._asking = not self._ordering
+                    self._end_sentence()
+            case TokenType.STOP:
+                self._after_pause = True
+                if item.text not in ("¡",):
+                    self._end_sentence()
+                self._analysis.note(Kind.PUNCTUATION, item.text)
+            case TokenType.PAUSE:
+                previous = self._item(position - 1)
+                if (
+                    previous is not None
+                    and following is not None
+                    and previous.type is following.type is TokenType.NUMBER
+                    and (item.attached == following.attached)
+                    and item.text not in ",;()"
+                ):
+                    self._emit("–" if item.text in "-—–" else item.text, Kind.SYMBOL, item.text)
+                else:
+                    self._after_pause = True
+                    self._analysis.note(Kind.PUNCTUATION, item.text)
+            case TokenType.QUOTE:
+                previous = self._item(position - 1)
+                if previous is not None and previous.type is TokenType.NUMBER and item.attached:
+                    self._emit(item.text, Kind.SYMBOL, item.text)
+                else:
+                    self._analysis.note(Kind.PUNCTUATION, item.text)
+            case _:
+                return self._sign(position)
+        return 1
+
+    def _sign(self, position: int) -> int:
+        item = self._items[position]
+        following = self._item(position + 1)
+        currency = quantities.CURRENCY_SIGNS.get(item.text)
+        if currency is not None:
+            used = 1
+            previous = self._item(position - 1)
+            before_number = following is not None and following.type is TokenType.NUMBER
+            after_number = previous is not None and previous.type is TokenType.NUMBER
+            if before_number and not (after_number and item.attached):
+                used += self._number(position + 1)
+            self._emit(currency, Kind.CURRENCY, item.text)
+            return used
+        if item.text == "%":
+            self._emit("%", Kind.UNIT, item.text)
+        elif item.text == "&":
+            word = "and" if self._lexicon is None or self._lexicon.code == "en" else "y"
+            self._emit(word, Kind.RELATION, item.text)
+        else:
+            self._emit(item.text, Kind.SYMBOL, item.text)
+        return 1
+
+    def _half(self, position: int) -> tuple[str | None, int]:
+        item = self._item(position)
+        if item is not None:
+            if item.word in quantities.MORNING:
+                return "am", 1
+            if item.word in quantities.AFTERNOON:
+                return "pm", 1
+        return None, 0
+
+    def _number(self, position: int) -> int:
+        item = self._items[position]
+        half, used = self._half(position + 1)
+        if half is not None and item.text.isdigit():
+            self._emit(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text)
+            return 1 + used
+        code = self._lexicon.code if self._lexicon is not None else None
+        following = self._item(position + 1)
+        key = quantities.number_key(item.text, code)
+        if following is None or not following.attached:
+            self._emit(key, Kind.NUMBER, item.text)
+            return 1
+        if following.type is TokenType.CODE or (
+            following.type is TokenType.WORD
+            and following.word not in quantities.UNITS
+            and following.word not in quantities.CURRENCIES
+            and following.word not in quantities.ORDINAL_ENDINGS
+        ):
+            self._emit((item.text + following.text).casefold(), Kind.CODE, item.text)
+            return 2
+        if following.type is TokenType.WORD and following.word in quantities.ORDINAL_ENDINGS:
+            self._emit(f"#{item.text}", Kind.NUMBER, item.text + following.word)
+            return 2
+        self._emit(key, Kind.NUMBER, item.text)
+        return 1
+
+    # Words
+
+    def _word(self, position: int) -> int:
+        item = self._items[position]
+        lexicon = self._lexicon
+        starts_sentence, self._sentence_start = self._sentence_start, False
+        proper = item.text[:1].isupper() and not starts_sentence and not item.text.isupper()
+        if lexicon is None:
+            self._emit(item.word, Kind.WORD_REPLACED, item.word, proper=proper)
+            return 1
+        if starts_sentence and self._opens_question(position):
+            self._asking = True
+        used = self._quantity_word(position)
+        if used:
+            return used
+        if self._is_light(position):
+            self._analysis.note(Kind.FUNCTION_WORD, item.word)
+            self._after_light = True
+            return 1
+        if lexicon.code == "es" and item.plain in _ESTAR_PERSONS:
+            used = self._progressive(position)
+            if used:
+                return used
+        kind = lexicon.closed_classes.get(item.word)
+        if kind is not None:
+            key = item.word
+            if kind is Kind.NEGATION and self._pause_follows(position):
+                key += ","
+            self._emit(key, kind, item.word)
+            return 1
+        if lexicon.code == "en":
+            forms = inflection.english_forms(item.word)
+        elif self._analysis.terms and self._analysis.terms[-1].key in ("cómo", "como"):
+            forms = inflection.spanish_forms(item.word) | inflection.infinitives_of(item.word)
+        else:
+            forms = inflection.spanish_forms(item.word)
+        self._emit(item.word, Kind.WORD_REPLACED, item.word, forms, is_open=True, proper=proper)
+        return 1
+
+    def _pause_follows(self, position: int) -> bool:
+        following = self._item(position + 1)
+        if following is None or following.type not in (TokenType.PAUSE, TokenType.STOP):
+            return False
+        return self._item(position + 2) is not None and following.text != "-"
+
+    def _is_light(self, position: int) -> bool:
+        lexicon = self._lexicon
+        assert lexicon is not None
+        item = self._items[position]
+        word = item.word
+        if word in lexicon.articles or word in lexicon.light:
+            return True
+        if word in lexicon.near_demonstratives or word in lexicon.far_demonstratives:
+            self._analysis.demonstratives.add(
+                "near" if word in lexicon.near_demonstratives else "far"
+            )
+            return True
+        if word == "on" and self._date_follows(position):
+            return True
+        copula = lexicon.copulas.get(word)
+        if copula is None and lexicon.code == "es" and item.plain in ("esta", "estan"):
+            copula = "estar"
+        following = self._item(position + 1)
+        next_word = following.word if following is not None else ""
+        if copula is not None:
+            if lexicon.code == "es":
+                if inflection.is_gerund(next_word):
+                    return False
+                self._analysis.copulas.add(copula)
+                return True
+            return not (next_word.endswith("ed") or next_word in _LIKE_PARTICIPLE)
+        return word in lexicon.helpers and self._only_helps(position)
+
+    def _only_helps(self, position: int) -> bool:
+        """Whether "do" or "does" carries a question or a negation and no meaning of its own."""
+        lexicon = self._lexicon
+        assert lexicon is not None
+        previous, following = self._item(position - 1), self._item(position + 1)
+        before = previous.word if previous is not None else ""
+        next_word = following.word if following is not None else ""
+        if next_word in lexicon.articles:
+            return not before or before in lexicon.questions
+        return next_word in lexicon.persons or next_word == "not" or before in _ASKS_AFTER_HELPER
+
+    def _date_follows(self, position: int) -> bool:
+        following = self._item(position + 1)
+        return following is not None and (
+            following.type is TokenType.DATE
+            or (self._lexicon is not None and following.word in self._lexicon.weekdays)
+        )
+
+    def _progressive(self, position: int) -> int:
+        following = self._item(position + 1)
+        if following is None or not inflection.is_gerund(following.word):
+            return 0
+        word = self._items[position].plain
+        person = _ESTAR_PERSONS[word]
+        self._analysis.note(Kind.FUNCTION_WORD, word)
+        forms = inflection.spanish_progressive(following.word, person)
+        key = min(form for form in forms if form.endswith(":" + person))
+        self._emit(key, Kind.WORD_REPLACED, following.word, forms, is_open=True)
+        return 2
+
+    def _quantity_word(self, position: int) -> int:
+        lexicon = self._lexicon
+        assert lexicon is not None
+        word = self._items[position].word
+        terms = self._analysis.terms
+        after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
+        if not after_number and word not in lexicon.quantity_words:
+            return 0
+        following = self._item(position + 1)
+        before_number = following is not None and following.type is TokenType.NUMBER
+        value = lexicon.numbers.get(word)
+        if value is not None:
+            self._emit(str(value), Kind.NUMBER, word)
+        elif word in lexicon.ordinals:
+            self._emit(f"#{lexicon.ordinals[word]}", Kind.NUMBER, word)
+        elif word in lexicon.weekdays:
+            self._emit(f"weekday{lexicon.weekdays[word]}", Kind.DATE_TIME, word)
+        elif word in lexicon.months and (
+            word not in ("may", "march") or before_number or after_number
+        ):
+            self._emit(f"month{lexicon.months[word]}", Kind.DATE_TIME, word)
+        elif word in quantities.CURRENCIES:
+            self._emit(quantities.CURRENCIES[word], Kind.CURRENCY, word)
+        elif after_number and word in quantities.UNITS:
+            self._emit("unit:" + quantities.UNITS[word], Kind.UNIT, word)
+        elif word == "%":
+            self._emit("%", Kind.UNIT, word)
+        else:
+            return 0
+        return 1
+
+    def _opens_question(self, position: int) -> bool:
+        lexicon = self._lexicon
+        assert lexicon is not None
+        word = self._items[position].word
+        following = self._item(position + 1)
+        next_word = following.word if following is not None else ""
+        if lexicon.code == "es" and word in _SPANISH_PREPOSITIONS:
+            return next_word in lexicon.questions
+        if word not in lexicon.questions or self._exclaims(position):
+            return False
+        if word in _ALSO_CONJUNCTIONS and self._pause_in_sentence(position):
+            return False
+        if word in lexicon.question_words:
+            return word != "what" or next_word not in ("a", "an")
+        return word in ("is", "are") or next_word in lexicon.subjects
+
+    def _pause_in_sentence(self, position: int) -> bool:
+        for at in range(position, len(self._items)):
+            item = self._items[at]
+            if item.type is TokenType.PAUSE:
+                return True
+            if item.type in (TokenType.STOP, TokenType.QUESTION):
+                return False
+        return False
+
+    def _exclaims(self, position: int) -> bool:
+        for at in range(position, len(self._items)):
+            item = self._items[at]
+            if item.type is TokenType.STOP:
+                return item.text == "!"
+            if item.type is TokenType.QUESTION:
+                return False
+        return False

@@ -1,0 +1,192 @@
+"""Prepares the words of a text: contractions written out, fixed phrases replaced or left out.
+
+"Can you please tell me what's ..." and "what is ..." come out of here as the same items.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from eventstream.cache.guard import inflection
+from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, words
+from eventstream.cache.guard.terms import Analysis
+from eventstream.cache.guard.tokens import Token, TokenType
+
+_BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
+_CONDITIONS = words("if whether si")
+# "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
+_ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
+_HOW = (("how", "#to"), ("cómo",))
+_IS_AFTER = words("it that there here he she what who where how when this why")
+
+
+@dataclass(slots=True)
+class Item:
+    """A token or a word out of one: what phrases are matched on."""
+
+    type: TokenType
+    word: str  # lower-case; empty for anything but words
+    text: str
+    attached: bool
+    plain: str = ""  # without accents, for Spanish phrases
+
+
+def words_of(tokens: list[Token]) -> Iterator[str]:
+    """The words among `tokens`, in lower case."""
+    return (token.text.lower() for token in tokens if token.type is TokenType.WORD)
+
+
+def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
+    items: list[Item] = []
+    for token in tokens:
+        if token.type is not TokenType.WORD:
+            items.append(Item(token.type, "", token.text, token.attached))
+            continue
+        lower = token.text.lower()
+        words = [lower]
+        if lexicon is not None and lexicon.code == "en" and "'" in lower:
+            words = _expand_contraction(lower)
+            if len(words) > 1 and words[-1] != "'s":
+                analysis.note(Kind.CONTRACTION, lower)
+        for position, word in enumerate(words):
+            items.append(
+                Item(
+                    TokenType.WORD,
+                    word,
+                    token.text if len(words) == 1 else word,
+                    token.attached and position == 0,
+                    inflection.without_accents(word)
+                    if lexicon is not None and lexicon.code == "es"
+                    else word,
+                )
+            )
+    return items
+
+
+def _expand_contraction(word: str) -> list[str]:
+    if word.endswith("n't"):
+        base = {"ca": "can", "wo": "will", "sha": "shall"}.get(word[:-3], word[:-3])
+        return [base, "not"]
+    base, _, ending = word.rpartition("'")
+    if word == "let's":
+        return ["let", "us"]
+    if ending == "s":
+        return [base, "is" if base in _IS_AFTER else "'s"]
+    full = {"re": "are", "ll": "will", "ve": "have", "d": "would", "m": "am"}.get(ending)
+    return [base, full] if full and base else [word]
+
+
+def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items without words like "please", which may stand inside other phrases."""
+    result: list[Item] = []
+    position = 0
+    while position < len(items):
+        used = 0
+        if items[position].type is TokenType.WORD:
+            for phrase in lexicon.phrases.get(items[position].plain, ()):
+                if (
+                    phrase.kind is Kind.COURTESY
+                    and phrase.position is Position.ANY
+                    and _matches(phrase, items, position, result, lexicon)
+                ):
+                    analysis.note(Kind.COURTESY, " ".join(phrase.words))
+                    used = len(phrase.words)
+                    break
+        if not used:
+            result.append(items[position])
+        position += used or 1
+    return result
+
+
+def apply_phrases(
+    items: list[Item], lexicon: Lexicon, analysis: Analysis
+) -> tuple[list[Item], dict[int, bool]]:
+    """The items with fixed phrases replaced, and where a question (True) or order (False) begins.
+
+    "Could you send me the invoice?" is an order in spite of its question mark.
+    """
+    result: list[Item] = []
+    moods: dict[int, bool] = {}
+    position = 0
+    while position < len(items):
+        item = items[position]
+        phrase = None
+        if item.type is TokenType.WORD:
+            for candidate in lexicon.phrases.get(item.plain, ()):
+                if _matches(candidate, items, position, result, lexicon):
+                    phrase = candidate
+                    break
+        if phrase is None:
+            result.append(item)
+            position += 1
+            continue
+        analysis.note(phrase.kind, " ".join(phrase.words))
+        position += len(phrase.words)
+        if phrase.kind is Kind.REQUEST and phrase.position is Position.BEFORE_QUESTION:
+            moods[len(result)] = True
+            while items[position].type is TokenType.PAUSE:
+                position += 1
+            if items[position].word in _CONDITIONS:
+                position += 1
+        elif phrase.position is Position.BEFORE_ORDER:
+            moods[len(result)] = False
+        elif phrase.replacement in _HOW:
+            moods[len(result)] = True
+        result.extend(Item(TokenType.WORD, word, word, False, word) for word in phrase.replacement)
+    return result, moods
+
+
+def _matches(
+    phrase: Phrase, items: list[Item], position: int, before: list[Item], lexicon: Lexicon
+) -> bool:
+    end = position + len(phrase.words)
+    if end > len(items):
+        return False
+    for offset, word in enumerate(phrase.words):
+        if items[position + offset].plain != word:
+            return False
+    following = items[end] if end < len(items) else None
+    match phrase.position:
+        case Position.ANY:
+            return True
+        case Position.START:
+            if any(item.type is TokenType.WORD for item in before):
+                return False
+            if phrase.kind is Kind.GREETING:
+                return _is_boundary(following) or _words_follow(items, end, 3)
+            return following is not None and (
+                phrase.kind is not Kind.FILLER or following.type is TokenType.PAUSE
+            )
+        case Position.EDGE:
+            starts = position == 0 or _is_boundary(items[position - 1])
+            return starts and _is_boundary(following)
+        case Position.BEFORE_QUESTION:
+            while following is not None and following.type is TokenType.PAUSE:
+                end += 1
+                following = items[end] if end < len(items) else None
+            if following is None or following.word == "que":
+                return False
+            return (
+                following.word in lexicon.question_words
+                or following.word in _CONDITIONS
+                or (lexicon.code == "es" and following.plain in _ASKS_WITHOUT_ACCENT)
+            )
+        case Position.LEAD:
+            if any(item.type is TokenType.WORD for item in before):
+                return False
+            if following is not None and following.type is TokenType.PAUSE:
+                end += 1
+            return _words_follow(items, end, 2)
+        case Position.BEFORE_ORDER:
+            return following is not None and following.word in lexicon.order_verbs
+        case Position.BEFORE_INFINITIVE:
+            return following is not None and inflection.is_infinitive(following.word)
+
+
+def _is_boundary(item: Item | None) -> bool:
+    return item is None or item.type in _BOUNDARIES
+
+
+def _words_follow(items: list[Item], start: int, count: int) -> bool:
+    following = items[start : start + count]
+    return len(following) == count and all(item.type is TokenType.WORD for item in following)

@@ -1,0 +1,142 @@
+"""The shape of a language's closed word classes, and how their tables are written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.quantities import CURRENCIES
+
+
+class Position(Enum):
+    """Where a fixed phrase counts as one."""
+
+    ANY = "any"
+    START = "start"  # at the start of the text
+    EDGE = "edge"  # a sentence or clause of its own, at either end of the text
+    BEFORE_QUESTION = "before_question"  # a question word follows
+    LEAD = "lead"  # at the start of the text, with at least two words behind it
+    BEFORE_ORDER = "before_order"  # a verb from `order_verbs` follows
+    BEFORE_INFINITIVE = "before_infinitive"  # a Spanish infinitive follows
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words that stand for `replacement`; an empty one is left out and noted as `kind`."""
+
+    words: tuple[str, ...]
+    replacement: tuple[str, ...]
+    kind: Kind
+    position: Position
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """One language. Words are lower-case; those of Spanish phrases carry no accents."""
+
+    code: str
+    markers: frozenset[str]
+    articles: frozenset[str]
+    light: frozenset[str]
+    near_demonstratives: frozenset[str]
+    far_demonstratives: frozenset[str]
+    copulas: Mapping[str, str]
+    helpers: frozenset[str]
+    negations: frozenset[str]
+    quantifiers: frozenset[str]
+    modals: frozenset[str]
+    persons: frozenset[str]
+    tenses: frozenset[str]
+    relations: frozenset[str]
+    questions: frozenset[str]
+    order_verbs: frozenset[str]
+    conjunctions: frozenset[str]
+    fronting: frozenset[str]
+    numbers: Mapping[str, int]
+    ordinals: Mapping[str, int]
+    months: Mapping[str, int]
+    weekdays: Mapping[str, int]
+    times: frozenset[str]
+    synonyms: Mapping[str, frozenset[int]]
+    opposites: Mapping[str, frozenset[int]]
+    phrases: Mapping[str, tuple[Phrase, ...]]
+
+    @cached_property
+    def closed_classes(self) -> Mapping[str, Kind]:
+        """Each word of a closed class with the kind of difference that a change of it makes."""
+        classes = (
+            (self.times, Kind.DATE_TIME),
+            (self.relations, Kind.RELATION),
+            (self.tenses, Kind.TENSE),
+            (self.persons, Kind.PERSON),
+            (self.modals, Kind.MODALITY),
+            (self.quantifiers, Kind.QUANTIFIER),
+            (self.negations, Kind.NEGATION),
+        )
+        return {word: kind for members, kind in classes for word in members}
+
+    @cached_property
+    def quantity_words(self) -> frozenset[str]:
+        """The words that may be a number, a date or a currency."""
+        dates = frozenset({*self.weekdays, *self.months})
+        return dates | {*self.numbers, *self.ordinals, *CURRENCIES, "%"}
+
+    @cached_property
+    def question_words(self) -> frozenset[str]:
+        """The words that ask by themselves, unlike helper verbs."""
+        return self.questions & self.relations
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """The words that turn a helper verb before them into the start of a question."""
+        return (
+            self.persons
+            | self.articles
+            | self.light
+            | self.near_demonstratives
+            | self.far_demonstratives
+        )
+
+
+def phrases(kind: Kind, replacement: str, position: Position, table: str) -> tuple[Phrase, ...]:
+    """One phrase for each entry of `table`, whose entries are separated by `|`."""
+    return tuple(
+        Phrase(tuple(entry.split()), tuple(replacement.split()), kind, position)
+        for entry in table.split("|")
+        if entry.strip()
+    )
+
+
+def by_first_word(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
+    """The phrases under their first word, longest first."""
+    index: dict[str, list[Phrase]] = {}
+    for phrase in table:
+        index.setdefault(phrase.words[0], []).append(phrase)
+    return {
+        first: tuple(sorted(entries, key=lambda phrase: -len(phrase.words)))
+        for first, entries in index.items()
+    }
+
+
+def groups(table: str) -> dict[str, frozenset[int]]:
+    """For each word of `table` the numbers of the `|`-separated groups that it belongs to."""
+    members: dict[str, set[int]] = {}
+    for number, group in enumerate(table.split("|")):
+        for word in group.split():
+            members.setdefault(word, set()).add(number)
+    return {word: frozenset(numbers) for word, numbers in members.items()}
+
+
+def numbered(table: str, start: int = 0) -> dict[str, int]:
+    """Each word of `table` with the number of its `|`-separated place."""
+    return {
+        word: number
+        for number, words in enumerate(table.split("|"), start=start)
+        for word in words.split()
+    }
+
+
+def words(table: str) -> frozenset[str]:
+    """The words of `table`."""
+    return frozenset(table.split())

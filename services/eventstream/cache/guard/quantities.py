@@ -1,0 +1,84 @@
+"""One spelling for numbers, units, currencies, dates and times, however they are written.
+
+Nothing is converted: a kilometre is not 1,000 metres here, and "3.10" is not "3.1", because the
+same digits may be a version.
+"""
+
+import re
+
+_THOUSANDS_COMMA = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_THOUSANDS_POINT = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?")
+
+CURRENCY_SIGNS = {"$": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee"}
+CURRENCIES = {
+    "dollar": "dollar", "dollars": "dollar", "bucks": "dollar", "dólar": "dollar",
+    "dólares": "dollar", "dolares": "dollar", "usd": "usd", "euro": "euro", "euros": "euro",
+    "eur": "euro", "gbp": "pound sterling", "yen": "yen", "yenes": "yen", "peso": "peso",
+    "pesos": "peso", "rupee": "rupee", "rupees": "rupee", "cents": "cent", "cent": "cent",
+    "céntimos": "cent", "centavos": "cent",
+}  # fmt: skip
+_UNIT_ALIASES = (
+    "kg kgs kilo kilos kilogram kilograms kilogramo kilogramos|g gr gram grams gramo gramos"
+    "|km kms kilometer kilometers kilometre kilometres kilómetro kilómetros|cm centimeter"
+    " centimeters centimetre centimetres centímetro centímetros|mm millimeters millimetres"
+    " milímetros|meter meters metre metres metro metros|l liter liters litre litres litro litros"
+    "|ml milliliters millilitres mililitros|hour hours h hr hrs hora horas|minute minutes min mins"
+    " minuto minutos|second seconds sec secs segundos|ms milliseconds milisegundos|day days día"
+    " días dias|week weeks semana semanas|month months mes meses|year years yr yrs año años"
+    "|kb kilobytes|mb megabytes|gb gigabytes|tb terabytes|hz hertz|khz kilohertz|mhz megahertz"
+    "|ghz gigahertz|lb lbs|oz ounce ounces onza onzas|mile miles milla millas|inch inches pulgada"
+    " pulgadas|foot feet pie pies|w watt watts|kw kilowatt kilowatts|mph|m|s|v volts|k|c|f|x|bn"
+)
+UNITS = {
+    alias: aliases.split()[0] for aliases in _UNIT_ALIASES.split("|") for alias in aliases.split()
+}
+ORDINAL_ENDINGS = frozenset({"st", "nd", "rd", "th", "º", "ª", "er", "ro", "do", "to", "vo", "mo"})
+MORNING = frozenset({"am", "a.m.", "a.m"})
+AFTERNOON = frozenset({"pm", "p.m.", "p.m"})
+
+
+def number_key(written: str, language: str | None) -> str:
+    """`written` with its thousands separators removed where the language leaves no doubt.
+
+    Decimals keep their digits and leading zeros stay.
+    """
+    sign = "-" if written[0] in "-−" else ""
+    digits = written.lstrip("+-−")
+    if _THOUSANDS_COMMA.fullmatch(digits) and (
+        language == "en" or digits.count(",") > 1 or "." in digits
+    ):
+        return sign + digits.replace(",", "")
+    if _THOUSANDS_POINT.fullmatch(digits) and (
+        language == "es" or digits.count(".") > 1 or "," in digits
+    ):
+        return sign + digits.replace(".", "").replace(",", ".")
+    if language == "es" and digits.count(",") == 1 and "." not in digits:
+        return sign + digits.replace(",", ".")
+    return sign + digits
+
+
+def time_key(written: str, half: str | None) -> str:
+    """Minutes since midnight, when `written` ("3", "3:00", "15:00:10") and `half` tell; `half` is
+    "am", "pm" or None. Twelve-hour times without a half stay apart from both."""
+    parts = [int(part) for part in written.split(":")]
+    hour, rest = parts[0], parts[1:]
+    minute = rest[0] if rest else 0
+    seconds = f":{rest[1]}" if len(rest) > 1 else ""
+    if half is not None and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if half == "pm" else 0)
+    elif 1 <= hour <= 12 and not written.startswith("0"):
+        return f"time?{hour * 60 + minute}{seconds}"
+    return f"time{hour * 60 + minute}{seconds}"
+
+
+def date_key(written: str) -> str:
+    """An ISO date as year-month-day; one whose order of day and month is open, as written."""
+    parts = re.split("[-/]", written)
+    if len(parts[0]) == 4:
+        return date_of(int(parts[2]), int(parts[1]), int(parts[0]))
+    return "date:" + "/".join(part.lstrip("0") for part in parts)
+
+
+def date_of(day: int, month: int, year: int | None) -> str:
+    """The key of a date whose parts are known; `year` None: not said."""
+    return f"date:{year or ''}-{month}-{day}"

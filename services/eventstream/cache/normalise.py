@@ -1,0 +1,65 @@
+"""The text behind an exact cache key.
+
+Two texts with the same exact key get the same answer without any further question, so only
+differences that no reader can see or that never change a meaning are folded here: Unicode
+composition, invisible characters, spaces inside a line, quote styles, letter case and one final
+full stop. Punctuation, emoji and accents stay: "si" and "sí", "C" and "C++" are different texts.
+Anything bolder belongs to the guard, which says why.
+"""
+
+import re
+import unicodedata
+
+# Zero-width joiner and non-joiner stay: they join emoji and shape Persian and Indic words.
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"
+)
+_LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+# Indentation stays as it is, because it carries meaning in code; runs inside a line do not.
+_SPACES_IN_LINE = re.compile(r"(?<=\S)[^\S\n]+(?=\S)")
+_QUOTES = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201a": "'",
+        "\u201b": "'",
+        "\u02bc": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u201e": '"',
+        "\u201f": '"',
+        "\u00ab": '"',
+        "\u00bb": '"',
+    }
+)
+_MAY_PRECEDE_FINAL_STOP = frozenset(")]}\"'")
+
+
+def clean_text(text: str) -> str:
+    """`text` composed (NFC), without invisible characters, with single spaces and plain quotes.
+
+    Case and final punctuation are kept. Never raises, lone surrogates included.
+    """
+    composed = _INVISIBLE.sub("", text)
+    if not composed.isascii():
+        composed = unicodedata.normalize("NFC", composed).translate(_QUOTES)
+    lines = (line.rstrip() for line in _LINE_BREAK.sub("\n", composed).split("\n"))
+    return _SPACES_IN_LINE.sub(" ", "\n".join(lines)).strip()
+
+
+def exact_key_text(text: str) -> str:
+    """The form under which `text` is looked up exactly; applying it twice changes nothing."""
+    folded = clean_text(_fold_case(clean_text(text)))
+    if len(folded) > 1 and folded[-1] == ".":
+        before = folded[-2]
+        if before.isalnum() or before in _MAY_PRECEDE_FINAL_STOP:
+            return folded[:-1]
+    return folded
+
+
+def _fold_case(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    # Casefolding turns "ß" into "ss", which makes one word of the German "Maße" and "Masse".
+    return "ß".join(part.casefold() for part in text.replace("ẞ", "ß").split("ß"))
