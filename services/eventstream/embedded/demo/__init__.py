@@ -1,0 +1,1 @@
+"""The demonstration: a few hundred realistic texts, sent and watched while they are answered."""

@@ -1,0 +1,116 @@
+"""The panel that a user sees when the stack is ready: what listens where, where the data is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.panel import Panel
+from rich.table import Table
+
+from eventstream.embedded.plan import HOST, KafkaChoice, StackPlan
+from eventstream.embedded.redis import NO_SEARCH_ADVICE
+from eventstream.errors import ConfigurationError
+from eventstream.llm.providers import choose_provider
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec, default_stream
+
+IN_MEMORY = "demo broker: its topics, messages and offsets are in memory and end with it"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the panel."""
+
+    what: str
+    where: str
+    note: str = ""
+
+
+def panel_rows(
+    plan: StackPlan,
+    settings: Settings,
+    streams: Sequence[str],
+    data: Path,
+    *,
+    vector_search: bool,
+) -> list[Row]:
+    """What the panel says, top to bottom. No password of an address is shown."""
+    rows = [Row("API", plan.api_url, f"interactive docs: {plan.api_url}/docs")]
+    if plan.flower:
+        rows.append(Row("Flower", f"http://{HOST}:{plan.ports.flower}", "Celery's own dashboard"))
+    rows.append(
+        Row(
+            "Redis: cache",
+            without_password(settings.cache_url),
+            ("with vector search" if vector_search else NO_SEARCH_ADVICE)
+            if plan.embedded_cache
+            else "from REDIS_URL",
+        )
+    )
+    rows.append(
+        Row(
+            "Redis: inbox, results",
+            without_password(settings.state_url),
+            "" if plan.embedded_state else "from the environment",
+        )
+    )
+    rows.append(_kafka_row(plan, settings))
+    ports = " ".join(
+        f"{service}:{port}"
+        for service, port in plan.metrics_ports.items()
+        if service != "consumer" or plan.consumer
+    )
+    rows.append(Row("Metrics", HOST, ports))
+    rows.append(Row("Model", *model_in_words(settings)))
+    rows.append(Row("Streams", ", ".join(streams)))
+    rows.append(Row("Data", str(data), "kept between runs"))
+    rows.append(Row("Stop", "Ctrl-C"))
+    return rows
+
+
+def make_panel(rows: Sequence[Row]) -> Panel:
+    """The rows as a panel for a console."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
+    table.add_column(style="cyan", overflow="fold")
+    table.add_column(style="dim", overflow="fold")
+    for row in rows:
+        table.add_row(row.what, row.where, row.note)
+    return Panel(table, title="AI-EventStream is ready", border_style="green", expand=False)
+
+
+def without_password(url: str) -> str:
+    """A Redis address as it may be shown: user and password left out."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def model_in_words(settings: Settings, spec: StreamSpec | None = None) -> tuple[str, str]:
+    """Which model answers, and what to know about it."""
+    try:
+        provider = choose_provider(spec or default_stream(), settings)
+    except ConfigurationError as error:
+        return "none", str(error)
+    if provider == "local":
+        return (
+            "local",
+            "a small model in the workers: no key, no cost (OPENAI_API_KEY: a large one)",
+        )
+    names: Mapping[str, str] = {
+        "openai": settings.openai_model,
+        "gemini": settings.gemini_model,
+        "huggingface": settings.huggingface_model,
+        "compatible": settings.openai_model,
+    }
+    return f"{provider}: {names[provider]}", ""
+
+
+def _kafka_row(plan: StackPlan, settings: Settings) -> Row:
+    address = settings.kafka_bootstrap_servers or ""
+    return {
+        KafkaChoice.DEMO: Row("Kafka", address, IN_MEMORY),
+        KafkaChoice.APACHE: Row("Kafka", address, "Apache Kafka; its log is kept"),
+        KafkaChoice.OUTSIDE: Row("Kafka", address, "from KAFKA_BOOTSTRAP_SERVERS"),
+        KafkaChoice.NONE: Row("Kafka", "none", "events come in through HTTP only"),
+    }[plan.kafka]
