@@ -1,0 +1,385 @@
+"""A call to a provider, made well: limits, budget, retries, cost, metrics.
+
+One attempt sets money aside, takes its turn in the shared limit, calls, and settles both with what
+was really used. What may pass is tried again with jittered exponential back-off until the tries or
+the event's deadline are used up; then the event is deferred, not failed: a provider that is away
+for a minute costs no event. Only an event that has waited for its provider longer than
+PATIENCE_SECONDS fails. docs/models.md has the table of what follows from what.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Final, Literal, TypeVar
+
+from eventstream import metrics
+from eventstream.errors import Reason, StoreUnavailable
+from eventstream.keys import Keys
+from eventstream.llm.client import Answered, ErrorKind, ProviderError
+from eventstream.llm.contract import CallDeferred, CallFailed
+from eventstream.llm.cost import PriceList, Tokens
+from eventstream.llm.limits import Freeze, Limit, Limiter, Refused, Reservation
+from eventstream.llm.lua import script
+from eventstream.llm.providers import Endpoint
+from eventstream.llm.spending import BudgetState, Hold, Spending
+from eventstream.logs import get_logger
+from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.spec import Budget
+
+log = get_logger(__name__)
+
+MAX_ATTEMPTS: Final = 5
+ATTEMPT_TIMEOUT_SECONDS: Final = 60.0
+FIRST_BACK_OFF_SECONDS: Final = 0.5
+MAX_BACK_OFF_SECONDS: Final = 8.0
+MAX_LIMIT_WAIT_SECONDS: Final = 2.0
+"""A shorter wait for a shared limit is slept, a longer one gives the worker's slot back."""
+AWAY_SECONDS: Final = 15.0
+QUOTA_SECONDS: Final = 60.0
+MAX_RETRY_AFTER_SECONDS: Final = 300.0
+PATIENCE_SECONDS: Final = 900.0
+"""How long an event waits for a provider that does not answer or refuses the key."""
+BUDGET_CHECK_SECONDS: Final = 120.0
+"""A held event looks again after this long: a budget may be raised before midnight."""
+BUDGET_IN_FLIGHT_SECONDS: Final = 2.0
+_LEAST_SECONDS: Final = 0.05
+
+A = TypeVar("A", bound=Answered)
+
+
+@dataclass(frozen=True)
+class CallSpec:
+    """What is called, for whom, and under which limits."""
+
+    stream: str
+    endpoint: Endpoint
+    model: str
+    operation: Literal["chat", "embeddings"]
+    limit: Limit
+    holder: str
+    """Whose place in line it is: the event's id."""
+    deadline: float
+    """On the clock that Calls was given."""
+    budget: Budget | None = None
+    patient: bool = True
+    """Whether the holder comes back after a deferral: then its place in line is kept, and its
+    waiting for the provider remembered, to end after PATIENCE_SECONDS."""
+
+    @property
+    def bucket(self) -> str:
+        return self.endpoint.bucket(self.model)
+
+    @property
+    def who(self) -> str:
+        """Provider and model, for people."""
+        return f"{self.endpoint.facts.name} ({self.model})"
+
+
+@dataclass
+class Tally:
+    """What an event's calls have taken so far."""
+
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_microdollars: int | None = 0
+    history: list[str] = field(default_factory=list)
+
+    def add(self, tokens: Tokens, cost: int | None) -> None:
+        self.prompt_tokens += tokens.prompt
+        self.completion_tokens += tokens.completion
+        if cost is None or self.cost_microdollars is None:
+            self.cost_microdollars = None
+        else:
+            self.cost_microdollars += cost
+
+
+class Calls:
+    """Makes calls. `clock` is monotonic seconds, `jitter` gives numbers in [0, 1)."""
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        keys: Keys,
+        prices: PriceList,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._keys = keys
+        self._prices = prices
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._now = now
+        self._limiter = Limiter(redis, keys)
+        self._spending = Spending(redis, keys, now=now)
+        self._first_failure = script(redis, "first_failure")
+
+    async def record(self, stream: str, tokens: Tokens, cost: int | None) -> None:
+        """Count a call that needed neither limit nor budget: the local model's."""
+        await self._spending.record(
+            self._spending.no_hold(stream), calls=1, tokens=tokens, cost=cost
+        )
+
+    async def run(
+        self,
+        spec: CallSpec,
+        estimate: Tokens,
+        send: Callable[[float], Awaitable[A]],
+        tally: Tally,
+    ) -> A:
+        """What `send(timeout_seconds)` brings, in the end. `estimate`: the most it may use.
+
+        Raises CallDeferred, CallFailed, StoreUnavailable.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            hold = await self._hold(spec, estimate)
+            try:
+                reservation = await self._turn(spec, estimate)
+            except (CallDeferred, CallFailed):
+                await self._spending.release(hold)
+                raise
+            tally.attempts += 1
+            started = self._clock()
+            try:
+                answer = await send(self._timeout(spec))
+            except ProviderError as error:
+                self._measure(spec, started, error.kind.value)
+                wait = await self._after_error(spec, attempt, error, hold, reservation, tally)
+            else:
+                self._measure(spec, started, "")
+                await self._after_answer(spec, answer, hold, reservation, tally)
+                return answer
+            if wait is None:
+                break
+            await self._sleep(wait)
+        raise await self._deferral(
+            spec, self._spread(AWAY_SECONDS), ErrorKind.SERVER, tally.history
+        )
+
+    # -- before a call -------------------------------------------------------------------------
+
+    async def _hold(self, spec: CallSpec, estimate: Tokens) -> Hold:
+        if spec.budget is None:
+            return self._spending.no_hold(spec.stream)
+        cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, estimate)
+        assert cost is not None  # Models.plan refuses a budget without a price
+        held = await self._spending.hold(spec.stream, spec.budget.microdollars, cost)
+        gauge = metrics.BUDGET_EXHAUSTED.labels(spec.stream)
+        if isinstance(held, Hold):
+            gauge.set(0)
+            return held
+        if held is BudgetState.IN_FLIGHT:
+            raise CallDeferred(
+                self._spread(BUDGET_IN_FLIGHT_SECONDS),
+                "budget",
+                f"calls under way may use up the day's budget of stream {spec.stream!r}",
+            )
+        gauge.set(1)
+        message = (
+            f"the budget of stream {spec.stream!r}, {spec.budget.usd:g} dollars a UTC day,"
+            " leaves too little for this call"
+        )
+        if spec.budget.on_exhausted == "Fail":
+            raise CallFailed(Reason.BUDGET_EXHAUSTED, message)
+        wait = min(self._spread(BUDGET_CHECK_SECONDS), self._until_midnight() + 1)
+        raise CallDeferred(wait, "budget", message)
+
+    def _until_midnight(self) -> float:
+        now = self._now().astimezone(UTC)
+        tomorrow = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+        return (tomorrow - now).total_seconds()
+
+    async def _turn(self, spec: CallSpec, estimate: Tokens) -> Reservation:
+        slept = 0.0
+        while True:
+            got = await self._limiter.reserve(
+                spec.bucket, spec.limit, tokens=estimate.total, holder=spec.holder
+            )
+            if isinstance(got, Reservation):
+                return got
+            if slept == 0.0:
+                metrics.LIMIT_WAITS.labels(
+                    f"{spec.endpoint.facts.name}:{spec.model}", got.shortage
+                ).inc()
+            wait = max(got.wait_seconds, 0.001)
+            if got.shortage == "frozen" and got.why in (ErrorKind.AUTH, ErrorKind.QUOTA):
+                raise await self._deferral(spec, self._spread(wait), ErrorKind(got.why), [])
+            if slept + wait > MAX_LIMIT_WAIT_SECONDS or wait > self._left(spec) - 1:
+                if not spec.patient:
+                    await self._limiter.leave(spec.bucket, spec.holder)
+                raise CallDeferred(
+                    # Who has a place in line comes back for it; the others spread.
+                    wait if got.shortage != "frozen" else self._spread(wait),
+                    "rate_limit",
+                    self._shortage(spec, got),
+                )
+            await self._sleep(wait)
+            slept += wait
+
+    def _shortage(self, spec: CallSpec, got: Refused) -> str:
+        if got.shortage == "frozen":
+            return f"{spec.who} asked all workers to wait {got.wait_seconds:.1f} s"
+        return f"the {got.shortage} limit of {spec.who} is free in {got.wait_seconds:.1f} s"
+
+    # -- after a call --------------------------------------------------------------------------
+
+    async def _after_answer(
+        self,
+        spec: CallSpec,
+        answer: Answered,
+        hold: Hold,
+        reservation: Reservation,
+        tally: Tally,
+    ) -> None:
+        provider = spec.endpoint.facts.name
+        cost = self._prices.cost_microdollars(provider, spec.model, answer.tokens)
+        tally.add(answer.tokens, cost)
+        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
+        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(answer.tokens.prompt)
+        if spec.operation == "chat":
+            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(answer.tokens.completion)
+        if cost:
+            metrics.MODEL_COST.labels(spec.stream).inc(cost)
+        try:
+            await self._spending.record(hold, calls=1, tokens=answer.tokens, cost=cost)
+            await self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said)
+        except StoreUnavailable as error:
+            # The answer is there and paid for. What was reserved lapses by itself.
+            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+
+    async def _after_error(
+        self,
+        spec: CallSpec,
+        attempt: int,
+        error: ProviderError,
+        hold: Hold,
+        reservation: Reservation,
+        tally: Tally,
+    ) -> float | None:
+        """Seconds until the next attempt; None: no more. Raises what ends the call."""
+        tally.history.append(f"attempt {tally.attempts}: {error.message}")
+        freeze = self._freeze(error, attempt)
+        # A time-out or a cut connection may have cost the provider's tokens: they stay counted.
+        unknown = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
+        await self._spending.release(hold)
+        await self._limiter.settle(
+            reservation,
+            tokens=reservation.tokens if unknown else 0,
+            said=error.said,
+            freeze=freeze,
+        )
+        log.info(
+            "a model call failed",
+            stream=spec.stream,
+            provider=spec.endpoint.facts.name,
+            model=spec.model,
+            kind=error.kind.value,
+            attempt=attempt,
+            reason=error.message,
+        )
+        if error.kind in (ErrorKind.AUTH, ErrorKind.QUOTA):
+            assert freeze is not None
+            log.error(
+                "the provider refuses the key or its account is spent: events wait",
+                stream=spec.stream,
+                provider=spec.endpoint.facts.name,
+                model=spec.model,
+                reason=error.message,
+            )
+            raise await self._deferral(
+                spec, self._spread(freeze.seconds), error.kind, tally.history
+            )
+        if error.kind is ErrorKind.RATE_LIMITED:
+            assert freeze is not None
+            if freeze.seconds > MAX_LIMIT_WAIT_SECONDS or attempt == MAX_ATTEMPTS:
+                raise CallDeferred(
+                    self._spread(freeze.seconds),
+                    "rate_limit",
+                    f"{spec.who} asked to wait {freeze.seconds:.1f} s",
+                )
+            self._retry(spec, error.kind)
+            # The frozen bucket makes this event wait like all others, a little spread.
+            return self._jitter() * FIRST_BACK_OFF_SECONDS
+        if not error.kind.passing:
+            raise CallFailed(
+                Reason.PROVIDER_REFUSED,
+                f"{spec.who} refused the request, {error.message}",
+                tuple(tally.history),
+            )
+        wait = self._back_off(attempt, error.retry_after_seconds)
+        if attempt == MAX_ATTEMPTS or wait > self._left(spec) - 1:
+            return None
+        self._retry(spec, error.kind)
+        return wait
+
+    def _freeze(self, error: ProviderError, attempt: int) -> Freeze | None:
+        if error.kind is ErrorKind.RATE_LIMITED:
+            asked = error.retry_after_seconds
+            seconds = self._back_off(attempt, None) if asked is None else asked
+            return Freeze(min(max(seconds, _LEAST_SECONDS), MAX_RETRY_AFTER_SECONDS), error.kind)
+        if error.kind is ErrorKind.AUTH:
+            return Freeze(AWAY_SECONDS, error.kind)
+        if error.kind is ErrorKind.QUOTA:
+            return Freeze(QUOTA_SECONDS, error.kind)
+        return None
+
+    async def _deferral(
+        self,
+        spec: CallSpec,
+        wait_seconds: float,
+        kind: ErrorKind,
+        history: list[str],
+    ) -> CallDeferred | CallFailed:
+        """What to raise: CallDeferred while there is patience, then CallFailed."""
+        waited = await self._waited_seconds(spec)
+        refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
+        what = "refuses the key or its account is spent" if refused else "does not answer"
+        if waited > PATIENCE_SECONDS:
+            return CallFailed(
+                Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
+                f"{spec.who} {what}, and the event has waited for it {waited / 60:.0f} minutes",
+                tuple(history),
+            )
+        return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
+
+    async def _waited_seconds(self, spec: CallSpec) -> float:
+        if not spec.patient:
+            return 0.0
+        async with reading_or_writing("remembering a provider's failure"):
+            waited_ms = await self._first_failure(
+                keys=[self._keys.limit(f"waiting:{spec.holder}")],
+                args=[math.ceil(4 * PATIENCE_SECONDS * 1000)],
+            )
+        return int(waited_ms) / 1000
+
+    # -- small things --------------------------------------------------------------------------
+
+    def _left(self, spec: CallSpec) -> float:
+        return spec.deadline - self._clock()
+
+    def _timeout(self, spec: CallSpec) -> float:
+        return max(_LEAST_SECONDS, min(ATTEMPT_TIMEOUT_SECONDS, self._left(spec)))
+
+    def _back_off(self, attempt: int, asked_seconds: float | None) -> float:
+        """Full jitter over the upper half: half to all of 0.5, 1, 2, 4, 8 s; longer if asked."""
+        longest = min(MAX_BACK_OFF_SECONDS, math.ldexp(FIRST_BACK_OFF_SECONDS, attempt - 1))
+        return max(longest * (0.5 + 0.5 * self._jitter()), asked_seconds or 0.0)
+
+    def _spread(self, seconds: float) -> float:
+        """Up to a quarter more, so that those who wait do not all come back at once."""
+        return seconds * (1 + 0.25 * self._jitter())
+
+    def _retry(self, spec: CallSpec, kind: ErrorKind) -> None:
+        metrics.MODEL_RETRIES.labels(spec.stream, kind.value).inc()
+
+    def _measure(self, spec: CallSpec, started: float, error_type: str) -> None:
+        metrics.GEN_AI_DURATION.labels(
+            spec.operation, spec.endpoint.facts.metric_name, spec.model, error_type
+        ).observe(max(0.0, self._clock() - started))

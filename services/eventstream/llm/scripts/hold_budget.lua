@@ -1,0 +1,25 @@
+-- Set money aside for a call that is about to be made.
+--
+-- KEYS  usage hash of the stream's day, sorted set of what is set aside (score: when it lapses)
+-- ARGV  budget, estimate (micro-dollars), name of this hold, ms until it lapses, ms to keep
+-- Gives 0: held; 1: what is in flight may use the rest up; 2: too little is left.
+local usage, held = KEYS[1], KEYS[2]
+local budget, estimate = tonumber(ARGV[1]), tonumber(ARGV[2])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- A process that died never settles; what it held comes back when it lapses.
+for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
+  redis.call('ZREM', held, lapsed)
+  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+end
+
+local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')
+local set_aside = tonumber(redis.call('HGET', usage, 'held_microdollars') or '0')
+if spent + estimate > budget then return 2 end
+if spent + set_aside + estimate > budget then return 1 end
+redis.call('ZADD', held, now + tonumber(ARGV[4]), ARGV[3] .. ':' .. string.format('%d', estimate))
+redis.call('HINCRBY', usage, 'held_microdollars', estimate)
+redis.call('PEXPIRE', usage, ARGV[5])
+redis.call('PEXPIRE', held, ARGV[5])
+return 0

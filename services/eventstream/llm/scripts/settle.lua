@@ -1,0 +1,52 @@
+-- After a call: put what was used in place of what was reserved, take over what the provider said
+-- about its limits, and freeze the bucket when it asked for that.
+--
+-- KEYS  bucket hash
+-- ARGV  request slot, change of requests, token slot, change of tokens,
+--       ms to freeze for (0: not), why,
+--       requests: limit, remaining, ms until full ("" where not said), tokens: likewise,
+--       now in ms ("" : the server's own clock)
+local bucket = KEYS[1]
+local now = tonumber(ARGV[13])
+if not now then
+  local clock = redis.call('TIME')
+  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+end
+
+for index = 1, 3, 2 do
+  local field, change = ARGV[index], tonumber(ARGV[index + 1])
+  if field ~= '' and change ~= 0 and redis.call('HEXISTS', bucket, field) == 1 then
+    if redis.call('HINCRBY', bucket, field, change) <= 0 then
+      redis.call('HDEL', bucket, field)
+    end
+  end
+end
+
+local keep = 0
+local freeze = tonumber(ARGV[5])
+if freeze > 0 then
+  local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
+  if now + freeze > frozen_until then
+    redis.call('HSET', bucket, 'frozen_until', now + freeze, 'frozen_why', ARGV[6])
+    keep = freeze
+  end
+end
+
+for name, index in pairs({r = 7, t = 10}) do
+  local limit = tonumber(ARGV[index])
+  local remaining = tonumber(ARGV[index + 1])
+  local reset = tonumber(ARGV[index + 2])
+  if limit and remaining and reset then
+    if remaining >= limit or reset <= 0 then
+      redis.call('HDEL', bucket, 'said:' .. name)
+    else
+      redis.call('HSET', bucket, 'said:' .. name, string.format(
+        '%.17g %.17g %.17g %.17g', remaining, limit, (limit - remaining) / reset, now))
+      keep = math.max(keep, reset)
+    end
+  end
+end
+if keep > 0 and redis.call('PTTL', bucket) < keep then
+  redis.call('PEXPIRE', bucket, keep)
+end
+return 1

@@ -1,0 +1,138 @@
+"""What a stream has used on a UTC day, and its budget.
+
+Before a call its largest possible cost is set aside, after it the real cost takes that place, each
+in one atomic script: so a budget is never overspent by more than an estimate was wrong. What a
+process that died had set aside lapses by itself.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Final
+
+from eventstream.keys import Keys
+from eventstream.llm.cost import Tokens
+from eventstream.llm.lua import script
+from eventstream.redis_client import AsyncRedis, reading_or_writing
+
+KEEP_SECONDS: Final = 40 * 86_400
+"""How long a day's figures stay: a month and some days, for whoever reads bills."""
+
+HOLD_SECONDS: Final = 600
+"""Longer than any event's deadline."""
+
+
+class BudgetState(IntEnum):
+    """The answer to a wish to spend."""
+
+    HELD = 0
+    IN_FLIGHT = 1
+    """Enough is left, but calls under way may need it: soon known."""
+    SPENT = 2
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Money set aside for one call; `member` is empty where there is no budget."""
+
+    stream: str
+    day: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a stream used on one day."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_microdollars: int = 0
+    held_microdollars: int = 0
+    """Set aside for calls under way."""
+
+
+class Spending:
+    """Usage and budgets in Redis. Methods raise StoreUnavailable."""
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        keys: Keys,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._now = now
+        self._hold = script(redis, "hold_budget")
+        self._record = script(redis, "record_usage")
+
+    def today(self) -> str:
+        """The UTC day, as it stands in keys."""
+        return self._now().strftime("%Y-%m-%d")
+
+    async def hold(
+        self, stream: str, budget_microdollars: int, estimate_microdollars: int
+    ) -> Hold | BudgetState:
+        """Set an estimate aside, or say why not (IN_FLIGHT or SPENT)."""
+        day = self.today()
+        name = uuid.uuid4().hex
+        async with reading_or_writing("holding a budget"):
+            state = BudgetState(
+                await self._hold(
+                    keys=self._both(stream, day),
+                    args=[
+                        budget_microdollars,
+                        estimate_microdollars,
+                        name,
+                        HOLD_SECONDS * 1000,
+                        KEEP_SECONDS * 1000,
+                    ],
+                )
+            )
+        if state is BudgetState.HELD:
+            return Hold(stream, day, f"{name}:{estimate_microdollars}")
+        return state
+
+    def no_hold(self, stream: str) -> Hold:
+        """For a call without a budget: only its usage is recorded."""
+        return Hold(stream, self.today())
+
+    async def record(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> None:
+        """Count what was used (`cost` in micro-dollars) and let go of what was set aside."""
+        async with reading_or_writing("recording a model call"):
+            await self._record(
+                keys=self._both(hold.stream, hold.day),
+                args=[
+                    hold.member,
+                    calls,
+                    tokens.prompt,
+                    tokens.completion,
+                    cost or 0,
+                    KEEP_SECONDS * 1000,
+                ],
+            )
+
+    async def release(self, hold: Hold) -> None:
+        """Let go of what was set aside for a call that was not made."""
+        if hold.member:
+            await self.record(hold, calls=0, tokens=Tokens(), cost=0)
+
+    async def usage(self, stream: str, day: str) -> Usage:
+        """What a stream used on a UTC day (YYYY-MM-DD)."""
+        async with reading_or_writing("reading the usage"):
+            stored = await self._redis.hgetall(self._keys.usage(stream, day))
+        return Usage(
+            **{
+                name.decode() if isinstance(name, bytes) else name: int(value)
+                for name, value in stored.items()
+            }
+        )
+
+    def _both(self, stream: str, day: str) -> list[str]:
+        return [self._keys.usage(stream, day), self._keys.usage(stream, f"{day}:held")]
