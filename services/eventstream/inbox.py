@@ -270,11 +270,13 @@ class Inbox:
         consumer: str,
         most: int,
         *,
-        suspects: Literal["none", "peek", "take"] = "none",
+        suspects: Literal["none", "peek", "take", "own"] = "none",
     ) -> Claim:
         """Take up to `most` waiting events of `queue` under a lease.
 
-        `suspects`: events whose lease has ended are left alone, looked for, or (one of them) taken.
+        `suspects`: events whose lease has ended are left alone (`none`), looked for (`peek`), or
+        one of them is taken (`take`); `own` takes one that a dead predecessor of the same consumer
+        name left, before its lease ends.
         """
         async with reading_or_writing("claiming events"):
             fresh, suspicious, waiting, suspect_waits = await self._claim(
@@ -291,7 +293,6 @@ class Inbox:
                     self._lease_ms,
                     suspects,
                     self._keys.task_meta(""),
-                    queue,
                 ],
             )
         unreadable: list[Unreadable] = []
@@ -429,6 +430,21 @@ class Inbox:
         if isinstance(pending, Exception):
             return bool(length)
         return bool(length > int(pending["pending"]) or late)
+
+    async def tidy(self, queue: str, idle_seconds: float) -> int:
+        """Forget consumers that hold nothing and were not seen for `idle_seconds`; how many."""
+        async with reading_or_writing("tidying an inbox"):
+            if not await self._redis.exists(self._keys.inbox(queue)):
+                return 0
+            consumers = await self._redis.xinfo_consumers(self._keys.inbox(queue), INBOX_GROUP)
+            idle = [
+                consumer["name"]
+                for consumer in consumers
+                if consumer["pending"] == 0 and consumer["idle"] > idle_seconds * 1000
+            ]
+            for name in idle:
+                await self._redis.xgroup_delconsumer(self._keys.inbox(queue), INBOX_GROUP, name)
+        return len(idle)
 
     async def history(self, event_id: str) -> tuple[str, ...]:
         """Who took the event and when (milliseconds of Redis' clock), oldest first."""

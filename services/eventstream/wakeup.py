@@ -47,10 +47,15 @@ def broker_options(settings: Settings) -> dict[str, Any]:
 
 
 class WakeUps:
-    """Sends wake-ups from one thread of its own, at most one a queue at a time."""
+    """Sends wake-ups from one thread of its own, at most one a queue at a time.
 
-    def __init__(self, settings: Settings) -> None:
+    `counted` False leaves the metric alone: for a process that forks, whose threads must not hold a
+    metric's lock.
+    """
+
+    def __init__(self, settings: Settings, *, counted: bool = True) -> None:
         self._settings = settings
+        self._counted = counted
         self._wanted: dict[str, None] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -99,11 +104,15 @@ class WakeUps:
                         expires=WAKE_UP_EXPIRES_SECONDS,
                     )
                 except (OperationalError, OSError) as error:
-                    WAKE_UPS.labels(queue, "failed").inc()
+                    self._count(queue, "failed")
                     if not away:
                         log.warning("wake_up_failed", queue=queue, error=str(error))
                     away = True
                     connection.close()
                 else:
-                    WAKE_UPS.labels(queue, "sent").inc()
+                    self._count(queue, "sent")
                     away = False
+
+    def _count(self, queue: str, outcome: str) -> None:
+        if self._counted:
+            WAKE_UPS.labels(queue, outcome).inc()

@@ -10,7 +10,7 @@ import pytest
 
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State
-from eventstream.inbox import Arrival, Cancellation, Inbox, Outcome
+from eventstream.inbox import Arrival, Cancellation, Held, Inbox, Outcome
 from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import FinishedListener, Results
@@ -140,6 +140,25 @@ async def test_one_suspect_at_a_time_is_taken(inbox: Inbox, short_lease: Inbox) 
     assert [held.event.id for held in claim.suspects] == ["a"]
 
 
+async def test_a_successor_of_the_same_name_need_not_wait_for_the_lease(inbox: Inbox) -> None:
+    await inbox.accept([Arrival(an_event("a")), Arrival(an_event("b"))])
+    await inbox.claim(QUEUE_HTTP, ME, 1)
+    await inbox.claim(QUEUE_HTTP, OTHER, 1)
+
+    claim = await inbox.claim(QUEUE_HTTP, ME, 0, suspects="own")
+
+    assert [(held.event.id, held.deliveries) for held in claim.suspects] == [("a", 2)]
+
+
+async def test_consumers_that_hold_nothing_are_forgotten(inbox: Inbox) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    await inbox.claim(QUEUE_HTTP, ME, 1)
+    await inbox.claim(QUEUE_HTTP, OTHER, 1)
+
+    assert await inbox.tidy(QUEUE_HTTP, idle_seconds=3600) == 0
+    assert await inbox.tidy(QUEUE_HTTP, idle_seconds=-1) == 1
+
+
 async def test_renewing_keeps_what_is_ours_and_names_what_is_not(
     inbox: Inbox, short_lease: Inbox
 ) -> None:
@@ -189,7 +208,7 @@ async def test_deferred_events_come_back_when_they_are_due(inbox: Inbox, results
     assert [(held.event.id, held.raw) for held in claim] == [(soon.event.id, b"\x00\xff")]
 
 
-async def _claim_until_something_comes(inbox: Inbox) -> tuple[object, ...]:
+async def _claim_until_something_comes(inbox: Inbox) -> tuple[Held, ...]:
     async with asyncio.timeout(5):
         while True:
             claim = await inbox.claim(QUEUE_HTTP, OTHER, 10)

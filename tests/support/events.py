@@ -7,6 +7,9 @@ from typing import Any
 from eventstream.errors import Reason
 from eventstream.events import Event, Failure, Result
 from eventstream.inbox import Answered, Failed, Held
+from eventstream.llm.contract import CallPlan
+from eventstream.pipeline import Ask
+from eventstream.spec import StreamSpec
 
 
 def an_event(event_id: str, text: str = "The parcel came late.", **changes: Any) -> Event:
@@ -40,4 +43,18 @@ def a_failure(held: Held, reason: Reason = Reason.PROVIDER_REFUSED) -> Failed:
         event_id=held.event.id,
         stream=held.event.stream,
         failure=Failure(reason=reason, message="the provider said no"),
+    )
+
+
+def an_ask(held: Held) -> Ask:
+    plan = CallPlan(
+        provider="test",
+        model="model",
+        display_model="test/model",
+        prompt_version="1",
+        parameters_digest="",
+        embedding_name="",
+    )
+    return Ask(
+        held=held, spec=StreamSpec(), plan=plan, query=None, looked_up=None, seconds_so_far=0.0
     )

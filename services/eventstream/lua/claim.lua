@@ -1,7 +1,9 @@
 -- Take events from one inbox under a lease.
 -- KEYS  inbox, deferred, deferred entries, wake
--- ARGV  group, consumer, most new events, lease ms, 'none' | 'peek' | 'take' (what to do about events
---       whose lease has ended), task_meta prefix, queue
+-- ARGV  group, consumer, most new events, lease ms, what to do about events that were left behind:
+--       'none' | 'peek' (is there one whose lease has ended?) | 'take' (one of them) | 'own' (one that
+--       stands under this consumer's name, left by a predecessor: no lease has to end), task_meta
+--       prefix
 -- Returns {fresh, suspects, waiting, suspect waits (0|1)}; an event is
 -- {entry id, deliveries, accepted_at ms, fields}.
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
@@ -57,14 +59,15 @@ end
 local suspects, suspect_waits = {}, 0
 if mode ~= 'none' then
   while true do
-    local late = redis.call('XPENDING', inbox, group, 'IDLE', lease, '-', '+', 1)
+    local late = mode == 'own' and redis.call('XPENDING', inbox, group, '-', '+', 1, consumer)
+      or redis.call('XPENDING', inbox, group, 'IDLE', lease, '-', '+', 1)
     if #late == 0 then break end
     if mode == 'peek' then
       suspect_waits = 1
       break
     end
     local entry, deliveries = late[1][1], tonumber(late[1][4]) + 1
-    local claimed = redis.call('XCLAIM', inbox, group, consumer, lease, entry)
+    local claimed = redis.call('XCLAIM', inbox, group, consumer, 0, entry)
     if #claimed > 0 and claimed[1] then
       local event = taken(entry, claimed[1][2], deliveries)
       if event then

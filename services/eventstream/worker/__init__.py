@@ -1,0 +1,1 @@
+"""The worker: Celery's processes around one drain each. Nothing is imported here: see `app`."""

@@ -1,0 +1,168 @@
+"""The Celery application: documented settings, two tasks, and the hooks around the fork.
+
+`eventstream.drain` is the wake-up: it carries no event. `eventstream.process` is for Celery
+clients: it takes an event and returns its result through Celery's own result backend.
+
+Settings are read once, when this module is imported: it is the edge of the worker process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from billiard import current_process
+from celery import Celery, signals
+from celery.utils.nodenames import gethostname
+from kombu import Queue
+
+from eventstream.errors import EventRefused
+from eventstream.keys import QUEUE_DEFAULT, QUEUE_HTTP, QUEUE_KAFKA
+from eventstream.llm.contract import LocalModelProtocol
+from eventstream.logs import configure_logs, get_logger
+from eventstream.settings import Settings, load_settings
+from eventstream.wakeup import DRAIN_TASK, broker_options
+from eventstream.worker.board import Board
+from eventstream.worker.housekeeping import Housekeeping
+from eventstream.worker.process import WorkerProcess
+
+log = get_logger(__name__)
+
+PROCESS_TASK = "eventstream.process"
+GRACE_SECONDS = 5
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery application for these settings."""
+    celery = Celery("eventstream")
+    celery.conf.update(
+        broker_options(settings),
+        result_backend=settings.state_url,
+        result_expires=settings.result_ttl_seconds,
+        result_backend_transport_options={"global_keyprefix": settings.eventstream_prefix},
+        task_queues=[Queue(QUEUE_DEFAULT), Queue(QUEUE_HTTP), Queue(QUEUE_KAFKA)],
+        task_create_missing_queues=True,
+        task_acks_late=True,
+        task_track_started=False,
+        task_soft_time_limit=settings.task_soft_time_limit_seconds,
+        task_time_limit=settings.task_time_limit_seconds,
+        worker_concurrency=settings.worker_concurrency,
+        worker_prefetch_multiplier=settings.worker_prefetch_multiplier,
+        worker_max_tasks_per_child=settings.worker_max_tasks_per_child,
+        worker_soft_shutdown_timeout=float(settings.worker_shutdown_seconds + GRACE_SECONDS),
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_proc_alive_timeout=30.0,
+    )
+    return celery
+
+
+settings = load_settings()
+app = make_app(settings)
+
+
+class _Worker:
+    """What the parent makes before the fork, and the process that a child makes after it."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.board = Board(settings.worker_concurrency)
+        self.local_model: LocalModelProtocol | None = None
+        self.housekeeping: Housekeeping | None = None
+        self.process: WorkerProcess | None = None
+
+    def here(self) -> WorkerProcess:
+        """This pool process's own drain; made on its first task."""
+        if self.process is None:
+            self.process = WorkerProcess(
+                settings,
+                worker_name=self.name,
+                slot=_slot(),
+                board=self.board,
+                local_model=self.local_model,
+                environment=os.environ,
+            )
+        return self.process
+
+
+worker = _Worker()
+
+
+def _slot() -> int:
+    return int(getattr(current_process(), "index", 0))
+
+
+@app.task(name=DRAIN_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
+def drain() -> None:
+    """Answer what waits in the inboxes. Surplus calls find nothing and return."""
+    worker.here().drain()
+
+
+@app.task(name=PROCESS_TASK, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
+def process(self: Any, event: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """Answer one event: the body of `POST /process`, as one dict or as keyword arguments."""
+    body = {**(event or {}), **fields}
+    event_id = body.pop("event_id", None) or self.request.id
+    try:
+        return worker.here().process(body, str(event_id))
+    except EventRefused as refusal:
+        # Celery clients get the reason and the sentence; our class may not be importable there.
+        raise ValueError(f"{refusal.reason.value}: {refusal}") from None
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _our_logs(**_: Any) -> None:
+    configure_logs(settings.log_level, settings.log_format, "worker")
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _name_the_worker(sender: str, **_: Any) -> None:
+    worker.name = sender or gethostname()
+
+
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
+def _ready(sender: Any, **_: Any) -> None:
+    queues = list(sender.app.amqp.queues.consume_from)
+    worker.housekeeping = Housekeeping(
+        settings,
+        name=worker.name,
+        board=worker.board,
+        registered_tasks=[name for name in app.tasks if name.startswith("eventstream.")],
+        serve_queue=lambda queue: app.control.add_consumer(queue, destination=[worker.name]),
+    )
+    worker.housekeeping.start(queues)
+    log.info("worker_ready", name=worker.name, queues=queues)
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stopping(**_: Any) -> None:
+    worker.board.stop()
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _stopped(**_: Any) -> None:
+    if worker.housekeeping is not None:
+        worker.housekeeping.stop()
+
+
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
+def _forked(**_: Any) -> None:
+    from eventstream.worker.exposition import become_slot
+
+    worker.process = None
+    become_slot(_slot())
+    worker.board.write(
+        _slot(),
+        held=0,
+        finished=worker.board.finished_before(_slot())[0],
+        busy_seconds=worker.board.finished_before(_slot())[1],
+        busy_since=0.0,
+    )
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _process_ends(**_: Any) -> None:
+    if worker.process is not None:
+        worker.process.close()

@@ -1,0 +1,527 @@
+"""The drain: one pool process's work, from claim to finished, on one event loop.
+
+It claims events under leases, has the whole claim looked up at once, finishes the hits, runs the
+misses in its slots, renews what it holds, claims again as slots free, and ends when nothing waits
+or its time is over. It knows leases, slots, deadlines and shutdown; it does not know Celery, what
+a cache or a model is, or where results are published.
+
+What an earlier process let go of (its lease ended) is run alone, one event at a time, so that the
+event which kills its process is found and not the ones around it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+from eventstream.batching import Batcher
+from eventstream.errors import Reason, StoreUnavailable
+from eventstream.events import Failure
+from eventstream.inbox import Answered, Claim, Failed, Held, Inbox, Unreadable
+from eventstream.logs import get_logger
+from eventstream.metrics import (
+    CLAIM_SIZE,
+    EVENT_SECONDS_TO_RESULT,
+    EVENTS_DEFERRED,
+    EVENTS_FAILED,
+    EVENTS_FINISHED,
+    EVENTS_GIVEN_BACK,
+    EVENTS_REDELIVERED,
+    PROCESSING_SECONDS,
+    STORE_UNAVAILABLE,
+)
+from eventstream.pipeline import Ask, Deferral, Ending
+from eventstream.worker.order import claim_order
+
+log = get_logger(__name__)
+
+Answer = TypeVar("Answer")
+
+MOST_AT_ONCE: Final = 256
+SUSPECT_LOOK_SECONDS: Final = 1.0
+IDLE_POLL_SECONDS: Final = 0.025
+STOP_POLL_SECONDS: Final = 0.1
+NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
+LONGEST_BACK_OFF_SECONDS: Final = 2.0
+
+
+class Pipelined(Protocol):
+    """Events to endings: what the drain needs of the pipeline."""
+
+    async def look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
+        """One outcome an event, in order; an Ask still needs the model."""
+        ...
+
+    async def ask(self, ask: Ask, *, deadline: float) -> Ending:
+        """Ask the model; `deadline` in monotonic seconds."""
+        ...
+
+
+class Aftermath(Protocol):
+    """What must be acknowledged elsewhere before an event may leave the inbox."""
+
+    async def publish(self, held: Held, ending: Answered | Failed) -> None:
+        """To the sink or the dead-letter topic; raises StoreUnavailable to be tried again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """The numbers of a drain."""
+
+    slots: int
+    lease_seconds: float
+    deadline_seconds: float
+    max_deliveries: int
+    shutdown_seconds: float
+    most_seconds: float = 60.0
+    """After this long it claims no more, and ends when what it holds is finished."""
+    linger_seconds: float = 0.25
+    """How long it looks on when nothing waits: cheaper than a wake-up an event."""
+    publish_seconds: float = 120.0
+    """How long an answer waits for Kafka before its event is put back."""
+
+
+@dataclass(slots=True)
+class DrainCounts:
+    """What a process has done and holds."""
+
+    finished: int = 0
+    held: int = 0
+    busy_seconds: float = 0.0
+
+
+class Drain:
+    """One process's drain; `run` again and again in the same event loop."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        pipeline: Pipelined,
+        aftermath: Aftermath,
+        *,
+        consumer: str,
+        queues: Callable[[], Sequence[str]],
+        settings: DrainSettings,
+        stopping: Callable[[], bool],
+        wake: Callable[[Sequence[str]], None],
+        report: Callable[[DrainCounts], None] = lambda counts: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._inbox = inbox
+        self._pipeline = pipeline
+        self._aftermath = aftermath
+        self._consumer = consumer
+        self._queues = queues
+        self._settings = settings
+        self._stopping = stopping
+        self._wake = wake
+        self._report = report
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._held: dict[tuple[str, str], tuple[Held, asyncio.Task[None] | None]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._turn = 0
+        self._miss_share = 1.0
+        self._looked_for_predecessors: set[str] = set()
+        self._suspects_looked_at = float("-inf")
+        self.counts = DrainCounts()
+
+    async def run(self) -> None:
+        """Work until nothing waits, the time is over, or the worker stops."""
+        started = self._clock()
+        renewal = asyncio.create_task(self._renew_forever())
+        try:
+            await self._work(started)
+            if self._stopping():
+                await self._wind_down()
+            elif self._running:
+                await asyncio.wait(self._running)
+        finally:
+            renewal.cancel()
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(renewal, *self._running, return_exceptions=True)
+            self.counts.busy_seconds += self._clock() - started
+            self._tell()
+
+    # -- claiming ----------------------------------------------------------------------------
+
+    async def _work(self, started: float) -> None:
+        last_seen = self._clock()
+        back_off = 0.05
+        while not self._stopping():
+            now = self._clock()
+            over = now - started > self._settings.most_seconds
+            if over and not self._running:
+                self._wake(list(self._queues())[:1])
+                return
+            try:
+                if over:
+                    found = False
+                elif await self._suspects_wait():
+                    await self._run_suspects()
+                    last_seen = self._clock()
+                    continue
+                else:
+                    found = await self._claim_and_start()
+                back_off = 0.05
+            except StoreUnavailable as error:
+                STORE_UNAVAILABLE.labels("claim").inc()
+                log.warning("claim_failed", error=str(error))
+                if not self._running:
+                    return
+                await self._pause(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+                continue
+            if found:
+                last_seen = self._clock()
+            elif not self._running and self._clock() - last_seen > self._settings.linger_seconds:
+                return
+            else:
+                await self._pause(IDLE_POLL_SECONDS)
+            if self._free_slots() <= 0:
+                await self._pause(STOP_POLL_SECONDS)
+
+    def _free_slots(self) -> int:
+        return self._settings.slots - len(self._running)
+
+    async def _claim_and_start(self) -> bool:
+        """Claim once over all queues and start what came; whether anything came."""
+        room = self._claim_size()
+        found = False
+        order = claim_order(self._queues(), self._turn)
+        self._turn += 1
+        for queue in order:
+            if room <= 0:
+                break
+            claim = await self._inbox.claim(queue, self._consumer, room)
+            await self._deal_with_unreadable(claim.unreadable)
+            if not claim.fresh:
+                continue
+            found = True
+            room -= len(claim.fresh)
+            CLAIM_SIZE.labels(claim.fresh[0].event.stream).observe(len(claim.fresh))
+            if claim.waiting > 0:
+                # More than one process has work here.
+                self._wake([queue])
+            await self._start(claim.fresh)
+        return found
+
+    def _claim_size(self) -> int:
+        """As many as the free slots will take, counting on the recent share of misses."""
+        free = self._free_slots()
+        if free <= 0:
+            return 0
+        return max(1, min(MOST_AT_ONCE, int(free / max(self._miss_share, free / MOST_AT_ONCE))))
+
+    async def _start(self, claim: Sequence[Held]) -> None:
+        for held in claim:
+            self._hold(held)
+        began = self._clock()
+        outcomes = await self._guarded_look_up(claim)
+        misses = 0
+        for held, outcome in zip(claim, outcomes, strict=True):
+            if isinstance(outcome, Ask):
+                misses += 1
+                self._spawn(held, self._ask_in_a_slot(held, outcome))
+            else:
+                self._spawn(held, self._end(held, outcome))
+        self._miss_share = 0.7 * self._miss_share + 0.3 * (misses / len(claim))
+        log.debug("looked_up", events=len(claim), misses=misses, seconds=self._clock() - began)
+
+    async def _guarded_look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
+        try:
+            async with asyncio.timeout(self._settings.deadline_seconds):
+                return await self._pipeline.look_up(claim)
+        except TimeoutError:
+            return [
+                _failed(held, Reason.DEADLINE_EXCEEDED, "the look-up did not end in time")
+                for held in claim
+            ]
+
+    async def _ask_in_a_slot(self, held: Held, ask: Ask) -> None:
+        async with self._slots:
+            await self._end(held, await self._ask(held, ask))
+
+    async def _ask(self, held: Held, ask: Ask) -> Ending:
+        seconds = self._settings.deadline_seconds
+        try:
+            # The pipeline keeps the deadline itself; this is for a call that does not.
+            async with asyncio.timeout(seconds + 5):
+                return await self._pipeline.ask(ask, deadline=self._clock() + seconds)
+        except TimeoutError:
+            return _failed(
+                held, Reason.DEADLINE_EXCEEDED, f"no answer within {seconds:g} s; send it again"
+            )
+
+    def _spawn(self, held: Held, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(self._guarded(held, work))
+        self._held[held.queue, held.entry] = (held, task)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _guarded(self, held: Held, work: Coroutine[object, object, None]) -> None:
+        """Nothing that one event does may reach another: a defect here ends that event alone."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("event_defect", event_id=held.event.id, stream=held.event.stream)
+            failure = _failed(
+                held, Reason.INTERNAL_ERROR, f"an unexpected {type(error).__name__}; see the log"
+            )
+            await self._end(held, failure)
+
+    # -- ending ------------------------------------------------------------------------------
+
+    async def _end(self, held: Held, ending: Ending) -> None:
+        if isinstance(ending, Deferral):
+            await self._persist(
+                lambda: self._inbox.put_back(
+                    [(held.queue, held.entry, held.event.id, ending.wait_seconds)]
+                )
+            )
+            EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
+            log.info(
+                "event_deferred",
+                event_id=held.event.id,
+                stream=held.event.stream,
+                why=ending.why,
+                wait_seconds=round(ending.wait_seconds, 1),
+                detail=ending.message,
+            )
+        elif await self._published(held, ending):
+            counted = await self._persist(lambda: self._finish.submit(ending))
+            if counted:
+                self._observe(held, ending)
+        else:
+            await self._persist(
+                lambda: self._inbox.put_back(
+                    [(held.queue, held.entry, held.event.id, LONGEST_BACK_OFF_SECONDS)]
+                )
+            )
+        self._let_go(held)
+
+    async def _published(self, held: Held, ending: Answered | Failed) -> bool:
+        """Whether the sink or dead-letter topic took it within the time there is."""
+        give_up = self._clock() + self._settings.publish_seconds
+        back_off = 0.1
+        while True:
+            try:
+                await self._aftermath.publish(held, ending)
+            except StoreUnavailable as error:
+                log.warning("publish_failed", event_id=held.event.id, error=str(error))
+                if self._clock() > give_up or self._stopping():
+                    return False
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+            else:
+                return True
+
+    async def _persist(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Write to the inbox; while Redis is away the answer waits in memory, it is not lost."""
+        back_off = 0.05
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                STORE_UNAVAILABLE.labels("finish").inc()
+                log.warning("finish_failed", error=str(error))
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+
+    def _observe(self, held: Held, ending: Answered | Failed) -> None:
+        event = held.event
+        seconds = max(0.0, self._wall_clock() - held.accepted_at_ms / 1000)
+        EVENT_SECONDS_TO_RESULT.labels(event.stream, event.via).observe(seconds)
+        self.counts.finished += 1
+        if isinstance(ending, Answered):
+            EVENTS_FINISHED.labels(event.stream, event.task_type, "answered", ending.source).inc()
+            PROCESSING_SECONDS.labels(event.stream, ending.source).observe(
+                ending.result.processing_time
+            )
+            log.debug(
+                "event_answered", event_id=event.id, stream=event.stream, source=ending.source
+            )
+        else:
+            EVENTS_FINISHED.labels(event.stream, event.task_type, "failed", "none").inc()
+            EVENTS_FAILED.labels(event.stream, ending.failure.reason.value).inc()
+            log.warning(
+                "event_failed",
+                event_id=event.id,
+                stream=event.stream,
+                reason=ending.failure.reason.value,
+                error=ending.failure.message,
+            )
+
+    # -- suspects ----------------------------------------------------------------------------
+
+    async def _suspects_wait(self) -> bool:
+        """Whether an event waits that an earlier process let go of; looked at once a second."""
+        now = self._clock()
+        if now - self._suspects_looked_at < SUSPECT_LOOK_SECONDS:
+            return False
+        self._suspects_looked_at = now
+        queues = self._queues()
+        if any(queue not in self._looked_for_predecessors for queue in queues):
+            return True
+        for queue in queues:
+            if (await self._inbox.claim(queue, self._consumer, 0, suspects="peek")).suspect_waits:
+                return True
+        return False
+
+    async def _run_suspects(self) -> None:
+        """Finish what runs, then run what was let go of, one event at a time and nothing beside."""
+        for queue in self._queues():
+            if queue not in self._looked_for_predecessors and not self._holds(queue):
+                # What stands under this process's name was left by a predecessor in its slot.
+                await self._run_suspects_of(queue, own=True)
+                self._looked_for_predecessors.add(queue)
+            await self._run_suspects_of(queue, own=False)
+
+    def _holds(self, queue: str) -> bool:
+        return any(held_queue == queue for held_queue, _ in self._held)
+
+    async def _run_suspects_of(self, queue: str, *, own: bool) -> None:
+        while not self._stopping():
+            claim: Claim = await self._inbox.claim(
+                queue, self._consumer, 0, suspects="own" if own else "take"
+            )
+            await self._deal_with_unreadable(claim.unreadable)
+            if not claim.suspects:
+                return
+            [held] = claim.suspects
+            self._hold(held)
+            EVENTS_REDELIVERED.labels(held.event.stream).inc()
+            log.warning(
+                "event_redelivered",
+                event_id=held.event.id,
+                stream=held.event.stream,
+                deliveries=held.deliveries,
+            )
+            while self._running:
+                await asyncio.wait(self._running)
+            if held.deliveries > self._settings.max_deliveries:
+                await self._end(held, await self._delivered_too_often(held))
+            else:
+                await self._start([held])
+                while self._running:
+                    await asyncio.wait(self._running)
+
+    async def _delivered_too_often(self, held: Held) -> Failed:
+        history = await self._inbox.history(held.event.id)
+        return _failed(
+            held,
+            Reason.DELIVERED_TOO_OFTEN,
+            f"delivered {held.deliveries - 1} times and never finished:"
+            " it may be what ends its process",
+            history,
+        )
+
+    async def _deal_with_unreadable(self, entries: Sequence[Unreadable]) -> None:
+        for entry in entries:
+            if entry.newer:
+                # A newer worker can read it; leave it to one.
+                await self._inbox.put_back(
+                    [(entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)]
+                )
+                continue
+            log.error("entry_unreadable", event_id=entry.event_id, error=str(entry.refusal))
+            await self._finish.submit(
+                Failed(
+                    queue=entry.queue,
+                    entry=entry.entry,
+                    event_id=entry.event_id,
+                    stream=entry.queue,
+                    failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
+                )
+            )
+
+    # -- leases, shutdown ----------------------------------------------------------------------
+
+    def _hold(self, held: Held) -> None:
+        self._held[held.queue, held.entry] = (held, None)
+        self._tell()
+
+    def _let_go(self, held: Held) -> None:
+        self._held.pop((held.queue, held.entry), None)
+        self._tell()
+
+    def _tell(self) -> None:
+        self.counts.held = len(self._held)
+        self._report(self.counts)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / 6)
+            by_queue: dict[str, list[str]] = defaultdict(list)
+            for queue, entry in self._held:
+                by_queue[queue].append(entry)
+            for queue, entries in by_queue.items():
+                try:
+                    lost = await self._inbox.renew(queue, self._consumer, entries)
+                except StoreUnavailable as error:
+                    STORE_UNAVAILABLE.labels("renew").inc()
+                    log.warning("renew_failed", error=str(error))
+                    continue
+                for entry in lost:
+                    self._lose(queue, entry)
+
+    def _lose(self, queue: str, entry: str) -> None:
+        held, task = self._held.pop((queue, entry), (None, None))
+        if held is None or task is None or task.done():
+            return
+        log.warning("lease_lost", event_id=held.event.id, stream=held.event.stream)
+        task.cancel()
+
+    async def _wind_down(self) -> None:
+        """The worker stops: finish what ends in time, give the rest back at once."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=self._settings.shutdown_seconds)
+        for task in list(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+        rest = [held for held, _ in self._held.values()]
+        if not rest:
+            return
+        try:
+            await self._inbox.put_back(
+                [(held.queue, held.entry, held.event.id, 0.0) for held in rest]
+            )
+        except StoreUnavailable as error:
+            # Their leases end by themselves: later, but nothing is lost.
+            log.warning("give_back_failed", events=len(rest), error=str(error))
+            return
+        for held in rest:
+            EVENTS_GIVEN_BACK.labels(held.event.stream).inc()
+        self._wake(sorted({held.queue for held in rest}))
+        log.info("events_given_back", events=len(rest))
+        self._held.clear()
+        self._tell()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until a slot frees."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(seconds)
+
+
+def _failed(held: Held, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
+    return Failed(
+        queue=held.queue,
+        entry=held.entry,
+        event_id=held.event.id,
+        stream=held.event.stream,
+        failure=Failure(reason=reason, message=message, history=history),
+    )

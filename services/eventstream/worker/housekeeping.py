@@ -1,0 +1,167 @@
+"""What a worker's parent does beside Celery: heartbeats, and looking for events without a wake-up.
+
+A thread with an event loop of its own. It touches no prometheus metric: their lock is not made for
+a process that forks while another thread holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from eventstream.errors import StoreUnavailable
+from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
+from eventstream.inbox import Inbox
+from eventstream.keys import Keys
+from eventstream.logs import get_logger
+from eventstream.redis_client import connect
+from eventstream.registry import Registry
+from eventstream.settings import Settings
+from eventstream.wakeup import WakeUps
+from eventstream.worker.board import Board
+
+log = get_logger(__name__)
+
+LOOK_SECONDS: Final = 2.0
+HEARTBEAT_TTL_SECONDS: Final = 15
+TIDY_EVERY_LOOKS: Final = 300
+IDLE_CONSUMER_SECONDS: Final = 3600.0
+
+
+class Housekeeping:
+    """Runs from the worker's start to its end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str,
+        board: Board,
+        registered_tasks: Sequence[str],
+        serve_queue: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._name = name
+        self._board = board
+        self._registered_tasks = list(registered_tasks)
+        self._serve_queue = serve_queue
+        self._served: set[str] = set()
+        self._started_at = time.time()
+        self._wake_ups = WakeUps(settings, counted=False)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self, served: Sequence[str]) -> None:
+        """Begin; `served` are the queues that Celery consumes from already."""
+        self._served.update(served)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and remove the heartbeat."""
+        if self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(self._settings.redis_timeout_seconds * 2)
+        self._wake_ups.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._keep_house())
+
+    async def _keep_house(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        keys = Keys(self._settings.eventstream_prefix)
+        redis = connect(
+            self._settings.state_url,
+            timeout_seconds=self._settings.redis_timeout_seconds,
+            max_connections=4,
+        )
+        inbox = Inbox(
+            redis,
+            keys,
+            result_ttl_seconds=self._settings.result_ttl_seconds,
+            lease_seconds=self._settings.worker_lease_seconds,
+        )
+        registry = Registry(redis, keys)
+        heartbeats = Heartbeats(redis, keys)
+        looks = 0
+        away = False
+        while not self._stop.is_set():
+            try:
+                await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
+                await heartbeats.beat(self._heartbeat(), HEARTBEAT_TTL_SECONDS)
+                away = False
+            except StoreUnavailable as error:
+                if not away:
+                    log.warning("redis_away", error=str(error))
+                away = True
+            looks += 1
+            try:
+                await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                continue
+        try:
+            await heartbeats.forget(self._name)
+        except StoreUnavailable as error:
+            log.warning("heartbeat_not_removed", error=str(error))
+        await redis.aclose()
+
+    async def _look(self, inbox: Inbox, registry: Registry, *, tidy: bool) -> None:
+        for queue in await registry.queues(self._settings.worker_streams):
+            if queue not in self._served:
+                self._serve_queue(queue)
+                self._served.add(queue)
+                log.info("queue_added", queue=queue)
+            if self._idle_processes() and await inbox.needs_a_worker(queue):
+                self._wake_ups.send([queue])
+            if tidy:
+                await inbox.tidy(queue, IDLE_CONSUMER_SECONDS)
+
+    def _idle_processes(self) -> bool:
+        # A process that drains looks at every queue itself; only an idle one needs to be told.
+        rows = self._board.rows()
+        return len(rows) < self._settings.worker_concurrency or any(
+            row.busy_since == 0 for row in rows
+        )
+
+    def _heartbeat(self) -> WorkerHeartbeat:
+        rows = self._board.rows()
+        now = time.time()
+        return WorkerHeartbeat(
+            name=self._name,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            beat_at=now,
+            concurrency=self._settings.worker_concurrency,
+            queues=sorted(self._served),
+            registered_tasks=self._registered_tasks,
+            active_tasks=[
+                {
+                    "id": f"{self._name}/{row.slot}",
+                    "name": "eventstream.drain",
+                    "pid": row.pid,
+                    "held": row.held,
+                    "since": row.busy_since,
+                }
+                for row in rows
+                if row.busy_since
+            ],
+            stats={
+                "total": sum(row.finished for row in rows),
+                "held": sum(row.held for row in rows),
+                "busy_seconds": round(
+                    sum(
+                        row.busy_seconds + (now - row.busy_since if row.busy_since else 0)
+                        for row in rows
+                    ),
+                    3,
+                ),
+                "processes": [row.pid for row in rows],
+                "slots": self._settings.worker_slots,
+            },
+            stopping=self._board.stopping,
+        )

@@ -1,0 +1,186 @@
+"""One pool process: everything it needs, made after the fork, on one event loop of its own.
+
+Clients, connections and producers never cross a fork; only the local model's weights do (they are
+read-only). Celery's tasks come in here and find a drain that lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from eventstream.cache.semantic import CacheSettings, SemanticCaches
+from eventstream.errors import EventRefused, Reason
+from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
+from eventstream.inbox import Arrival, Inbox, Outcome
+from eventstream.kafka.producer import AsyncProducer
+from eventstream.keys import Keys
+from eventstream.llm.contract import LocalModelProtocol
+from eventstream.llm.models import Models
+from eventstream.logs import get_logger
+from eventstream.metrics import BUSY_SECONDS, EVENTS_IN_FLIGHT
+from eventstream.pipeline import Pipeline
+from eventstream.redis_client import connect
+from eventstream.registry import Registry
+from eventstream.results import FinishedListener, Results
+from eventstream.settings import Settings
+from eventstream.wakeup import WakeUps
+from eventstream.worker.aftermath import KafkaAftermath
+from eventstream.worker.board import Board
+from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
+
+log = get_logger(__name__)
+
+QUEUES_AGE_SECONDS: Final = 2.0
+
+
+class WorkerProcess:
+    """Made in the pool process on its first task; `close` when the process ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        worker_name: str,
+        slot: int,
+        board: Board,
+        local_model: LocalModelProtocol | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = settings
+        self._slot = slot
+        self._board = board
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+        self._queues: tuple[str, ...] = ()
+        keys = Keys(settings.eventstream_prefix)
+        redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
+        self._inbox = Inbox(
+            redis,
+            keys,
+            result_ttl_seconds=settings.result_ttl_seconds,
+            lease_seconds=settings.worker_lease_seconds,
+        )
+        self._results = Results(redis, keys)
+        self._registry = Registry(redis, keys, max_age_seconds=QUEUES_AGE_SECONDS)
+        self._listener = FinishedListener(redis, keys)
+        self._wake_ups = WakeUps(settings)
+        self._models = Models(settings, redis, keys, local=local_model, environment=environment)
+        self._caches = SemanticCaches(CacheSettings.of(settings))
+        self._producer = AsyncProducer(settings) if settings.kafka_bootstrap_servers else None
+        self._earlier_finished, self._earlier_busy = board.finished_before(slot)
+        self._busy_since = 0.0
+        self._drain = Drain(
+            self._inbox,
+            Pipeline(self._registry, self._models, self._caches),
+            KafkaAftermath(self._producer, self._registry, self._results),
+            consumer=f"{worker_name}/{slot}",
+            queues=lambda: self._queues,
+            settings=DrainSettings(
+                slots=settings.worker_slots,
+                lease_seconds=settings.worker_lease_seconds,
+                deadline_seconds=settings.event_deadline_seconds,
+                max_deliveries=settings.max_deliveries,
+                shutdown_seconds=settings.worker_shutdown_seconds,
+            ),
+            stopping=lambda: board.stopping,
+            wake=self._wake_ups.send,
+            report=self._report,
+        )
+        self._stack.push_async_callback(redis.aclose)
+        self._stack.push_async_callback(self._caches.aclose)
+        self._stack.push_async_callback(self._models.aclose)
+        self._stack.push_async_callback(self._listener.aclose)
+        if self._producer is not None:
+            self._stack.push_async_callback(self._producer.aclose)
+
+    def drain(self) -> None:
+        """Answer what waits; returns when nothing does, or after a minute."""
+        self._runner.run(self._drain_once())
+
+    def process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
+        """A Celery client's event: accept it, work until it is finished, and return its result.
+
+        Raises EventRefused for an event that can't be accepted or that failed.
+        """
+        return self._runner.run(self._process(body, task_id))
+
+    def close(self) -> None:
+        """Close clients and the loop."""
+        self._runner.run(self._stack.aclose())
+        self._wake_ups.close()
+        self._runner.close()
+
+    async def _drain_once(self) -> None:
+        self._busy_since = time.time()
+        self._queues = await self._registry.queues(self._settings.worker_streams)
+        began = time.monotonic()
+        refresh = asyncio.create_task(self._refresh_queues())
+        try:
+            await self._drain.run()
+        finally:
+            refresh.cancel()
+            self._busy_since = 0.0
+            BUSY_SECONDS.inc(time.monotonic() - began)
+            self._report(self._drain.counts)
+
+    async def _refresh_queues(self) -> None:
+        while True:
+            await asyncio.sleep(QUEUES_AGE_SECONDS)
+            self._queues = await self._registry.queues(self._settings.worker_streams)
+
+    async def _process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
+        try:
+            request = ProcessRequest.model_validate(dict(body))
+        except ValidationError as error:
+            field, sentence = first_problem(error)
+            raise EventRefused(Reason.INVALID_FIELD, sentence, field) from None
+        spec = await self._registry.get(request.stream)
+        if spec is None:
+            raise EventRefused(
+                Reason.STREAM_NOT_FOUND, f"stream: there is no stream {request.stream!r}", "stream"
+            )
+        event = event_from_request(request, spec, event_id=task_id, via="celery")
+        [acceptance] = await self._inbox.accept([Arrival(event)])
+        if acceptance.outcome is Outcome.CONFLICT:
+            raise EventRefused(
+                Reason.ID_CONFLICT, f"task id {task_id!r} was used for another event", "event_id"
+            )
+        while True:
+            await self._drain_once()
+            status = await self._listener.wait_for(self._results, task_id, 5.0)
+            if status is None or status.status.finished or self._board.stopping:
+                return _returned(status, task_id)
+
+    def _report(self, counts: DrainCounts) -> None:
+        EVENTS_IN_FLIGHT.set(counts.held)
+        self._board.write(
+            self._slot,
+            held=counts.held,
+            finished=self._earlier_finished + counts.finished,
+            busy_seconds=self._earlier_busy + counts.busy_seconds,
+            busy_since=self._busy_since,
+        )
+
+
+def _returned(status: TaskStatus | None, task_id: str) -> dict[str, Any]:
+    if status is not None and status.status is State.SUCCESS and status.result is not None:
+        return status.result.model_dump(exclude_none=True)
+    if status is not None and status.status is State.FAILURE:
+        reason = (status.progress or {}).get("reason", Reason.INTERNAL_ERROR)
+        raise EventRefused(Reason(reason), status.error or "failed")
+    raise EventRefused(
+        Reason.INTERNAL_ERROR,
+        f"the worker stopped before {task_id!r} was finished; another one finishes it",
+    )
+
+
+def process_name() -> str:
+    """A name that no other worker on any machine has now: leases are held under it."""
+    return f"eventstream-{os.getpid()}@{os.uname().nodename}"

@@ -1,0 +1,364 @@
+"""One process's drain on a real inbox: each way an event can go wrong, and the counts after."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from eventstream.errors import Reason, StoreUnavailable
+from eventstream.events import State
+from eventstream.inbox import Answered, Arrival, Failed, Held, Inbox
+from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
+from eventstream.pipeline import Ask, Deferral, Ending
+from eventstream.redis_client import AsyncRedis
+from eventstream.results import Results
+from eventstream.worker.drain import Drain, DrainSettings
+from tests.support.events import an_answer, an_ask, an_event
+
+Answering = Callable[[Held], Awaitable[Ending]]
+
+
+async def answered(held: Held) -> Ending:
+    return an_answer(held)
+
+
+@dataclass
+class ScriptedPipeline:
+    """A pipeline whose cache knows `hits`, and whose model does what the test says."""
+
+    model: Answering = answered
+    hits: frozenset[str] = frozenset()
+    claims: list[list[str]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
+        self.claims.append([held.event.id for held in claim])
+        return [an_answer(held) if held.event.id in self.hits else an_ask(held) for held in claim]
+
+    async def ask(self, ask: Ask, *, deadline: float) -> Ending:
+        self.asked.append(ask.held.event.id)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.model(ask.held)
+        finally:
+            self.at_once -= 1
+
+
+@dataclass
+class Published:
+    """What was published before an event left the inbox; refuses as long as the test says."""
+
+    refusals: int = 0
+    endings: list[Answered | Failed] = field(default_factory=list)
+
+    async def publish(self, held: Held, ending: Answered | Failed) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreUnavailable("Kafka is away")
+        self.endings.append(ending)
+
+
+@dataclass
+class Bench:
+    """A drain on a real inbox, with the knobs that a test turns."""
+
+    inbox: Inbox
+    results: Results
+    stop: bool = False
+    woken: list[str] = field(default_factory=list)
+
+    def drain(
+        self,
+        pipeline: ScriptedPipeline,
+        *,
+        published: Published | None = None,
+        inbox: Inbox | None = None,
+        consumer: str = "worker/0",
+        slots: int = 4,
+        deadline_seconds: float = 30,
+        shutdown_seconds: float = 5,
+        most_seconds: float = 30,
+        lease_seconds: float = 30,
+    ) -> Drain:
+        return Drain(
+            inbox or self.inbox,
+            pipeline,
+            published or Published(),
+            consumer=consumer,
+            queues=lambda: (QUEUE_HTTP, QUEUE_KAFKA),
+            settings=DrainSettings(
+                slots=slots,
+                lease_seconds=lease_seconds,
+                deadline_seconds=deadline_seconds,
+                max_deliveries=3,
+                shutdown_seconds=shutdown_seconds,
+                most_seconds=most_seconds,
+                linger_seconds=0.01,
+            ),
+            stopping=lambda: self.stop,
+            wake=self.woken.extend,
+        )
+
+    async def accept(self, *names: str, via: str = "http") -> None:
+        await self.inbox.accept([Arrival(an_event(name, text=name, via=via)) for name in names])
+
+    async def states(self, *names: str) -> list[State | None]:
+        statuses = await self.results.statuses(names)
+        return [status.status if status else None for status in statuses]
+
+    async def reason(self, name: str) -> str | None:
+        status = await self.results.status(name)
+        assert status is not None
+        return (status.progress or {}).get("reason")
+
+    async def assert_the_counts_add_up(self) -> None:
+        counters = (await self.results.counters(["default"]))["default"]
+        depths = await self.inbox.depth([QUEUE_HTTP, QUEUE_KAFKA])
+        assert counters.open == sum(depth.unfinished for depth in depths.values())
+
+
+@pytest.fixture
+def bench(inbox: Inbox, results: Results) -> Bench:
+    return Bench(inbox, results)
+
+
+async def test_hits_and_misses_are_answered_and_nothing_is_left(bench: Bench) -> None:
+    names = [f"e{number}" for number in range(40)]
+    await bench.accept(*names)
+    pipeline = ScriptedPipeline(hits=frozenset(names[:20]))
+
+    await bench.drain(pipeline).run()
+
+    assert Counter(await bench.states(*names)) == {State.SUCCESS: 40}
+    assert sorted(pipeline.asked) == sorted(names[20:])
+    await bench.assert_the_counts_add_up()
+
+
+async def test_slots_are_filled_and_never_overfilled(bench: Bench) -> None:
+    await bench.accept(*(f"e{number}" for number in range(30)))
+
+    async def slow(held: Held) -> Ending:
+        await asyncio.sleep(0.005)
+        return an_answer(held)
+
+    pipeline = ScriptedPipeline(slow)
+    await bench.drain(pipeline, slots=8).run()
+
+    assert pipeline.most_at_once == 8
+    assert len(pipeline.asked) == 30
+
+
+async def test_one_slot_is_one_call_at_a_time(bench: Bench) -> None:
+    await bench.accept("a", "b", "c")
+    pipeline = ScriptedPipeline()
+
+    await bench.drain(pipeline, slots=1).run()
+
+    assert pipeline.most_at_once == 1
+    assert pipeline.asked == ["a", "b", "c"]
+
+
+async def test_a_freed_slot_is_filled_while_a_slow_call_goes_on(bench: Bench) -> None:
+    await bench.accept("slow", "b", "c", "d")
+    last_is_answered = asyncio.Event()
+
+    async def model(held: Held) -> Ending:
+        if held.event.id == "slow":
+            await asyncio.wait_for(last_is_answered.wait(), 10)
+        if held.event.id == "d":
+            last_is_answered.set()
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model), slots=2).run()
+
+    assert await bench.states("slow", "b", "c", "d") == [State.SUCCESS] * 4
+
+
+async def test_http_comes_first_and_the_rest_has_its_share(bench: Bench) -> None:
+    await bench.accept(*(f"h{number}" for number in range(8)))
+    await bench.accept(*(f"k{number}" for number in range(2)), via="kafka")
+    pipeline = ScriptedPipeline()
+
+    await bench.drain(pipeline, slots=1).run()
+
+    assert [name[0] for name in pipeline.asked[:4]] == ["h", "h", "h", "k"]
+
+
+async def test_a_call_that_never_returns_fails_at_its_deadline(bench: Bench) -> None:
+    await bench.accept("stuck", "good")
+
+    async def model(held: Held) -> Ending:
+        if held.event.id == "stuck":
+            await asyncio.Event().wait()
+        return an_answer(held)
+
+    drain = bench.drain(ScriptedPipeline(model), deadline_seconds=-4.9)
+    await drain.run()
+
+    assert await bench.states("stuck", "good") == [State.FAILURE, State.SUCCESS]
+    assert await bench.reason("stuck") == Reason.DEADLINE_EXCEEDED
+    await bench.assert_the_counts_add_up()
+
+
+async def test_a_defect_ends_its_own_event_only(bench: Bench) -> None:
+    await bench.accept("defect", "good")
+
+    async def model(held: Held) -> Ending:
+        if held.event.id == "defect":
+            raise ZeroDivisionError
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model)).run()
+
+    assert await bench.states("defect", "good") == [State.FAILURE, State.SUCCESS]
+    assert await bench.reason("defect") == Reason.INTERNAL_ERROR
+
+
+async def test_a_deferred_event_leaves_its_slot_and_waits(bench: Bench) -> None:
+    await bench.accept("later")
+
+    async def model(held: Held) -> Ending:
+        return Deferral(3600, "budget", "the day's budget is spent")
+
+    await bench.drain(ScriptedPipeline(model)).run()
+
+    assert await bench.states("later") == [State.RETRY]
+    assert (await bench.inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].deferred == 1
+    await bench.assert_the_counts_add_up()
+
+
+async def test_what_a_dead_process_held_is_run_alone(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("a", "b", "c")
+    await bench.inbox.claim(QUEUE_HTTP, "dead/0", 10)
+    await bench.accept("d", "e")
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+
+    async def slow(held: Held) -> Ending:
+        await asyncio.sleep(0.005)
+        return an_answer(held)
+
+    pipeline = ScriptedPipeline(slow)
+    await bench.drain(pipeline, inbox=no_lease).run()
+
+    suspects = [claim for claim in pipeline.claims if set(claim) & set("abc")]
+    assert sorted(suspects) == [["a"], ["b"], ["c"]]
+    assert await bench.states(*"abcde") == [State.SUCCESS] * 5
+    await bench.assert_the_counts_add_up()
+
+
+async def test_an_event_that_kills_its_process_every_time_is_found(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("killer", "good")
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    await no_lease.claim(QUEUE_HTTP, "dead/0", 10)
+    for life in (1, 2):
+        # Each time, the process that took it over dies with it.
+        await no_lease.claim(QUEUE_HTTP, f"dead/{life}", 0, suspects="take")
+
+    pipeline = ScriptedPipeline()
+    published = Published()
+    await bench.drain(pipeline, inbox=no_lease, published=published).run()
+
+    assert pipeline.asked == ["good"]
+    assert await bench.reason("killer") == Reason.DELIVERED_TOO_OFTEN
+    status = await bench.results.status("killer")
+    assert status is not None
+    assert status.progress is not None
+    assert len(status.progress["history"]) == 4
+    assert {type(ending).__name__ for ending in published.endings} == {"Failed", "Answered"}
+    await bench.assert_the_counts_add_up()
+
+
+async def test_a_successor_in_the_same_slot_takes_over_at_once(bench: Bench) -> None:
+    await bench.accept("a")
+    await bench.inbox.claim(QUEUE_HTTP, "worker/0", 10)
+
+    await bench.drain(ScriptedPipeline(), consumer="worker/0").run()
+
+    assert await bench.states("a") == [State.SUCCESS]
+
+
+async def test_an_event_leaves_the_inbox_only_when_it_is_published(bench: Bench) -> None:
+    await bench.accept("a")
+    published = Published(refusals=2)
+
+    await bench.drain(ScriptedPipeline(), published=published).run()
+
+    assert await bench.states("a") == [State.SUCCESS]
+    assert len(published.endings) == 1
+
+
+async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(
+    bench: Bench,
+) -> None:
+    await bench.accept("quick", "endless")
+    both_run = asyncio.Barrier(2)
+
+    async def model(held: Held) -> Ending:
+        await both_run.wait()
+        bench.stop = True
+        if held.event.id == "endless":
+            await asyncio.Event().wait()
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model), shutdown_seconds=0.2).run()
+
+    assert await bench.states("quick", "endless") == [State.SUCCESS, State.PENDING]
+    assert bench.woken[-1] == QUEUE_HTTP
+    await bench.assert_the_counts_add_up()
+    bench.stop = False
+    await bench.drain(ScriptedPipeline(), consumer="another/0").run()
+    assert await bench.states("endless") == [State.SUCCESS]
+
+
+async def test_a_lost_lease_ends_the_work_on_it(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("a")
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    ended = asyncio.Event()
+
+    async def model(held: Held) -> Ending:
+        claim = await no_lease.claim(QUEUE_HTTP, "other/0", 0, suspects="take")
+        await bench.inbox.finish([an_answer(claim.suspects[0], "the other's answer")])
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    await bench.drain(ScriptedPipeline(model), lease_seconds=0.1).run()
+
+    assert ended.is_set()
+    status = await bench.results.status("a")
+    assert status is not None
+    assert status.result is not None
+    assert status.result.response == "the other's answer"
+
+
+async def test_a_drain_whose_time_is_over_leaves_the_rest_to_another(bench: Bench) -> None:
+    await bench.accept(*(f"e{number}" for number in range(5)))
+    pipeline = ScriptedPipeline()
+
+    await bench.drain(pipeline, most_seconds=-1).run()
+
+    assert pipeline.asked == []
+    assert bench.woken == [QUEUE_HTTP]
+
+
+async def test_more_than_one_claim_takes_wakes_another_process(bench: Bench) -> None:
+    await bench.accept("a", "b", "c")
+
+    await bench.drain(ScriptedPipeline(), slots=1).run()
+
+    assert QUEUE_HTTP in bench.woken
