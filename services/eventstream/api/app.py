@@ -1,0 +1,248 @@
+"""The FastAPI application: routes, the edge around them, and what lives as long as the process.
+
+Handlers take the request and return ready bytes (`DirectRoute`); FastAPI routes and documents. See
+`acceptance`, `tasks`, `overview` and `health` for what each path does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventstream import __version__
+from eventstream.api import acceptance, docs, health, overview, schemas, tasks
+from eventstream.api.access import Doorkeeper, open_doors
+from eventstream.api.context import context_of
+from eventstream.api.document import (
+    DESCRIPTION,
+    IDEMPOTENCY_KEY,
+    TASK_ID,
+    WAIT,
+    complete,
+    json_body,
+    name_in_query,
+    responses,
+)
+from eventstream.api.edge import Edge
+from eventstream.api.parts import CacheClear, Lifecycle, open_parts, parts_of
+from eventstream.api.problems import reply_of, routing_problem
+from eventstream.api.replies import json_reply
+from eventstream.events import ProcessRequest, TaskStatus
+from eventstream.logs import get_logger
+from eventstream.settings import Settings
+
+log = get_logger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class DirectRoute(APIRoute):
+    """A documented route whose handler gets the request itself, with nothing in between."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        return self.endpoint
+
+
+def create_app(
+    settings: Settings,
+    *,
+    cache: CacheClear | None = None,
+    lifecycle: Lifecycle | None = None,
+) -> FastAPI:
+    """The API as an ASGI application; its lifespan opens and closes everything it needs.
+
+    `cache`: what `DELETE /cache/clear` empties, by default the semantic cache of `settings`.
+    `lifecycle`: handed in by a server that has to tell the application that it stops.
+    """
+    door = Doorkeeper(settings)
+    life = lifecycle or Lifecycle()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if settings.production:
+            for sentence in open_doors(settings, door):
+                log.warning("open_door", door=sentence)
+        async with open_parts(settings, door, life, cache) as parts:
+            app.state.parts = parts
+            yield
+
+    app = FastAPI(
+        title="AI-EventStream",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        # Our own page and document: the stock page loads its scripts from the internet.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _answer_routing_error},
+    )
+    app.router.route_class = DirectRoute
+    _add_routes(app, door)
+    app.add_middleware(Edge, door=door)
+    return app
+
+
+def _add_routes(app: FastAPI, door: Doorkeeper) -> None:
+    guarded = (401, 403) if door.needs_keys else (403,)
+
+    def add(
+        method: str,
+        path: str,
+        handler: Handler,
+        declared: dict[int | str, dict[str, Any]],
+        *,
+        tag: str,
+        status: int = 200,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        # First line: the summary. Lines after it: the description.
+        summary, _, description = (handler.__doc__ or "").partition("\n")
+        app.add_api_route(
+            path,
+            handler,
+            methods=[method],
+            status_code=status,
+            response_model=None,
+            responses=declared,
+            summary=summary.rstrip("."),
+            description=description.strip(),
+            tags=[tag],
+            openapi_extra=extra,
+        )
+
+    pending = {202: (schemas.Accepted, "Accepted: stored, and waiting for a worker.")}
+    finished = {200: (TaskStatus, "The task's status, and its result once it is finished.")}
+    add(
+        "POST",
+        "/process",
+        acceptance.process,
+        responses({**pending, **finished}, *guarded, 400, 404, 408, 413, 415, 422, 503),
+        tag="Events",
+        status=202,
+        extra={"parameters": [WAIT, IDEMPOTENCY_KEY], "requestBody": json_body(ProcessRequest)},
+    )
+    add(
+        "POST",
+        "/process/batch",
+        acceptance.process_batch,
+        responses(
+            {202: (schemas.BatchAccepted, "At least one event is stored.")},
+            *guarded, 400, 408, 413, 415, 422, 503,
+        ),
+        tag="Events",
+        status=202,
+        extra={
+            "parameters": [IDEMPOTENCY_KEY],
+            "requestBody": json_body(schemas.BatchRequest),
+        },
+    )  # fmt: skip
+    add(
+        "GET",
+        "/task/{task_id:path}",
+        tasks.get_task,
+        responses(finished, *guarded, 404, 422, 503),
+        tag="Events",
+        extra={"parameters": [TASK_ID, WAIT]},
+    )
+    add(
+        "DELETE",
+        "/task/{task_id:path}",
+        tasks.delete_task,
+        responses({200: (schemas.TaskRemoved, "Cancelled or forgotten.")}, *guarded, 404, 503),
+        tag="Events",
+        extra={"parameters": [TASK_ID]},
+    )
+    add(
+        "GET",
+        "/streams",
+        overview.get_streams,
+        responses({200: (schemas.Streams, "The streams.")}, *guarded, 503),
+        tag="Operation",
+    )
+    add(
+        "GET",
+        "/workers",
+        overview.get_workers,
+        responses({200: (schemas.Workers, "The workers.")}, *guarded, 503),
+        tag="Operation",
+    )
+    add(
+        "GET",
+        "/metrics",
+        overview.get_metrics,
+        _with_exposition(
+            responses({200: (schemas.DeploymentMetrics, "The figures.")}, *guarded, 503)
+        ),
+        tag="Operation",
+    )
+    add(
+        "DELETE",
+        "/cache/clear",
+        overview.clear_cache,
+        responses({200: (schemas.CacheCleared, "Emptied.")}, *guarded, 422, 503),
+        tag="Operation",
+        extra={
+            "parameters": [
+                name_in_query("task_type", "Only answers of this task type."),
+                name_in_query("stream", "Only answers of this stream."),
+            ]
+        },
+    )
+    add(
+        "GET",
+        "/health",
+        health.health,
+        {
+            **responses({200: (schemas.Health, "Requests can be served.")}, 403),
+            503: {"model": schemas.Health, "description": "Requests can't be served now."},
+        },
+        tag="Probes",
+    )
+    for path, probe in (("/livez", health.livez), ("/readyz", health.readyz)):
+        add(
+            "GET",
+            path,
+            probe,
+            {
+                **responses({200: (schemas.Alive, "Yes.")}, 403),
+                503: {"model": schemas.Alive, "description": "Not now."},
+            },
+            tag="Probes",
+        )
+    derived: dict[str, Any] = {}
+
+    async def openapi_document(request: Request) -> Response:
+        if not derived:
+            derived.update(app.openapi())
+        models = (ProcessRequest, schemas.BatchRequest, schemas.ProblemDocument)
+        streams = parts_of(request).watch.streams
+        return json_reply(complete(derived, models, streams, needs_keys=door.needs_keys))
+
+    app.add_api_route("/openapi.json", openapi_document, include_in_schema=False)
+    for path, page in docs.PAGES.items():
+        app.add_api_route(path, page, include_in_schema=False)
+
+
+def _with_exposition(
+    declared: dict[int | str, dict[str, Any]],
+) -> dict[int | str, dict[str, Any]]:
+    text = {"schema": {"type": "string"}}
+    declared[200]["content"] = {"text/plain": text, "application/openmetrics-text": text}
+    return declared
+
+
+async def _answer_routing_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # what it is registered for
+    problem = routing_problem(error, request)
+    context = context_of(request)
+    context.reason = problem.reason
+    return reply_of(problem, request.scope, context.request_id)

@@ -1,0 +1,154 @@
+"""The edge: what happens to every request before and after its handler.
+
+One ASGI middleware (no task, no body buffering of its own): request id, the door, a bound on what
+is under way, metrics by route template, one structured access line without texts, headers that
+every answer has, and a problem document for whatever went wrong on the way.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from eventstream.api.access import OPEN_PATHS, Doorkeeper, presented_keys
+from eventstream.api.context import SCOPE_KEY, RequestContext
+from eventstream.api.problems import HttpReason, Problem, problem_of, reply_of
+from eventstream.errors import Reason
+from eventstream.logs import get_logger
+from eventstream.metrics import HTTP_REQUESTS, HTTP_SECONDS, STORE_UNAVAILABLE
+
+log = get_logger("eventstream.api.access")
+
+MOST_AT_ONCE: Final = 4096
+"""Requests under way in one process, long polls included; probes are always let in."""
+
+CLIENT_LEFT: Final = 499
+"""Status in log and metrics for a client that left before its answer; nobody receives it."""
+
+KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+EVERY_ANSWER: Final = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+=/-]{1,128}")
+
+
+class Edge:
+    """Wraps the application; see the module."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        door: Doorkeeper,
+        most_at_once: int = MOST_AT_ONCE,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._app = app
+        self._door = door
+        self._most_at_once = most_at_once
+        self._clock = clock
+        self._under_way = 0
+        self._requests: dict[tuple[str, str, int], Counter] = {}
+        self._seconds: dict[tuple[str, str], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = self._clock()
+        given_id = authorization = x_api_key = None
+        host = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given_id = value
+            elif name == b"authorization":
+                authorization = value
+            elif name == b"x-api-key":
+                x_api_key = value
+            elif name == b"host":
+                host = value
+        valid = given_id is not None and _REQUEST_ID.fullmatch(given_id)
+        raw_id = given_id if given_id is not None and valid else uuid.uuid4().hex.encode()
+        request_id = raw_id.decode()
+        context = scope[SCOPE_KEY] = RequestContext(request_id)
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = message["headers"]
+                named = {name for name, _ in headers}
+                message["headers"] = [
+                    *headers,
+                    *(pair for pair in EVERY_ANSWER if pair[0] not in named),
+                    (b"x-request-id", raw_id),
+                ]
+            await send(message)
+
+        tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        self._under_way += 1
+        try:
+            path = scope["path"]
+            if self._under_way > self._most_at_once and path not in OPEN_PATHS:
+                raise Problem(
+                    HttpReason.BUSY,
+                    f"More than {self._most_at_once} requests are under way here. Try again",
+                    retry_after_seconds=1,
+                )
+            context.principal = self._door.admit(
+                scope["method"], path, presented_keys(authorization, x_api_key), host
+            )
+            await self._app(scope, receive, send_marked)
+        except ClientDisconnect:
+            status = CLIENT_LEFT
+        except Exception as error:  # the last place that can answer
+            problem = problem_of(error)
+            context.reason = problem.reason
+            if problem.reason == Reason.INTERNAL_ERROR:
+                log.error("request_failed", path=scope["path"][:200], exc_info=error)
+            if status:
+                raise  # The answer is half sent: the server has to cut the connection.
+            await reply_of(problem, scope, request_id)(scope, receive, send_marked)
+        finally:
+            self._under_way -= 1
+            self._account(scope, status or CLIENT_LEFT, context, self._clock() - began)
+            structlog.contextvars.reset_contextvars(**tokens)
+
+    def _account(self, scope: Scope, status: int, context: RequestContext, seconds: float) -> None:
+        method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
+        # The template, never the path: a path holds ids, and anybody may make paths up.
+        route = getattr(scope.get("route"), "path_format", "unmatched")
+        key = (method, route, status)
+        counter = self._requests.get(key)
+        if counter is None:
+            counter = self._requests[key] = HTTP_REQUESTS.labels(method, route, str(status))
+        counter.inc()
+        if not context.waited:
+            histogram = self._seconds.get(key[:2])
+            if histogram is None:
+                histogram = self._seconds[key[:2]] = HTTP_SECONDS.labels(method, route)
+            histogram.observe(seconds)
+        if context.reason == HttpReason.STORE_UNAVAILABLE:
+            STORE_UNAVAILABLE.labels(route).inc()
+        about = {"reason": context.reason} if context.reason else {}
+        say = log.debug if route in OPEN_PATHS and status < 400 else log.info
+        say(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            seconds=round(seconds, 6),
+            principal=context.principal.name,
+            **about,
+        )

@@ -1,0 +1,110 @@
+"""The API as a client sees it: real Redis, the whole application, httpx in front."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from eventstream.api import create_app
+from eventstream.inbox import Answered, Held, Inbox
+from eventstream.events import Result
+from eventstream.keys import Keys
+from eventstream.settings import Settings
+
+Open = Callable[..., Any]
+
+
+class RecordedCache:
+    """Stands for the semantic cache: remembers what it was asked to clear."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str | None, str | None]] = []
+
+    async def clear(self, task_type: str | None = None, stream: str | None = None) -> int:
+        self.asked.append((task_type, stream))
+        return 3
+
+
+@pytest.fixture
+def recorded_cache() -> RecordedCache:
+    return RecordedCache()
+
+
+@pytest.fixture
+def settings_for(
+    cache_url: str, broker_url: str, state_url: str, prefix: str
+) -> Callable[..., Settings]:
+    """Settings on the test's Redis, under a prefix of its own; keywords change them."""
+
+    def make(**changes: Any) -> Settings:
+        given: dict[str, Any] = {
+            "redis_url": cache_url,
+            "celery_broker_url": broker_url,
+            "celery_result_backend": state_url,
+            "eventstream_prefix": prefix,
+            "redis_timeout_seconds": 2,
+            **changes,
+        }
+        return Settings(**given)
+
+    return make
+
+
+@asynccontextmanager
+async def client_of(settings: Settings, cache: RecordedCache) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a running application."""
+    app = create_app(settings, cache=cache)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            yield client
+
+
+@pytest.fixture
+def open_client(settings_for: Callable[..., Settings], recorded_cache: RecordedCache) -> Open:
+    """`async with open_client(api_keys="...") as client:` with settings of the test's choice."""
+
+    def open_(**changes: Any) -> Any:
+        return client_of(settings_for(**changes), recorded_cache)
+
+    return open_
+
+
+@pytest.fixture
+async def client(open_client: Open) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an API with default settings: loopback, no keys."""
+    async with open_client() as client:
+        yield client
+
+
+@pytest.fixture
+def answer(inbox: Inbox) -> Callable[..., Awaitable[list[Held]]]:
+    """Does a worker's part: claims what waits in a queue and finishes it."""
+
+    async def finish(queue: str = "ai_processing", response: str = "positive") -> list[Held]:
+        claim = await inbox.claim(queue, "test-worker", 100)
+        await inbox.finish(
+            [
+                Answered(
+                    held,
+                    Result(
+                        response=response,
+                        task_type=held.event.task_type,
+                        model="test/model",
+                        processing_time=0.25,
+                        from_cache=False,
+                        metadata={"tokens_used": 12},
+                    ),
+                    "model",
+                    tokens=12,
+                )
+                for held in claim.fresh
+            ]
+        )
+        return list(claim.fresh)
+
+    return finish
