@@ -15,6 +15,10 @@ class RecordTooLarge(EventStreamError):
     """The topic does not take a record of this size, however often it is tried."""
 
 
+class TopicMissing(EventStreamError):
+    """There is no such topic, and nothing to read from it."""
+
+
 class TopicRefused(KafkaUnavailable):
     """A topic is missing and may not be created: the message says who can do what about it."""
 

@@ -1,0 +1,276 @@
+"""The polling thread of one stream: the only place that calls its librdkafka consumer.
+
+It reads, hands over, stores the offsets of what was acknowledged, pauses while there is no room,
+and answers rebalances: what others will read is withdrawn, what is in hand is waited for and its
+offsets committed before the partition is let go. It decides nothing about records.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from eventstream.consumer.handover import Handover, Polled
+from eventstream.kafka.config import Config
+from eventstream.kafka.errors import kafka_error, reason_of
+from eventstream.kafka.records import record_from
+from eventstream.logs import get_logger
+from eventstream.metrics import KAFKA_CONSUMED, KAFKA_PAUSED
+
+POLL_SECONDS: Final = 0.1
+PAUSE_AFTER_SECONDS: Final = 0.5
+"""No room for so long: pause. Shorter waits happen at full speed, and a pause costs a new fetch."""
+LET_GO_SECONDS: Final = 5.0
+"""How long a rebalance or a stop waits for the batch in hand; beyond it, others read it again."""
+LOOK_UP_SECONDS: Final = 2.0
+LOOK_UP_AGAIN_SECONDS: Final = 5.0
+
+# A broker that is away is said elsewhere, once (`stream`); librdkafka tries again by itself.
+_CONNECTION_TROUBLE: Final = (
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._MSG_TIMED_OUT,
+)
+
+
+class Poller:
+    """Polls `topic` in a group from a thread of its own, from `start` until `stop`.
+
+    `positions` is safe to read from any thread. `on_end` is called from the thread when it ends,
+    with what ended it (None: `stop`).
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        topic: str,
+        config: Config,
+        handover: Handover,
+        *,
+        on_end: Callable[[Exception | None], None],
+        let_go_seconds: float = LET_GO_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream
+        self._topic = topic
+        self._config = config
+        self._handover = handover
+        self._on_end = on_end
+        self._let_go_seconds = let_go_seconds
+        self._clock = clock
+        self._log = get_logger(__name__).bind(stream=stream, topic=topic)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"kafka-{stream}", daemon=True)
+        self._lock = threading.Lock()
+        self._positions: dict[int, int] = {}
+        # Only the thread touches what follows.
+        self._assignments: dict[int, int] = {}
+        self._assignment_count = 0
+        self._paused = False
+        self._look_up_at = 0.0
+        self._said: dict[int, float] = {}
+
+    def start(self) -> None:
+        """Begin to poll."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end: it waits for the batch in hand, commits, and leaves the group."""
+        self._stopping.set()
+
+    def join(self) -> None:
+        """Blocks until the thread has ended."""
+        self._thread.join()
+
+    def positions(self) -> dict[int, int]:
+        """Partition -> the offset up to which everything is safe, of the partitions held now."""
+        with self._lock:
+            return dict(self._positions)
+
+    # -- everything below runs in the thread -----------------------------------------------
+
+    def _run(self) -> None:
+        ended_by: Exception | None = None
+        try:
+            consumer = Consumer(self._config | {"error_cb": self._on_error})
+            try:
+                consumer.subscribe(
+                    [self._topic],
+                    on_assign=self._on_assign,
+                    on_revoke=self._on_revoke,
+                    on_lost=self._on_lost,
+                )
+                while not self._stopping.is_set():
+                    self._turn(consumer)
+            finally:
+                self._leave(consumer)
+        except Exception as error:  # noqa: BLE001  # handed to the loop, which decides
+            ended_by = error
+        self._on_end(ended_by)
+
+    def _turn(self, consumer: Consumer) -> None:
+        self._store_acknowledged(consumer)
+        self._look_up_positions(consumer)
+        room = self._handover.room()
+        if room:
+            self._resume(consumer)
+        elif not self._paused:
+            if self._handover.wait_for_room(PAUSE_AFTER_SECONDS):
+                return
+            self._pause(consumer)
+        first = consumer.poll(POLL_SECONDS)
+        if first is None:
+            return
+        rest = consumer.consume(room - 1, timeout=0) if room > 1 else []
+        self._hand_over([first, *rest])
+
+    def _hand_over(self, messages: Sequence[Message]) -> None:
+        polled: list[Polled] = []
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._on_error(error)
+                continue
+            # A partition that was taken away within this very call is not ours any more.
+            assignment = self._assignments.get(message.partition() or 0)
+            if assignment is not None:
+                polled.append(Polled(record_from(message), assignment))
+        if polled:
+            KAFKA_CONSUMED.labels(self._stream, self._topic).inc(len(polled))
+            self._handover.offer(polled)
+
+    def _store_acknowledged(self, consumer: Consumer) -> list[TopicPartition]:
+        """Store what was acknowledged, of partitions that are still held as they were then."""
+        offsets = [
+            TopicPartition(self._topic, partition, offset)
+            for (partition, assignment), offset in self._handover.acknowledged().items()
+            if self._assignments.get(partition) == assignment
+        ]
+        if offsets:
+            consumer.store_offsets(offsets=offsets)
+            with self._lock:
+                self._positions.update({each.partition: each.offset for each in offsets})
+        return offsets
+
+    def _pause(self, consumer: Consumer) -> None:
+        consumer.pause(self._held())
+        self._paused = True
+        KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
+        self._log.info("kafka_paused", partitions=len(self._assignments))
+
+    def _resume(self, consumer: Consumer) -> None:
+        if self._paused:
+            consumer.resume(self._held())
+            self._paused = False
+            KAFKA_PAUSED.labels(self._stream).set(0)
+            self._log.info("kafka_resumed", partitions=len(self._assignments))
+
+    def _held(self) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, number) for number in self._assignments]
+
+    def _look_up_positions(self, consumer: Consumer) -> None:
+        """Find where newly assigned partitions begin, for the lag of those that bring nothing."""
+        with self._lock:
+            unknown = [number for number in self._assignments if number not in self._positions]
+        if not unknown or self._clock() < self._look_up_at:
+            return
+        try:
+            committed = consumer.committed(
+                [TopicPartition(self._topic, number) for number in unknown], LOOK_UP_SECONDS
+            )
+            found = {}
+            for place in committed:
+                low, _ = consumer.get_watermark_offsets(place, LOOK_UP_SECONDS)
+                if 0 <= place.offset < low:
+                    self._log.error(
+                        "kafka_records_gone",
+                        partition=place.partition,
+                        first_offset=place.offset,
+                        last_offset=low - 1,
+                        why="the topic's retention deleted them before they were read",
+                    )
+                found[place.partition] = max(place.offset, low)
+        except KafkaException as error:
+            self._look_up_at = self._clock() + LOOK_UP_AGAIN_SECONDS
+            self._log.debug("kafka_position_unknown", problem=reason_of(error))
+            return
+        with self._lock:
+            self._positions = found | self._positions
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assignment_count += 1
+        for each in partitions:
+            self._assignments[each.partition] = self._assignment_count
+        self._look_up_at = 0.0
+        self._log.info("kafka_assigned", partitions=sorted(each.partition for each in partitions))
+        if self._paused:
+            consumer.incremental_assign(partitions)
+            consumer.pause(partitions)
+            KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = [each.partition for each in partitions]
+        self._finish(consumer, numbers)
+        self._forget(numbers)
+        self._log.info("kafka_revoked", partitions=sorted(numbers))
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Somebody else has them already: nothing of ours may be committed.
+        numbers = [each.partition for each in partitions]
+        self._handover.withdraw(numbers)
+        self._forget(numbers)
+        self._log.warning("kafka_lost", partitions=sorted(numbers))
+
+    def _forget(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            self._assignments.pop(number, None)
+        with self._lock:
+            for number in partitions:
+                self._positions.pop(number, None)
+        if self._paused:
+            KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
+
+    def _finish(self, consumer: Consumer, partitions: Sequence[int] | None) -> None:
+        """Let the batch in hand end, and commit what is safe."""
+        self._handover.withdraw(partitions)
+        if not self._handover.wait_until_done(partitions, self._let_go_seconds):
+            self._log.warning("kafka_batch_left", why="it could not be accepted in time")
+        self._store_acknowledged(consumer)
+        try:
+            consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            # Nothing to commit, or no broker to tell: others read again, ids make duplicates.
+            if kafka_error(error).code() != KafkaError._NO_OFFSET:
+                self._log.warning("kafka_commit_failed", problem=reason_of(error))
+
+    def _leave(self, consumer: Consumer) -> None:
+        try:
+            self._finish(consumer, None)
+        finally:
+            KAFKA_PAUSED.labels(self._stream).set(0)
+            # Runs _on_revoke for what is still held, then leaves the group.
+            consumer.close()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            raise KafkaException(error)
+        if error.code() in _CONNECTION_TROUBLE:
+            self._log.debug("kafka_connection", problem=reason_of(error))
+            return
+        # The same trouble comes with every try: say it twice a minute.
+        now = self._clock()
+        if now - self._said.get(error.code(), float("-inf")) >= 30:
+            self._said[error.code()] = now
+            self._log.error("kafka_trouble", problem=reason_of(error), code=error.name())

@@ -1,0 +1,173 @@
+"""What the Kafka tests share: a stream of one's own, producing, reading back, waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import Consumer, TopicPartition
+
+from eventstream.consumer import lag
+from eventstream.consumer.dead_letters import read_letters
+from eventstream.consumer.service import ConsumerService
+from eventstream.consumer.stream import Tools
+from eventstream.embedded.apache_kafka import ApacheKafka
+from eventstream.embedded.jars import default_cache_dir
+from eventstream.kafka.config import reader_config
+from eventstream.kafka.dead_letters import DeadLetter
+from eventstream.kafka.errors import TopicMissing
+from eventstream.kafka.producer import AsyncProducer
+from eventstream.kafka.records import Headers
+from eventstream.kafka.topics import plans_for
+from eventstream.registry import Registry
+from eventstream.results import StreamCounters
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
+from tests.support.redis_server import free_port
+
+DEADLINE_SECONDS = 40.0
+
+
+def new_broker(folder: Path, port: int | None = None) -> ApacheKafka:
+    """A broker that is not started yet."""
+    port = port or free_port()
+    return ApacheKafka(folder, port, _other_port(port), cache_dir=default_cache_dir())
+
+
+def _other_port(port: int) -> int:
+    other = free_port()
+    return other if other != port else other + 1
+
+
+async def until(condition: Callable[[], Any], what: str) -> Any:
+    """The first true answer of `condition` (plain or async); fails after the deadline."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                answer = condition()
+                if asyncio.iscoroutine(answer):
+                    answer = await answer
+                if answer:
+                    return answer
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"never happened: {what}") from None
+
+
+def a_text(text: str, **more: Any) -> bytes:
+    """The value of a good record."""
+    return orjson.dumps({"text": text, **more})
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream over topics of its own, on a real Kafka and a real Redis."""
+
+    name: str
+    spec: StreamSpec
+    tools: Tools
+    registry: Registry
+    producer: AsyncProducer
+    """The test's own: the consumer's may be in trouble."""
+
+    @property
+    def topic(self) -> str:
+        assert self.spec.source is not None
+        return self.spec.source.topic
+
+    @property
+    def dead_letter_topic(self) -> str:
+        assert self.spec.dead_letter_topic is not None
+        return self.spec.dead_letter_topic
+
+    @property
+    def settings(self) -> Settings:
+        return self.tools.settings
+
+    @asynccontextmanager
+    async def consumed(self, **settings: Any) -> AsyncIterator[ConsumerService]:
+        """A consumer service runs inside the block and is stopped in good order at its end."""
+        tools = self.tools
+        if settings:
+            tools = replace(tools, settings=tools.settings.model_copy(update=settings))
+        service = ConsumerService(tools, self.registry, follow_seconds=0.1)
+        stop = asyncio.Event()
+        task = asyncio.create_task(service.run(stop))
+        try:
+            yield service
+        finally:
+            stop.set()
+            await task
+
+    async def produce(self, *values: bytes | None, headers: Headers = (), **kwargs: Any) -> None:
+        """Write records, in order, acknowledged. The topic is created by the consumer or here."""
+        await self.tools.admin.ensure_topics(plans_for(self.spec))
+        await asyncio.gather(
+            *(
+                self.producer.produce(self.topic, value, headers=headers, **kwargs)
+                for value in values
+            )
+        )
+
+    async def counters(self) -> StreamCounters:
+        return (await self.tools.results.counters([self.name]))[self.name]
+
+    async def accepted(self, events: int) -> StreamCounters:
+        """Wait until so many events were accepted that were not known before."""
+
+        async def enough() -> StreamCounters | None:
+            counters = await self.counters()
+            return counters if counters.accepted - counters.duplicates >= events else None
+
+        found: StreamCounters = await until(enough, f"{events} events accepted")
+        return found
+
+    async def dead_letters(self, letters: int = 0) -> list[DeadLetter]:
+        """The dead letters, as soon as there are so many."""
+
+        async def enough() -> list[DeadLetter] | None:
+            with contextlib.suppress(TopicMissing):
+                found = await read_letters(self.settings, self.dead_letter_topic)
+                return found if len(found) >= letters else None
+            return None
+
+        if not letters:
+            return await read_letters(self.settings, self.dead_letter_topic)
+        found: list[DeadLetter] = await until(enough, f"{letters} dead letters")
+        return found
+
+    async def committed(self) -> dict[int, int]:
+        """Partition -> offset that the group has committed."""
+        return await asyncio.to_thread(self._committed)
+
+    async def committed_all(self, records: int) -> None:
+        """Wait until the group has committed so many records."""
+
+        async def enough() -> bool:
+            return sum((await self.committed()).values()) >= records
+
+        await until(enough, f"{records} records committed")
+
+    def _committed(self) -> dict[int, int]:
+        assert self.spec.source is not None
+        config = reader_config(self.settings) | {
+            "group.id": self.spec.consumer_group(self.name),
+        }
+        consumer = Consumer(config)
+        try:
+            places = [
+                TopicPartition(self.topic, number) for number in range(self.spec.source.partitions)
+            ]
+            found = consumer.committed(places, 10)
+        finally:
+            consumer.close()
+        return {place.partition: max(0, place.offset) for place in found}
+
+    async def lag(self) -> dict[str, lag.PartitionLag]:
+        return await lag.read(self.tools.redis, self.tools.keys, self.name)
