@@ -378,6 +378,8 @@ class Inbox:
                 self._keys.task_meta(event_id),
                 self._keys.result(event_id),
                 self._keys.counters(stream),
+                self._keys.deferred(queue),
+                self._keys.deferred_entries(queue),
             ]
         async with reading_or_writing("finishing events"):
             answers = await self._finish(keys=keys, args=arguments)
@@ -393,12 +395,15 @@ class Inbox:
             )
         return {entry.decode() for entry in lost}
 
-    async def put_back(self, waits: Sequence[tuple[str, str, str, float]]) -> None:
-        """Let go of held events: (queue, entry, event id, seconds to wait; 0: back at once)."""
+    async def put_back(self, consumer: str, waits: Sequence[tuple[str, str, str, float]]) -> None:
+        """Let go of held events: (queue, entry, event id, seconds to wait; 0: back at once).
+
+        What `consumer` does not hold any more is left alone.
+        """
         if not waits:
             return
         keys: list[str] = []
-        arguments: list[Any] = [INBOX_GROUP]
+        arguments: list[Any] = [INBOX_GROUP, consumer]
         for queue, entry, event_id, wait_seconds in waits:
             keys += [
                 self._keys.inbox(queue),

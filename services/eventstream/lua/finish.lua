@@ -1,5 +1,6 @@
 -- Finish a batch: result if absent, metadata, acknowledgement, counters, one notification.
--- KEYS  finished channel's name; an event: inbox, task_meta, result, counters
+-- KEYS  finished channel's name; an event: inbox, task_meta, result, counters,
+--       deferred, deferred entries
 -- ARGV  group, TTL seconds; an event: entry id, event id, status, result JSON or '', failure JSON or '',
 --       source, tokens, cost, saved, processing µs
 -- Returns 1 (finished now) or 0 (was finished before) an event.
@@ -26,7 +27,7 @@ end
 
 local count = (#ARGV - 2) / 10
 for i = 0, count - 1 do
-  local k, a = i * 4 + 1, i * 10 + 2
+  local k, a = i * 6 + 1, i * 10 + 2
   local inbox, meta, result, counters = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local entry, id, status, source = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
   redis.call('XACK', inbox, group, entry)
@@ -41,6 +42,10 @@ for i = 0, count - 1 do
       -- acceptance is counted again so that the sums still hold.
       add(counters, 'accepted', 1)
       add(counters, 'recovered', 1)
+    end
+    if known[1] == 'RETRY' and redis.call('ZREM', KEYS[k + 5], id) == 1 then
+      -- Whoever took it over had deferred it; the answer came from the first one after all.
+      redis.call('HDEL', KEYS[k + 6], id)
     end
     local failure = ARGV[a + 5]
     if status == 'SUCCESS' then

@@ -1,20 +1,22 @@
 -- Let go of events that are held: give them back at once, or defer them.
 -- KEYS  an event: inbox, deferred, deferred entries, task_meta
--- ARGV  group; an event: entry id, event id, wait ms ('0': at once)
--- Returns 1 an event that was put back, 0 where it was not in the inbox any more.
+-- ARGV  group, consumer; an event: entry id, event id, wait ms ('0': at once)
+-- Returns 1 an event that was put back, 0 where this consumer did not hold it any more.
 local answers = {}
 local now = now_ms()
-local count = (#ARGV - 1) / 3
+local count = (#ARGV - 2) / 3
 for i = 0, count - 1 do
-  local k, a = i * 4, i * 3 + 1
+  local k, a = i * 4, i * 3 + 2
   local inbox, deferred, entries, meta = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local entry, id, wait = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3])
-  local found = redis.call('XRANGE', inbox, entry, entry)
-  redis.call('XACK', inbox, ARGV[1], entry)
-  redis.call('XDEL', inbox, entry)
+  local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
+  local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
+  local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
   if #found == 0 then
     answers[#answers + 1] = 0
   else
+    redis.call('XACK', inbox, ARGV[1], entry)
+    redis.call('XDEL', inbox, entry)
     if wait > 0 then
       redis.call('HSET', entries, id, cmsgpack.pack(found[1][2]))
       redis.call('ZADD', deferred, now + wait, id)

@@ -287,7 +287,7 @@ class Drain:
         if isinstance(ending, Deferral):
             await self._persist(
                 lambda: self._inbox.put_back(
-                    [(held.queue, held.entry, held.event.id, ending.wait_seconds)]
+                    self._consumer, [(held.queue, held.entry, held.event.id, ending.wait_seconds)]
                 )
             )
             EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
@@ -306,7 +306,8 @@ class Drain:
         else:
             await self._persist(
                 lambda: self._inbox.put_back(
-                    [(held.queue, held.entry, held.event.id, LONGEST_BACK_OFF_SECONDS)]
+                    self._consumer,
+                    [(held.queue, held.entry, held.event.id, LONGEST_BACK_OFF_SECONDS)],
                 )
             )
         self._let_go(held)
@@ -432,7 +433,8 @@ class Drain:
             if entry.newer:
                 # A newer worker can read it; leave it to one.
                 await self._inbox.put_back(
-                    [(entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)]
+                    self._consumer,
+                    [(entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)],
                 )
                 continue
             log.error("entry_unreadable", event_id=entry.event_id, error=str(entry.refusal))
@@ -496,7 +498,7 @@ class Drain:
             return
         try:
             await self._inbox.put_back(
-                [(held.queue, held.entry, held.event.id, 0.0) for held in rest]
+                self._consumer, [(held.queue, held.entry, held.event.id, 0.0) for held in rest]
             )
         except StoreUnavailable as error:
             # Their leases end by themselves: later, but nothing is lost.
