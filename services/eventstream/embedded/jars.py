@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from eventstream.embedded.errors import StackError
@@ -41,9 +42,9 @@ POM = f"""<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def default_cache_dir() -> Path:
+def default_cache_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """The user's cache folder for this project (XDG_CACHE_HOME or ~/.cache)."""
-    base = os.environ.get("XDG_CACHE_HOME")
+    base = environment.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ai-eventstream"
 
 
@@ -52,9 +53,10 @@ def jars_dir(cache_dir: Path) -> Path:
     return cache_dir / f"kafka-{SCALA_VERSION}-{KAFKA_VERSION}"
 
 
-def ensure_jars(cache_dir: Path) -> Path:
+def ensure_jars(cache_dir: Path, *, search_path: str | None = None) -> Path:
     """Returns the folder with Kafka's jars, after fetching them when they are not there.
 
+    Maven is looked for in `search_path` (None: the PATH).
     Raises StackError, naming the way out, without Maven or when it fails. Two processes that
     fetch at the same time do not disturb each other: each fills a folder of its own, and the
     first one to finish puts its in place.
@@ -62,7 +64,7 @@ def ensure_jars(cache_dir: Path) -> Path:
     target = jars_dir(cache_dir)
     if target.is_dir():
         return target
-    maven = shutil.which("mvn")
+    maven = shutil.which("mvn", path=search_path)
     if maven is None:
         raise StackError(
             f"Apache Kafka {KAFKA_VERSION} has to be fetched and Maven (mvn) is not on the PATH. "

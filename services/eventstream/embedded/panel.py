@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from rich.panel import Panel
 from rich.table import Table
@@ -83,7 +83,9 @@ def make_panel(rows: Sequence[Row]) -> Panel:
 def without_password(url: str) -> str:
     """A Redis address as it may be shown: user and password left out."""
     parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    query = urlencode([pair for pair in parse_qsl(parts.query) if "password" not in pair[0]])
+    place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"{place}?{query}" if query else place
 
 
 def model_in_words(settings: Settings, spec: StreamSpec | None = None) -> tuple[str, str]:

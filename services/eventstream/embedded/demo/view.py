@@ -64,7 +64,7 @@ def plain_line(now: Figures, prices: PriceList) -> str:
 
 def in_words(now: Figures, prices: PriceList) -> list[tuple[str, str]]:
     """Name and value of every figure, in the order in which they are shown."""
-    words = [
+    return [
         ("events", f"{now.finished}/{now.total}"),
         ("sent", str(now.sent)),
         ("answered", str(now.answered)),
@@ -78,7 +78,6 @@ def in_words(now: Figures, prices: PriceList) -> list[tuple[str, str]]:
         ("tokens saved", f"{now.saved.tokens:,}"),
         ("cost saved", f"${now.saved.dollars_at(prices):.5f} of ${_both(now, prices):.5f}"),
     ]
-    return words
 
 
 def summary(now: Figures, prices: PriceList) -> str:

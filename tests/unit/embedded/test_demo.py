@@ -1,0 +1,187 @@
+"""The demonstration: its texts, how they are sent, and figures that add up."""
+
+import asyncio
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from eventstream.embedded.demo.feed import Feed
+from eventstream.embedded.demo.figures import Figures, Spending, figures, quantile
+from eventstream.embedded.demo.texts import DemoEvent, demo_stream_file, load_texts, make_events
+from eventstream.embedded.demo.view import answer_of, in_words, plain_line, summary
+from eventstream.events import Result, State, TaskStatus
+from eventstream.llm.cost import load_price_list
+from eventstream.spec import read_stream_file
+
+EXAMPLES = sorted(demo_stream_file().parent.glob("*.yaml"))
+PRICES = load_price_list(None)
+
+
+def answered(
+    event_id: str, *, from_cache: bool, seconds: float = 0.2, similarity: float | None = None
+) -> TaskStatus:
+    return TaskStatus(
+        task_id=event_id,
+        status=State.SUCCESS,
+        result=Result(
+            response="praise",
+            task_type="classification",
+            model="local/minilm",
+            processing_time=0.01,
+            from_cache=from_cache,
+            similarity=similarity,
+            metadata={"tokens_used": 120, "prompt_tokens": 100, "completion_tokens": 20},
+        ),
+        progress={"accepted_at": 1000.0, "finished_at": 1000.0 + seconds},
+    )
+
+
+def failed(event_id: str) -> TaskStatus:
+    return TaskStatus(task_id=event_id, status=State.FAILURE, error="the model is away")
+
+
+def test_there_are_a_few_hundred_texts_in_both_languages_and_of_both_kinds() -> None:
+    texts = load_texts()
+    assert len(texts) >= 320
+    assert {text.lang for text in texts} == {"en", "es"}
+    assert {text.key[0] for text in texts} == {"r", "t"}
+    assert len({text.key for text in texts}) == len(texts)
+
+
+def test_many_of_them_resemble_another_one() -> None:
+    texts = load_texts()
+    known = {text.key for text in texts}
+    alike = [text for text in texts if text.like is not None]
+    assert len(alike) > len(texts) / 2
+    assert {text.like for text in alike} <= known
+
+
+def test_every_run_sends_the_same_texts_in_the_same_order_under_new_ids() -> None:
+    texts = load_texts()
+    first = make_events(texts, "one", with_kafka=True)
+    second = make_events(texts, "two", with_kafka=True)
+    assert [event.text for event in first] == [event.text for event in second]
+    assert not {event.event_id for event in first} & {event.event_id for event in second}
+
+
+def test_most_go_through_kafka_and_some_through_http() -> None:
+    ways = [event.via for event in make_events(load_texts(), "run", with_kafka=True)]
+    assert ways.count("http") >= len(ways) // 5
+    assert ways.count("kafka") > ways.count("http")
+
+
+def test_without_a_broker_everything_goes_through_http() -> None:
+    assert {event.via for event in make_events(load_texts(), "run", with_kafka=False)} == {"http"}
+
+
+def test_the_demonstrations_stream_has_a_topic() -> None:
+    path = demo_stream_file()
+    spec = read_stream_file(path.read_text(), str(path))["reviews"]
+    assert spec.source is not None
+    assert spec.task.labels == ("praise", "complaint", "question")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)
+def test_every_example_is_a_valid_stream(path: Path) -> None:
+    assert read_stream_file(path.read_text(), path.name)
+
+
+async def test_the_feed_keeps_the_id_of_every_event_that_was_taken() -> None:
+    produced: list[tuple[str, bytes, bytes]] = []
+
+    async def produce(topic: str, key: bytes, value: bytes) -> None:
+        produced.append((topic, key, value))
+
+    async def post(body: dict[str, object], idempotency_key: str) -> str:
+        assert body["stream"] == "reviews"
+        return f"made-for-{idempotency_key}"
+
+    text = load_texts()[0]
+    feed = Feed("reviews", "reviews.raw", produce, post, sleep=lambda _: asyncio.sleep(0))
+    await feed.send_all([DemoEvent("a", text, "kafka"), DemoEvent("b", text, "http")])
+    assert set(feed.ids) == {"a", "made-for-b"}
+    (topic, key, value) = produced[0]
+    assert (topic, key) == ("reviews.raw", b"a")
+    assert json.loads(value) == {
+        "event_id": "a",
+        "text": text.text,
+        "metadata": {"lang": text.lang},
+    }
+
+
+def test_an_empty_start_has_no_rate_and_no_latency() -> None:
+    now = figures(10, 0, [])
+    assert (now.finished, now.backlog, now.hit_rate, now.p50_seconds) == (0, 0, 0.0, None)
+    assert not now.whole
+
+
+def test_figures_add_up() -> None:
+    statuses = [
+        answered("a", from_cache=False, seconds=0.5),
+        answered("b", from_cache=True, seconds=0.1),
+        answered("c", from_cache=True, seconds=0.1),
+        failed("d"),
+        TaskStatus(task_id="e", status=State.STARTED),
+    ]
+    now = figures(5, 5, statuses)
+    assert (now.answered, now.failed, now.finished, now.backlog) == (3, 1, 4, 1)
+    assert now.hit_rate == pytest.approx(2 / 3)
+    assert (now.used.calls, now.used.tokens, now.saved.tokens) == (1, 120, 240)
+    assert now.p50_seconds == pytest.approx(0.1)
+    assert now.p95_seconds == pytest.approx(0.5)
+    assert now.models == ("local/minilm",)
+    assert not now.whole
+
+
+def test_it_is_whole_when_everything_sent_is_finished() -> None:
+    assert figures(2, 2, [answered("a", from_cache=False), failed("b")]).whole
+    assert not figures(3, 2, [answered("a", from_cache=False), failed("b")]).whole
+
+
+@pytest.mark.parametrize(
+    ("share", "value"), [(0.0, 1.0), (0.25, 1.0), (0.5, 2.0), (0.95, 4.0), (1.0, 4.0)]
+)
+def test_a_quantile_is_a_value_that_occurred(share: float, value: float) -> None:
+    assert quantile([1.0, 2.0, 3.0, 4.0], share) == value
+
+
+def test_cost_is_stated_at_the_reference_models_price() -> None:
+    spending = Spending(calls=1, prompt_tokens=1_000_000, completion_tokens=1_000_000)
+    assert spending.dollars_at(PRICES) == Decimal("0.75")
+
+
+def test_the_plain_line_has_every_figure() -> None:
+    line = plain_line(figures(2, 2, [answered("a", from_cache=True)]), PRICES)
+    assert line.startswith(
+        "demo: events 1/2, sent 2, answered 1, failed 0, backlog 1, hit rate 100%"
+    )
+    assert all(name in line for name, _ in in_words(figures(0, 0, []), PRICES))
+
+
+def test_the_summary_states_the_sum() -> None:
+    text = summary(
+        figures(2, 2, [answered("a", from_cache=False), answered("b", from_cache=True)]), PRICES
+    )
+    assert "2 events sent, 2 answered + 0 failed = 2; every event has its answer" in text
+    assert "1 answers came from the cache (50%), 1 from local/minilm" in text
+
+
+def test_an_answer_says_where_it_came_from() -> None:
+    assert answer_of("text", answered("a", from_cache=False)).origin == "model"
+    assert answer_of("text", answered("a", from_cache=True, similarity=1.0)).origin == "cache"
+    near = answer_of("text", answered("a", from_cache=True, similarity=0.987))
+    assert near.origin == "cache 0.987"
+    gone = answer_of("text", failed("a"))
+    assert (gone.answer, gone.origin) == ("the model is away", "failed")
+
+
+def test_a_long_text_is_shown_on_one_short_line() -> None:
+    shown = answer_of("line\n" * 100, answered("a", from_cache=False)).text
+    assert "\n" not in shown
+    assert len(shown) <= 64
+
+
+def test_figures_are_plain_values() -> None:
+    assert figures(0, 0, []) == Figures(0, 0, 0, 0, 0, Spending(), Spending(), None, None)
