@@ -4,20 +4,22 @@ Nothing here is raised for a text: every text gets an answer. These errors are
 about the model's files and about requests that this small model can't fulfil.
 """
 
+from eventstream.errors import EventStreamError
 
-class LocalModelError(Exception):
+
+class LocalModelError(EventStreamError):
     """The common base: catch it to catch all three."""
 
 
-class LocalModelMissing(LocalModelError):  # noqa: N818 - reads as a sentence
+class LocalModelMissing(LocalModelError):
     """The weights, or a file beside them, are not on this machine."""
 
 
-class LocalModelUnsupported(LocalModelError):  # noqa: N818 - reads as a sentence
+class LocalModelUnsupported(LocalModelError):
     """The folder holds a model, but not one that this code can run."""
 
 
-class LocalModelCannot(LocalModelError):  # noqa: N818 - reads as a sentence
+class LocalModelCannot(LocalModelError):
     """The request asks for something that only a language model can do."""
 
     def __init__(self, reason: str) -> None:

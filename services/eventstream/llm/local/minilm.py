@@ -77,7 +77,7 @@ class SentenceEncoder:
 
     def count_tokens(self, text: str) -> int:
         """Return the number of word pieces, without the marks at start and end."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
 
     def embed(self, texts: Sequence[str]) -> FloatArray:
         """Return a (texts, dimension) float32 array of unit rows, in the texts' order.
@@ -93,7 +93,9 @@ class SentenceEncoder:
 
     def _token_ids(self, text: str) -> list[int]:
         limit = self._folder.max_tokens
-        ids: list[int] = self._tokenizer.encode(text[: limit * _CHARACTERS_PER_TOKEN]).ids
+        ids: list[int] = self._tokenizer.encode(
+            _encodable(text[: limit * _CHARACTERS_PER_TOKEN])
+        ).ids
         return ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
 
     def _encode(self, ids: list[list[int]]) -> FloatArray:
@@ -201,6 +203,11 @@ def _equal_lengths(lengths: list[int]) -> Iterator[tuple[int, int, int]]:
         count = len(list(run))
         yield start, count, length
         start += count * length
+
+
+def _encodable(text: str) -> str:
+    """Return the text with a question mark for each lone surrogate, which UTF-8 can't say."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _tokenizer(path: Path, rows: int) -> Tokenizer:
