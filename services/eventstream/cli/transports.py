@@ -1,0 +1,296 @@
+"""The two ways in, for `eventstream send`: the HTTP API, or a stream's Kafka topic.
+
+Both take a batch of texts and say what became of each. A transport never waits by itself: when the
+other side is busy it raises `Busy`, and what has no receipt yet may be handed in again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import orjson
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from eventstream.cli.client import Answer, ApiClient
+from eventstream.cli.common import Unreachable
+from eventstream.cli.texts import Text
+from eventstream.errors import ConfigurationError, EventStreamError
+from eventstream.kafka.config import describe, producer_config
+from eventstream.kafka.errors import kafka_error, reason_of
+from eventstream.settings import Settings
+
+NewKey = Callable[[], str]
+BROKER_ANSWER_SECONDS: Final = 5.0
+FLUSH_SLICE_SECONDS: Final = 0.2
+MAX_KEY_CHARS: Final = 255
+AWAY_SECONDS: Final = 2.0
+PLACE_IN_BATCH: Final = re.compile(r"events\.(\d+)\.?")
+
+
+class Busy(EventStreamError):
+    """Not now: come back after `retry_after_seconds` with the texts that have no receipt."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one line: `task_id` when it was taken, `reason` and `message` when not.
+
+    `event_id` is the id that the line brought, if it did.
+    """
+
+    line: int
+    event_id: str | None = None
+    task_id: str | None = None
+    duplicate: bool = False
+    reason: str = ""
+    message: str = ""
+
+
+class Transport(Protocol):
+    """One way in."""
+
+    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+        """Hand in a batch; a receipt a text, in order, as soon as it is certain.
+
+        Raises Busy, Unreachable, ConfigurationError.
+        """
+        ...
+
+
+def random_key() -> str:
+    """An id that nobody has."""
+    return str(uuid.uuid4())
+
+
+class HttpTransport:
+    """Sends through `POST /process/batch`; a text with an id of its own through `POST /process`.
+
+    The text's own id becomes the Idempotency-Key, so that the same id and text sent again is the
+    same event. Lines without keep the key of their batch until it is answered, so that a repeat
+    after Busy never counts twice.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        stream: str,
+        task_type: str | None,
+        use_cache: bool,
+        new_key: NewKey = random_key,
+    ) -> None:
+        self._client = client
+        self._stream = stream
+        self._task_type = task_type
+        self._use_cache = use_cache
+        self._new_key = new_key
+        self._keys: dict[tuple[int, int], str] = {}
+        self._has_answered = False
+
+    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+        """See Transport."""
+        for has_id, group in groupby(batch, lambda text: text.message.event_id is not None):
+            if has_id:
+                for text in group:
+                    yield self._send_one(text)
+            else:
+                yield from self._send_batch(list(group))
+
+    def _send_batch(self, batch: list[Text]) -> Iterator[Receipt]:
+        lines = (batch[0].line, batch[-1].line)
+        key = self._keys.setdefault(lines, self._new_key())
+        answer = self._post("/process/batch", {"events": [self._body(text) for text in batch]}, key)
+        del self._keys[lines]
+        if answer.status == 413 and len(batch) > 1:
+            middle = len(batch) // 2
+            yield from self._send_batch(batch[:middle])
+            yield from self._send_batch(batch[middle:])
+        elif answer.status == 202:
+            for text, outcome in zip(batch, answer.document["outcomes"], strict=True):
+                yield self._receipt(text, outcome)
+        else:
+            yield from self._refused(batch, answer)
+
+    def _send_one(self, text: Text) -> Receipt:
+        key = _header_value(str(text.message.event_id))
+        answer = self._post("/process", self._body(text), key)
+        if answer.status == 202:
+            return Receipt(
+                text.line, text.message.event_id, task_id=str(answer.document["task_id"])
+            )
+        return next(self._refused([text], answer))
+
+    def _post(self, path: str, body: object, key: str) -> Answer:
+        try:
+            answer = self._client.post(path, body, key)
+        except Unreachable as error:
+            if not self._has_answered:
+                raise
+            # It was there a moment ago: a restart, most likely.
+            raise Busy(error.message, AWAY_SECONDS) from error
+        self._has_answered = True
+        if answer.busy:
+            raise Busy(answer.sentence, answer.wait_seconds)
+        return answer
+
+    def _body(self, text: Text) -> dict[str, Any]:
+        body: dict[str, Any] = {"text": text.message.text, "stream": self._stream}
+        if task_type := text.message.task_type or self._task_type:
+            body["task_type"] = task_type
+        if not self._use_cache:
+            body["use_cache"] = False
+        return body
+
+    def _receipt(self, text: Text, outcome: Mapping[str, Any]) -> Receipt:
+        if outcome["status"] == "pending":
+            return Receipt(
+                text.line,
+                text.message.event_id,
+                task_id=outcome["task_id"],
+                duplicate=outcome["duplicate"],
+            )
+        error = outcome["errors"][0]
+        return Receipt(
+            text.line,
+            text.message.event_id,
+            reason=error["reason"],
+            message=_plain(error["message"]),
+        )
+
+    def _refused(self, batch: Sequence[Text], answer: Answer) -> Iterator[Receipt]:
+        """Receipts for a batch that was refused as a whole."""
+        errors = answer.document.get("errors") or []
+        reasons = {answer.document.get("reason"), *(error["reason"] for error in errors)}
+        if "stream_not_found" in reasons:
+            # True of every line, so it is said once.
+            raise ConfigurationError(
+                "--stream",
+                f"there is no stream {self._stream!r}",
+                "`eventstream streams` lists those that exist",
+            )
+        of_place = {
+            place[1]: error
+            for error in errors
+            if (place := PLACE_IN_BATCH.match(error["field"])) is not None
+        }
+        for index, text in enumerate(batch):
+            # The answer names the first hundred errors; the others get its general sentence.
+            error = of_place.get(str(index)) or (errors[0] if len(batch) == 1 and errors else {})
+            yield Receipt(
+                text.line,
+                text.message.event_id,
+                reason=str(error.get("reason") or answer.document.get("reason") or answer.status),
+                message=_plain(str(error.get("message") or answer.sentence)),
+            )
+
+
+class KafkaTransport:
+    """Writes records to a topic: JSON with the fields of a Kafka event, keyed by event id."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        *,
+        task_type: str | None = None,
+        new_id: NewKey = random_key,
+    ) -> None:
+        self._where = describe(settings)
+        self._topic = topic
+        self._task_type = task_type
+        self._new_id = new_id
+        self._trouble = ""
+        self._producer = Producer(producer_config(settings) | {"error_cb": self._remember})
+        self._check_topic()
+
+    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+        """See Transport."""
+        reports: dict[int, KafkaError | None] = {}
+        event_ids = [text.message.event_id or self._new_id() for text in batch]
+        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
+            self._produce(place, self._value(text, event_id), event_id, reports)
+        while self._producer.flush(FLUSH_SLICE_SECONDS):
+            # In slices, so that Ctrl-C gets a turn.
+            pass
+        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
+            error = reports[place]
+            if error is None:
+                yield Receipt(text.line, text.message.event_id, task_id=event_id)
+            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                yield Receipt(
+                    text.line,
+                    text.message.event_id,
+                    reason="too_large",
+                    message="is larger than the topic's records may be",
+                )
+            else:
+                raise self._unreachable(self._trouble or reason_of(error))
+
+    def _produce(
+        self, place: int, value: bytes, event_id: str, reports: dict[int, KafkaError | None]
+    ) -> None:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            reports[place] = error
+
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, value, key=event_id.encode(), on_delivery=delivered
+                )
+            except BufferError:
+                self._producer.poll(FLUSH_SLICE_SECONDS)
+            except KafkaException as error:
+                reports[place] = kafka_error(error)
+                return
+            else:
+                return
+
+    def _value(self, text: Text, event_id: str) -> bytes:
+        document = text.message.model_dump(exclude_none=True, exclude_defaults=True)
+        document["event_id"] = event_id
+        if self._task_type and "task_type" not in document:
+            document["task_type"] = self._task_type
+        return orjson.dumps(document)
+
+    def _check_topic(self) -> None:
+        try:
+            topics = self._producer.list_topics(timeout=BROKER_ANSWER_SECONDS).topics
+        except KafkaException as error:
+            self._producer.poll(0)
+            raise self._unreachable(self._trouble or reason_of(error)) from error
+        if self._topic not in topics:
+            raise ConfigurationError(
+                "--kafka",
+                f"there is no topic {self._topic!r} at {self._where}",
+                "`eventstream consumer` creates the topics of its streams",
+            )
+
+    def _remember(self, error: KafkaError) -> None:
+        self._trouble = reason_of(error)
+
+    def _unreachable(self, why: str) -> Unreachable:
+        return Unreachable(
+            f"Kafka at {self._where} did not take the texts: {why}. Check KAFKA_BOOTSTRAP_SERVERS"
+        )
+
+
+def _plain(message: str) -> str:
+    """An error's sentence without the place in our own request that it begins with."""
+    return PLACE_IN_BATCH.sub("", message, count=1)
+
+
+def _header_value(event_id: str) -> str:
+    """An id as an Idempotency-Key: as it is where a header can hold it, else a digest of it."""
+    if event_id.isascii() and len(event_id) <= MAX_KEY_CHARS:
+        return event_id
+    return hashlib.sha256(event_id.encode()).hexdigest()
