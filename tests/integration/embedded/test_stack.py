@@ -1,0 +1,57 @@
+"""The stack's own steps on real parts: the data processes of a plan, and the streams in Redis."""
+
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from eventstream.embedded.folder import locked
+from eventstream.embedded.output import LogPrinter, make_console
+from eventstream.embedded.plan import KafkaChoice, Ports, plan_stack
+from eventstream.embedded.stack import build_infrastructure, service_settings, write_streams
+from eventstream.embedded.supervisor import Supervisor
+from eventstream.keys import Keys
+from eventstream.redis_client import connect
+from eventstream.registry import Registry
+from eventstream.spec import Source, StreamSpec
+
+
+def free_ports() -> Ports:
+    with ExitStack() as probes:
+        numbers = [
+            int(probes.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1])
+            for _ in range(3)
+        ]
+    return Ports(cache=numbers[0], state=numbers[1], kafka=numbers[2])
+
+
+async def test_streams_are_there_before_any_service_starts(tmp_path: Path) -> None:
+    plan = plan_stack({}, ports=free_ports())
+    with locked(tmp_path / "data") as folder, (tmp_path / "log").open("w") as log:
+        infrastructure = build_infrastructure(plan, folder, print)
+        printer = LogPrinter(make_console(log), ["cache", "state", "broker"], frozenset())
+        supervisor = Supervisor(printer.emit, printer.say)
+        try:
+            await supervisor.start(infrastructure.processes)
+            reviews = StreamSpec(source=Source(topic="reviews.raw"))
+            settings = service_settings(plan)
+            assert await write_streams(settings, {"reviews": reviews}) == ["default", "reviews"]
+            redis = connect(settings.state_url, timeout_seconds=5)
+            assert await Registry(redis, Keys()).get("reviews") == reviews
+            await redis.aclose()
+        finally:
+            await supervisor.stop()
+    assert infrastructure.vector_search
+
+
+def test_parts_that_are_elsewhere_are_not_started(tmp_path: Path) -> None:
+    outside = {"REDIS_URL": "redis://127.0.0.1:6379/0", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    plan = plan_stack(outside, ports=Ports())
+    with locked(tmp_path) as folder:
+        assert build_infrastructure(plan, folder, print).processes == ()
+
+
+def test_without_a_broker_only_redis_is_started(tmp_path: Path) -> None:
+    plan = plan_stack({}, ports=Ports(), kafka=KafkaChoice.NONE)
+    with locked(tmp_path) as folder:
+        infrastructure = build_infrastructure(plan, folder, print)
+    assert [process.name for process in infrastructure.processes] == ["cache", "state"]
