@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 
 import click
 
-from eventstream.errors import StoreUnavailable
 from eventstream.settings import Settings, load_settings
+from eventstream.spec import StreamSpec
 
 
 @click.command()
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Pool processes [WORKER_CONCURRENCY].")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 256), help="Pool processes [WORKER_CONCURRENCY]."
+)
 @click.option("--streams", help="Serve only these streams, comma-separated [WORKER_STREAMS].")
 def worker(concurrency: int | None, streams: str | None) -> None:
     """Run a Celery worker: it answers events from the cache or a model.
@@ -20,6 +23,7 @@ def worker(concurrency: int | None, streams: str | None) -> None:
     SIGTERM stops it softly: it finishes what ends within WORKER_SHUTDOWN_SECONDS, gives back the
     rest at once, and exits.
     """
+    # The Celery application reads the environment when it is imported: flags go there.
     if concurrency is not None:
         os.environ["WORKER_CONCURRENCY"] = str(concurrency)
     if streams is not None:
@@ -30,34 +34,56 @@ def worker(concurrency: int | None, streams: str | None) -> None:
     from eventstream.worker import exposition
 
     folder = exposition.prepare()
-    queues = asyncio.run(_prepare_registry(settings))
-    from eventstream.worker.app import app
-    from eventstream.worker.app import worker as state
-    from eventstream.worker.local import load_if_needed
+    try:
+        _run(settings)
+    finally:
+        exposition.clean_up(folder)
 
-    state.local_model = load_if_needed(settings, queues.specs)
+
+def _run(settings: Settings) -> None:
+    from eventstream.logs import configure_logs
+    from eventstream.worker import exposition
+    from eventstream.worker.app import app, state
+    from eventstream.worker.local import load_if_needed
+    from eventstream.worker.process import process_name
+
+    configure_logs(settings.log_level, settings.log_format, "worker")
+    specs, queues = asyncio.run(_registered(settings))
+    state.local_model = load_if_needed(settings, specs.values())
     stop_metrics = (
         exposition.serve(settings.metrics_host, settings.metrics_port)
         if settings.metrics_port
         else None
     )
-    from eventstream.worker.process import process_name
-
     try:
         app.worker_main(
             [
                 "worker",
-                "--hostname",
-                process_name(),
-                "--queues",
-                ",".join(queues.names),
+                *("--hostname", process_name()),
+                *("--queues", ",".join(queues)),
                 "--without-gossip",
                 "--without-mingle",
-                "--loglevel",
-                settings.log_level,
+                *("--loglevel", settings.log_level),
             ]
         )
     finally:
         if stop_metrics is not None:
             stop_metrics()
-        exposition.clean_up(folder)
+
+
+async def _registered(settings: Settings) -> tuple[Mapping[str, StreamSpec], tuple[str, ...]]:
+    """The streams that this worker serves, and their queues."""
+    from eventstream.keys import Keys
+    from eventstream.redis_client import connect
+    from eventstream.registry import Registry
+
+    redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
+    try:
+        registry = Registry(redis, Keys(settings.eventstream_prefix))
+        await registry.ensure_default(settings)
+        specs = await registry.all()
+        queues = await registry.queues(settings.worker_streams)
+    finally:
+        await redis.aclose()
+    only = settings.worker_streams
+    return {name: spec for name, spec in specs.items() if not only or name in only}, queues

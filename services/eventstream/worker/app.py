@@ -14,7 +14,7 @@ from typing import Any
 from billiard import current_process
 from celery import Celery, signals
 from celery.utils.nodenames import gethostname
-from kombu import Queue
+from kombu.entity import Queue
 
 from eventstream.errors import EventRefused
 from eventstream.keys import QUEUE_DEFAULT, QUEUE_HTTP, QUEUE_KAFKA
@@ -87,7 +87,7 @@ class _Worker:
         return self.process
 
 
-worker = _Worker()
+state = _Worker()
 
 
 def _slot() -> int:
@@ -97,7 +97,7 @@ def _slot() -> int:
 @app.task(name=DRAIN_TASK, ignore_result=True)  # type: ignore[untyped-decorator]
 def drain() -> None:
     """Answer what waits in the inboxes. Surplus calls find nothing and return."""
-    worker.here().drain()
+    state.here().drain()
 
 
 @app.task(name=PROCESS_TASK, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
@@ -106,7 +106,7 @@ def process(self: Any, event: dict[str, Any] | None = None, **fields: Any) -> di
     body = {**(event or {}), **fields}
     event_id = body.pop("event_id", None) or self.request.id
     try:
-        return worker.here().process(body, str(event_id))
+        return state.here().process(body, str(event_id))
     except EventRefused as refusal:
         # Celery clients get the reason and the sentence; our class may not be importable there.
         raise ValueError(f"{refusal.reason.value}: {refusal}") from None
@@ -119,50 +119,50 @@ def _our_logs(**_: Any) -> None:
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _name_the_worker(sender: str, **_: Any) -> None:
-    worker.name = sender or gethostname()
+    state.name = sender or gethostname()
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _ready(sender: Any, **_: Any) -> None:
     queues = list(sender.app.amqp.queues.consume_from)
-    worker.housekeeping = Housekeeping(
+    state.housekeeping = Housekeeping(
         settings,
-        name=worker.name,
-        board=worker.board,
+        name=state.name,
+        board=state.board,
         registered_tasks=[name for name in app.tasks if name.startswith("eventstream.")],
-        serve_queue=lambda queue: app.control.add_consumer(queue, destination=[worker.name]),
+        serve_queue=lambda queue: app.control.add_consumer(queue, destination=[state.name]),
     )
-    worker.housekeeping.start(queues)
-    log.info("worker_ready", name=worker.name, queues=queues)
+    state.housekeeping.start(queues)
+    log.info("worker_ready", name=state.name, queues=queues)
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stopping(**_: Any) -> None:
-    worker.board.stop()
+    state.board.stop()
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
 def _stopped(**_: Any) -> None:
-    if worker.housekeeping is not None:
-        worker.housekeeping.stop()
+    if state.housekeeping is not None:
+        state.housekeeping.stop()
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _forked(**_: Any) -> None:
     from eventstream.worker.exposition import become_slot
 
-    worker.process = None
+    state.process = None
     become_slot(_slot())
-    worker.board.write(
+    state.board.write(
         _slot(),
         held=0,
-        finished=worker.board.finished_before(_slot())[0],
-        busy_seconds=worker.board.finished_before(_slot())[1],
+        finished=state.board.finished_before(_slot())[0],
+        busy_seconds=state.board.finished_before(_slot())[1],
         busy_since=0.0,
     )
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _process_ends(**_: Any) -> None:
-    if worker.process is not None:
-        worker.process.close()
+    if state.process is not None:
+        state.process.close()

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from eventstream.cache.semantic import CacheSettings, SemanticCaches
+from eventstream.cache.store import SemanticCache
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
 from eventstream.inbox import Arrival, Inbox, Outcome
+from eventstream.kafka.config import producer_config
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.keys import Keys
 from eventstream.llm.contract import LocalModelProtocol
@@ -72,13 +73,25 @@ class WorkerProcess:
         self._listener = FinishedListener(redis, keys)
         self._wake_ups = WakeUps(settings)
         self._models = Models(settings, redis, keys, local=local_model, environment=environment)
-        self._caches = SemanticCaches(CacheSettings.of(settings))
-        self._producer = AsyncProducer(settings) if settings.kafka_bootstrap_servers else None
+        cache_redis = connect(settings.cache_url, timeout_seconds=settings.cache_timeout_seconds)
+        self._cache = SemanticCache(
+            cache_redis,
+            prefix=settings.eventstream_prefix,
+            timeout_seconds=settings.cache_timeout_seconds,
+        )
+        self._producer = (
+            AsyncProducer(producer_config(settings)) if settings.kafka_bootstrap_servers else None
+        )
         self._earlier_finished, self._earlier_busy = board.finished_before(slot)
         self._busy_since = 0.0
         self._drain = Drain(
             self._inbox,
-            Pipeline(self._registry, self._models, self._caches),
+            Pipeline(
+                self._registry,
+                self._models,
+                self._cache,
+                default_threshold=settings.semantic_similarity_threshold,
+            ),
             KafkaAftermath(self._producer, self._registry, self._results),
             consumer=f"{worker_name}/{slot}",
             queues=lambda: self._queues,
@@ -94,7 +107,8 @@ class WorkerProcess:
             report=self._report,
         )
         self._stack.push_async_callback(redis.aclose)
-        self._stack.push_async_callback(self._caches.aclose)
+        self._stack.push_async_callback(cache_redis.aclose)
+        self._stack.push_async_callback(self._cache.aclose)
         self._stack.push_async_callback(self._models.aclose)
         self._stack.push_async_callback(self._listener.aclose)
         if self._producer is not None:
