@@ -1,0 +1,130 @@
+"""What the cache is asked and what it answers: plain values, no behaviour of the store."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from eventstream.cache.keys import text_digest
+from eventstream.cache.normalise import exact_key_text
+
+FloatArray = npt.NDArray[np.float32]
+Policy = Literal["disabled", "exact", "threshold", "guarded"]
+AnswerKind = Literal["exact", "semantic", "miss"]
+Outcome = Literal["exact", "semantic", "miss", "near_miss", "off"]
+
+
+class Embedder(Protocol):
+    """Texts to unit vectors."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """A (texts, dimension) float32 array of unit rows; raises an EventStreamError."""
+        ...
+
+
+@dataclass(frozen=True)
+class CacheScope:
+    """Everything two questions must share before the answer to one may serve the other.
+
+    `parameters_digest` covers temperature, max_tokens, labels, output schema and instructions.
+    """
+
+    stream: str
+    task_type: str
+    model: str
+    prompt_version: str
+    parameters_digest: str
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all fields, in hexadecimal."""
+        parts = (
+            self.stream,
+            self.task_type,
+            self.model,
+            self.prompt_version,
+            self.parameters_digest,
+        )
+        return text_digest(json.dumps(parts))
+
+
+@dataclass(frozen=True)
+class CacheQuery:
+    """One text to look up. `threshold`: documented scale; None: the embedding model's own."""
+
+    text: str
+    scope: CacheScope
+    policy: Policy = "guarded"
+    threshold: float | None = None
+
+    @cached_property
+    def text_digest(self) -> str:
+        """The digest of the text's exact form."""
+        return text_digest(exact_key_text(self.text))
+
+    @property
+    def key(self) -> str:
+        """The same for two queries exactly when one answer serves both without a question."""
+        return f"{self.scope.digest}:{self.text_digest}"
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A unit vector and the embedding model that it belongs to."""
+
+    model: str
+    vector: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class CacheAnswer:
+    """What the cache has for one query.
+
+    `response` is what was stored, for "exact" and "semantic". `similarity` (documented scale) and
+    `cosine` belong to the nearest candidate, also when it was refused; then `refused_kinds` names
+    the differences that spoke against it ("similarity" when it was too far away). `embedding` is
+    to be handed to `store`. `unavailable` says why the cache could not do its work, "" when it did.
+    """
+
+    kind: AnswerKind
+    outcome: Outcome
+    key: str
+    response: bytes | None = None
+    similarity: float | None = None
+    cosine: float | None = None
+    refused_kinds: tuple[str, ...] = ()
+    embedding: Embedding | None = None
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CacheEntry:
+    """An answer to keep for `ttl_seconds` from now, however often it is read.
+
+    Only whole answers belong here: never a failed one, never one cut off at its token limit.
+    """
+
+    query: CacheQuery
+    response: bytes
+    ttl_seconds: int
+    embedding: Embedding | None = None
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    """The state of the cache. `indexes`: embedding model digest -> FLAT or HNSW."""
+
+    entries: int
+    semantic_available: bool
+    semantic_reason: str
+    indexes: dict[str, str]

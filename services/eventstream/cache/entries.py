@@ -1,0 +1,133 @@
+"""How answers lie in Redis: one hash each, found by its name (exact) or by its vector.
+
+A stored answer that this version can't read is a miss, never an error: another version may have
+written it, and an operator may write anything.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from redisvl.query.filter import Tag
+
+from eventstream.cache.contract import CacheEntry, CacheQuery, FloatArray
+from eventstream.cache.index import model_digest, vector_field
+from eventstream.cache.keys import CacheKeys
+from eventstream.cache.normalise import clean_text
+from eventstream.cache.similarity import Similarity, from_distance
+
+SCHEMA: Final = b"1"
+_EXACT_FIELDS: Final = ("schema", "response")
+_DISTANCE: Final = "distance"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The nearest stored question of the same scope, and its answer."""
+
+    text: str
+    response: bytes
+    similarity: Similarity
+
+
+def entry_key(keys: CacheKeys, query: CacheQuery) -> str:
+    """The key of the answer to exactly this question."""
+    scope = query.scope
+    return keys.entry(scope.stream, scope.task_type, scope.digest, query.text_digest)
+
+
+def append_exact_read(pipeline: Any, keys: CacheKeys, query: CacheQuery) -> None:
+    """Queue the one command whose reply `read_exact` reads."""
+    pipeline.hmget(entry_key(keys, query), _EXACT_FIELDS)
+
+
+def read_exact(reply: Any) -> bytes | None:
+    """The response in the reply, if there is one of a known schema."""
+    if not isinstance(reply, list) or len(reply) != len(_EXACT_FIELDS):
+        return None
+    schema, response = reply
+    return response if schema == SCHEMA and isinstance(response, bytes) else None
+
+
+def append_write(
+    pipeline: Any, keys: CacheKeys, entry: CacheEntry, *, clock: Callable[[], float] = time.time
+) -> None:
+    """Queue the two commands that store `entry` and let it expire at a fixed time."""
+    scope = entry.query.scope
+    fields: dict[str, bytes | str] = {
+        "schema": SCHEMA,
+        "text": clean_text(entry.query.text).encode("utf-8", "surrogatepass"),
+        "response": entry.response,
+        "stream": _tag(scope.stream),
+        "task_type": _tag(scope.task_type),
+        "model": _tag(scope.model),
+        "scope": scope.digest,
+    }
+    if entry.embedding is not None:
+        vector = entry.embedding.vector
+        name = vector_field(model_digest(entry.embedding.model, len(vector)))
+        fields[name] = vector_bytes(vector)
+    key = entry_key(keys, entry.query)
+    # A rewritten entry must not keep a vector of another text that shared its exact form.
+    pipeline.hset(key, mapping=fields)
+    pipeline.expireat(key, int(clock()) + entry.ttl_seconds)
+
+
+def search_command(
+    alias: str, model: str, query: CacheQuery, vector: FloatArray
+) -> tuple[bytes | str | int, ...]:
+    """The command that finds the nearest stored question of the query's scope."""
+    # The scope's digest covers stream, task type, model and prompt version, so one tag will do.
+    scope_filter = str(Tag("scope") == query.scope.digest)
+    return (
+        *("FT.SEARCH", alias),
+        f"({scope_filter})=>[KNN 1 @{vector_field(model)} $vector AS {_DISTANCE}]",
+        *("RETURN", 4, "schema", "text", "response", _DISTANCE),
+        *("SORTBY", _DISTANCE, "ASC", "LIMIT", 0, 1),
+        *("PARAMS", 2, "vector", vector_bytes(vector), "DIALECT", 2),
+    )
+
+
+def read_candidate(reply: Any) -> Candidate | None:
+    """The candidate in a search reply; None when there is none or it can't be read."""
+    fields = _first_document(reply)
+    if fields is None or fields.get(b"schema") != SCHEMA:
+        return None
+    text, response = fields.get(b"text"), fields.get(b"response")
+    if not isinstance(text, bytes) or not isinstance(response, bytes):
+        return None
+    try:
+        distance = float(fields[_DISTANCE.encode()])
+        decoded = text.decode("utf-8", "surrogatepass")
+    except (KeyError, ValueError):
+        return None
+    return Candidate(decoded, response, from_distance(distance))
+
+
+def vector_bytes(vector: FloatArray) -> bytes:
+    """The bytes of a vector as the index wants them: little-endian float32."""
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def read_vector(stored: Any, dimension: int) -> FloatArray | None:
+    """The vector in `stored`; None when that is not one of this dimension."""
+    if not isinstance(stored, bytes) or len(stored) != 4 * dimension:
+        return None
+    return np.frombuffer(stored, dtype="<f4").astype(np.float32, copy=False)
+
+
+def _tag(value: str) -> bytes:
+    return value.encode("utf-8", "surrogatepass")
+
+
+def _first_document(reply: Any) -> dict[bytes, Any] | None:
+    if isinstance(reply, dict):  # RESP3
+        results = reply.get(b"results") or []
+        attributes = results[0].get(b"extra_attributes") if results else None
+        return attributes if isinstance(attributes, dict) else None
+    if not isinstance(reply, list) or len(reply) < 3 or not isinstance(reply[2], list):
+        return None
+    pairs = reply[2]
+    return {pairs[at]: pairs[at + 1] for at in range(0, len(pairs) - 1, 2)}

@@ -1,0 +1,229 @@
+"""Single flight: the same question, asked twice at once, is asked of the model once.
+
+The first to claim a question leads; the others wait until the leader has stored its answer or is
+gone, and then look into the cache again. A lead is a key with a short life that its process keeps
+renewing, so a leader that dies is replaced within that life. One task a process renews all leads
+and watches all waits, in one pipeline a tick. Where Redis is away everyone leads: an event is
+never held up by the cache.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from eventstream.cache.keys import CacheKeys
+
+LEASE_SECONDS: Final = 5.0
+LONGEST_WAIT_SECONDS: Final = 120.0
+TICK_SECONDS: Final = 0.05
+_RELEASE: Final = (
+    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
+)
+_RENEW: Final = (
+    "if redis.call('get', KEYS[1]) == ARGV[1] then"
+    " return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+)
+
+
+@dataclass(eq=False)
+class FlightLease:
+    """The right to ask the model this question; leave its block once the answer is stored."""
+
+    key: str
+    _flights: "Flights"
+    _token: str
+    _renew_at: float
+    _landed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def release(self) -> None:
+        """Let the others look for the answer; doing it twice does no harm. Never raises."""
+        await self._flights._release(self)
+
+    async def __aenter__(self) -> "FlightLease":
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.release()
+
+
+@dataclass(eq=False)
+class FlightWait:
+    """Somebody else asks this question now."""
+
+    key: str
+    _longest_seconds: float
+    _token: bytes
+    _landed: asyncio.Event
+
+    async def wait(self) -> bool:
+        """Wait for the leader; whether it landed (or died) in time.
+
+        True: look into the cache again, and claim again if it is still a miss. False: it took too
+        long, ask the model yourself.
+        """
+        try:
+            async with asyncio.timeout(self._longest_seconds):
+                await self._landed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+class Flights:
+    """All leads and waits of this process."""
+
+    def __init__(
+        self,
+        client: Any,
+        keys: CacheKeys,
+        *,
+        timeout_seconds: float,
+        clock: Callable[[], float],
+        lease_seconds: float = LEASE_SECONDS,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+        tick_seconds: float = TICK_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._client = client
+        self._keys = keys
+        self._timeout_seconds = timeout_seconds
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._longest_wait_seconds = longest_wait_seconds
+        self._tick_seconds = tick_seconds
+        self._sleep = sleep
+        self._leads: dict[str, FlightLease] = {}
+        self._waits: dict[str, FlightWait] = {}
+        self._tending: asyncio.Task[None] | None = None
+
+    async def claim(self, keys: Sequence[str]) -> list[FlightLease | FlightWait]:
+        """A lead or a wait for each key, in order, in one round trip; never raises an error."""
+        fresh: list[FlightLease] = []
+        outcomes: list[FlightLease | FlightWait] = []
+        for key in keys:
+            lead = self._leads.get(key)
+            if lead is not None:
+                outcomes.append(self._wait_for(key, lead._token.encode(), lead._landed))
+            elif key in self._waits:
+                outcomes.append(self._waits[key])
+            else:
+                lead = FlightLease(key, self, secrets.token_hex(8), self._next_renewal())
+                # Known before the round trip, so that a claim meanwhile finds it.
+                self._leads[key] = lead
+                fresh.append(lead)
+                outcomes.append(lead)
+        if fresh:
+            try:
+                taken = await self._take(fresh)
+            except BaseException:
+                for lease in fresh:
+                    self._forget(lease)
+                raise
+            outcomes = [
+                self._follow(outcome, taken[outcome.key])
+                if isinstance(outcome, FlightLease) and outcome.key in taken
+                else outcome
+                for outcome in outcomes
+            ]
+        self._tend()
+        return outcomes
+
+    async def aclose(self) -> None:
+        """Give up every lead and end the background task."""
+        for lease in list(self._leads.values()):
+            await lease.release()
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+            self._tending = None
+
+    def _next_renewal(self) -> float:
+        return self._clock() + self._lease_seconds / 3
+
+    def _wait_for(self, key: str, token: bytes, landed: asyncio.Event) -> FlightWait:
+        return FlightWait(key, self._longest_wait_seconds, token, landed)
+
+    def _follow(self, lease: FlightLease, holder: bytes) -> FlightWait:
+        """Turn a lead that another process was faster with into a wait."""
+        del self._leads[lease.key]
+        # Those who waited for this lead meanwhile share its event.
+        wait = self._wait_for(lease.key, holder, lease._landed)
+        self._waits[lease.key] = wait
+        return wait
+
+    def _forget(self, lease: FlightLease) -> None:
+        self._leads.pop(lease.key, None)
+        lease._landed.set()
+
+    async def _take(self, leases: list[FlightLease]) -> dict[str, bytes]:
+        """Set the keys of `leases`; key -> the holder's token where another process was faster."""
+        pipeline = self._client.pipeline(transaction=False)
+        milliseconds = int(self._lease_seconds * 1000)
+        for lease in leases:
+            key = self._keys.flight(lease.key)
+            pipeline.set(key, lease._token, nx=True, px=milliseconds)
+            pipeline.get(key)
+        replies = await self._execute(pipeline)
+        if replies is None:
+            return {}
+        return {
+            lease.key: holder
+            for lease, holder in zip(leases, replies[1::2], strict=True)
+            if isinstance(holder, bytes) and holder != lease._token.encode()
+        }
+
+    async def _release(self, lease: FlightLease) -> None:
+        if self._leads.get(lease.key) is not lease:
+            return
+        self._forget(lease)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.eval(_RELEASE, 1, self._keys.flight(lease.key), lease._token)
+        await self._execute(pipeline)
+
+    def _tend(self) -> None:
+        if (self._leads or self._waits) and (self._tending is None or self._tending.done()):
+            self._tending = asyncio.create_task(self._tend_all(), name="cache-flights")
+
+    async def _tend_all(self) -> None:
+        while self._leads or self._waits:
+            await self._sleep(self._tick_seconds)
+            await self._tick()
+
+    async def _tick(self) -> None:
+        now = self._clock()
+        due = [lease for lease in self._leads.values() if lease._renew_at <= now]
+        waits = list(self._waits.values())
+        if not due and not waits:
+            return
+        pipeline = self._client.pipeline(transaction=False)
+        for lease in due:
+            lease._renew_at = self._next_renewal()
+            key = self._keys.flight(lease.key)
+            pipeline.eval(_RENEW, 1, key, lease._token, int(self._lease_seconds * 1000))
+        for wait in waits:
+            pipeline.get(self._keys.flight(wait.key))
+        replies = await self._execute(pipeline)
+        for position, wait in enumerate(waits):
+            # Without Redis nobody can tell: let them go and ask.
+            if replies is None or replies[len(due) + position] != wait._token:
+                self._waits.pop(wait.key, None)
+                wait._landed.set()
+
+    async def _execute(self, pipeline: Any) -> list[Any] | None:
+        """The replies; None when Redis did not answer in time."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return replies

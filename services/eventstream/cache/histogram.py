@@ -1,0 +1,105 @@
+"""Counts of what look-ups met: outcomes, similarities and kinds of difference, an hour at a time.
+
+It is what advice about thresholds will be drawn from. Counting costs no round trip of its own:
+counts gather in memory and leave with the next pipeline of the cache.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eventstream.cache.contract import Outcome
+from eventstream.cache.keys import CacheKeys
+
+BUCKETS_PER_UNIT: Final = 100
+"""Similarities are counted in steps of 0.01."""
+KEPT_SECONDS: Final = 8 * 24 * 3600
+SECONDS_PER_HOUR: Final = 3600
+
+
+@dataclass(frozen=True)
+class HistogramWindow:
+    """One task type in one hour (`hour_start`: seconds since 1970).
+
+    `outcomes`: outcome -> look-ups. `similarities`: (outcome, bucket) -> look-ups, where bucket 97
+    means 0.97 <= similarity < 0.98. `kinds`: (bucket, kind of difference) -> refused candidates.
+    """
+
+    task_type: str
+    hour_start: int
+    outcomes: dict[str, int]
+    similarities: dict[tuple[str, int], int]
+    kinds: dict[tuple[int, str], int]
+
+
+@dataclass
+class PendingCounts:
+    """Counts that have not left for Redis yet."""
+
+    keys: CacheKeys
+    _counts: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(
+        self,
+        *,
+        stream: str,
+        task_type: str,
+        now_seconds: float,
+        outcome: Outcome,
+        similarity: float | None,
+        refused_kinds: Iterable[str],
+    ) -> None:
+        """Count one look-up."""
+        key = self.keys.similarities(stream, task_type, int(now_seconds) // SECONDS_PER_HOUR)
+        counts = self._counts.setdefault(key, Counter())
+        counts[outcome] += 1
+        if similarity is None:
+            return
+        bucket = bucket_of(similarity)
+        counts[f"{outcome}|{bucket}"] += 1
+        for kind in refused_kinds:
+            counts[f"kind|{bucket}|{kind}"] += 1
+
+    def take(self) -> dict[str, Counter[str]]:
+        """All counts, which are no longer pending."""
+        taken, self._counts = self._counts, {}
+        return taken
+
+    def give_back(self, counts: dict[str, Counter[str]]) -> None:
+        """Make `counts`, which could not be written, pending again."""
+        for key, counter in counts.items():
+            self._counts.setdefault(key, Counter()).update(counter)
+
+
+def append_counts(pipeline: Any, counts: dict[str, Counter[str]]) -> int:
+    """Queue the commands that add `counts` on a redis pipeline; how many commands that were."""
+    commands = 0
+    for key, counter in counts.items():
+        for name, count in counter.items():
+            pipeline.hincrby(key, name, count)
+        pipeline.expire(key, KEPT_SECONDS)
+        commands += len(counter) + 1
+    return commands
+
+
+def bucket_of(similarity: float) -> int:
+    """The bucket of a similarity, 0 to 100."""
+    # A millionth absorbs float32 noise: 0.97 from the index may read 0.96999998.
+    return int((similarity + 1e-6) * BUCKETS_PER_UNIT)
+
+
+def read_window(task_type: str, hour: int, fields: dict[bytes, bytes]) -> HistogramWindow:
+    """The counts of one Redis hash; fields that no rule here wrote are left out."""
+    outcomes: dict[str, int] = {}
+    similarities: dict[tuple[str, int], int] = {}
+    kinds: dict[tuple[int, str], int] = {}
+    for name, value in fields.items():
+        match name.decode("utf-8", "replace").split("|"):
+            case [outcome]:
+                outcomes[outcome] = int(value)
+            case [outcome, bucket] if bucket.isdecimal():
+                similarities[outcome, int(bucket)] = int(value)
+            case ["kind", bucket, kind] if bucket.isdecimal():
+                kinds[int(bucket), kind] = int(value)
+    return HistogramWindow(task_type, hour * SECONDS_PER_HOUR, outcomes, similarities, kinds)

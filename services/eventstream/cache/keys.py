@@ -1,0 +1,82 @@
+"""Every key, index and alias name of the cache, built in one place.
+
+The cache may be a server, or a cluster, of its own, so these names share nothing with the other
+stores but the prefix. Each key stands alone: no command of the cache takes two of them, which is
+what a cluster asks for.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+
+def text_digest(text: str) -> str:
+    """A 128-bit digest of `text` in hexadecimal; any string has one, lone surrogates included."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _name(part: str) -> str:
+    # Free of ":" and of everything that means something in a SCAN pattern.
+    return quote(part, safe="", errors="surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKeys:
+    """Key builder under one prefix (`EVENTSTREAM_PREFIX`)."""
+
+    prefix: str = ""
+
+    @property
+    def entries(self) -> str:
+        """What the keys of all stored answers begin with."""
+        return f"{self.prefix}cache:entry:"
+
+    def entry(self, stream: str, task_type: str, scope: str, text: str) -> str:
+        """Hash: one stored answer; `scope` and `text` are digests."""
+        return f"{self.entries}{_name(stream)}:{_name(task_type)}:{scope}:{text}"
+
+    def entry_pattern(self, stream: str | None, task_type: str | None) -> str:
+        """A SCAN pattern for the answers of a stream, a task type, both or (None, None) all."""
+        stream_part = "*" if stream is None else _name(stream)
+        task_part = "*" if task_type is None else _name(task_type)
+        return f"{_escape_glob(self.entries)}{stream_part}:{task_part}:*"
+
+    def embedding(self, model: str, text: str) -> str:
+        """String: the float32 bytes of one vector; both arguments are digests."""
+        return f"{self.prefix}cache:embedding:{model}:{text}"
+
+    @property
+    def embedding_pattern(self) -> str:
+        return f"{_escape_glob(self.prefix)}cache:embedding:*"
+
+    def alias(self, model: str) -> str:
+        """The alias under which the current index of an embedding model is searched."""
+        return f"{self.prefix}cache:index:{model}"
+
+    def index(self, model: str, algorithm: str, generation: str) -> str:
+        """One index; a new one gets a new name."""
+        return f"{self.prefix}cache:index:{model}:{algorithm}:{generation}"
+
+    def index_lock(self, model: str) -> str:
+        """String with a TTL: who builds an index now."""
+        return f"{self.prefix}cache:index_lock:{model}"
+
+    def similarities(self, stream: str, task_type: str, hour: int) -> str:
+        """Hash: counts of one stream, task and hour (hours since 1970, UTC)."""
+        return f"{self.prefix}cache:similarities:{_name(stream)}:{_name(task_type)}:{hour}"
+
+    def similarities_pattern(self, stream: str) -> str:
+        return f"{_escape_glob(self.prefix)}cache:similarities:{_name(stream)}:*"
+
+    def read_similarities(self, key: str) -> tuple[str, int]:
+        """The task type and hour in a key that `similarities` built."""
+        _, task_type, hour = key.rsplit(":", 2)
+        return unquote(task_type), int(hour)
+
+    def flight(self, key: str) -> str:
+        """String with a TTL: the process that asks the model this question now."""
+        return f"{self.prefix}cache:flight:{key}"
+
+
+def _escape_glob(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in r"*?[]^-\\" else letter for letter in text)
