@@ -1,0 +1,60 @@
+"""The `eventstream` command as a process of its own, for what only a process has: Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from typing import Any, Self
+
+import orjson
+
+
+class LiveCommand:
+    """A command that runs while the test looks at it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, *arguments: str, env: Mapping[str, str]) -> Self:
+        """Start `eventstream ARGUMENTS`, its stdin, stdout and stderr being pipes."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "eventstream", *arguments),
+            env={**os.environ, **env},
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+        return cls(process)
+
+    async def line(self) -> str:
+        """The next line of stdout."""
+        assert self._process.stdout is not None
+        return (await self._process.stdout.readline()).decode().rstrip("\n")
+
+    async def json_line(self) -> Any:
+        """The next line of stdout as JSON."""
+        return orjson.loads(await self.line())
+
+    async def write(self, text: str) -> None:
+        """Type something on stdin, without ending it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+        await self._process.stdin.drain()
+
+    async def interrupt(self) -> tuple[int, str]:
+        """Ctrl-C; the exit code, and what stood on stderr."""
+        self._process.send_signal(signal.SIGINT)
+        _, err = await self._process.communicate()
+        assert self._process.returncode is not None
+        return self._process.returncode, err.decode()
+
+    async def kill(self) -> None:
+        """End it, if it has not ended by itself."""
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.communicate()

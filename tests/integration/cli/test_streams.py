@@ -1,0 +1,171 @@
+"""`eventstream streams`: the registry, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from eventstream.inbox import Arrival, Inbox
+from eventstream.registry import Registry
+from eventstream.spec import StreamSpec, Task, read_stream_file
+from tests.integration.cli.command_line import run_meanwhile as run
+from tests.support.events import an_event
+
+REVIEWS = """
+apiVersion: ai-eventstream.io/v1alpha1
+kind: EventStream
+metadata: {name: reviews}
+spec:
+  source: {topic: reviews.raw}
+  task: {type: classification, labels: [praise, complaint]}
+  limits: {budget: {usd: 20}}
+"""
+
+
+async def test_a_file_becomes_a_stream(
+    env: dict[str, str], registry: Registry, tmp_path: Path
+) -> None:
+    file = tmp_path / "reviews.yaml"
+    file.write_text(REVIEWS)
+
+    ended = await run("streams", "apply", "-f", str(file), env=env)
+
+    assert (ended.code, ended.out) == (0, "reviews created\n")
+    spec = await registry.get("reviews")
+    assert spec is not None
+    assert spec.task.labels == ("praise", "complaint")
+
+
+async def test_applying_again_says_what_changed(env: dict[str, str]) -> None:
+    await run("streams", "apply", "-f", "-", stdin=REVIEWS, env=env)
+
+    again = await run("streams", "apply", "-f", "-", stdin=REVIEWS, env=env)
+    changed = await run(
+        "streams", "apply", "-f", "-", "--json", stdin=REVIEWS.replace("20", "30"), env=env
+    )
+
+    assert again.out == "reviews unchanged\n"
+    assert changed.json == {"reviews": "changed"}
+
+
+async def test_one_bad_document_keeps_the_whole_file_out(
+    env: dict[str, str], registry: Registry
+) -> None:
+    two = REVIEWS + "---" + REVIEWS.replace("reviews", "tickets").replace("20", "minus one")
+
+    ended = await run("streams", "apply", "-f", "-", stdin=two, env=env)
+
+    assert ended.code == 2
+    assert "limits.budget.usd" in ended.err
+    assert await registry.all() == {}
+
+
+async def test_a_file_that_is_not_there_is_named(env: dict[str, str]) -> None:
+    ended = await run("streams", "apply", "-f", "nowhere.yaml", env=env)
+
+    assert ended.code == 2
+    assert ended.err == (
+        "eventstream: nowhere.yaml: can't be read: No such file or directory."
+        " Name a readable file, or - for stdin\n"
+    )
+
+
+async def test_what_show_prints_can_be_applied(env: dict[str, str], registry: Registry) -> None:
+    await run("streams", "apply", "-f", "-", stdin=REVIEWS, env=env)
+
+    shown = await run("streams", "show", "reviews", env=env)
+
+    assert read_stream_file(shown.out, "stdout") == {"reviews": await registry.get("reviews")}
+
+
+async def test_show_as_json_is_the_same_document(env: dict[str, str], registry: Registry) -> None:
+    await registry.write({"notes": StreamSpec()})
+
+    shown = await run("streams", "show", "notes", "--json", env=env)
+
+    assert shown.json == {
+        "apiVersion": "ai-eventstream.io/v1alpha1",
+        "kind": "EventStream",
+        "metadata": {"name": "notes"},
+        "spec": {},
+    }
+
+
+async def test_the_list_names_every_stream(env: dict[str, str], registry: Registry) -> None:
+    await registry.write(
+        {"notes": StreamSpec(), "reviews": read_stream_file(REVIEWS, "")["reviews"]}
+    )
+
+    listed = await run("streams", env=env)
+
+    notes, reviews = listed.out.splitlines()[3:5]
+    assert notes.split() == [
+        *("notes", "general_analysis", "by", "settings", "guarded", "HTTP", "only", "-", "-")
+    ]
+    assert reviews.split()[-4:] == ["-", "$20", "a", "day"]
+    assert "reviews.raw" in reviews
+
+
+async def test_the_list_as_json_is_name_to_spec(env: dict[str, str], registry: Registry) -> None:
+    await registry.write({"notes": StreamSpec(task=Task(type="summarization"))})
+
+    listed = await run("streams", "list", "--json", env=env)
+
+    assert listed.json["notes"]["task"]["type"] == "summarization"
+
+
+async def test_no_stream_yet_is_said_with_the_way_out(env: dict[str, str]) -> None:
+    listed = await run("streams", env=env)
+
+    assert (listed.code, listed.out) == (0, "")
+    assert "eventstream streams apply -f FILE" in listed.err
+
+
+async def test_a_name_that_is_not_there_ends_with_1(
+    env: dict[str, str], registry: Registry
+) -> None:
+    await registry.write({"notes": StreamSpec()})
+
+    for command in ("show", "delete"):
+        ended = await run("streams", command, "note", env=env)
+
+        assert ended.code == 1
+        assert ended.err == "eventstream: there is no stream 'note'; there are: notes\n"
+
+
+async def test_deleting_a_stream(env: dict[str, str], registry: Registry) -> None:
+    await registry.write({"notes": StreamSpec()})
+
+    ended = await run("streams", "delete", "notes", env=env)
+
+    assert (ended.code, ended.out) == (0, "notes deleted\n")
+    assert await registry.all() == {}
+
+
+async def test_a_stream_with_waiting_events_is_deleted_only_on_purpose(
+    env: dict[str, str], registry: Registry, inbox: Inbox
+) -> None:
+    await registry.write({"notes": StreamSpec()})
+    await inbox.accept([Arrival(an_event("a", stream="notes"))])
+
+    refused = await run("streams", "delete", "notes", env=env)
+    assert refused.code == 2
+    assert "1 unfinished events" in refused.err
+    assert "--yes" in refused.err
+
+    meant = await run("streams", "delete", "notes", "--yes", env=env)
+    assert meant.code == 0
+
+
+async def test_without_redis_the_command_ends_with_3() -> None:
+    ended = await run("streams", env={"REDIS_URL": "redis://127.0.0.1:1/0"})
+
+    assert ended.code == 3
+    assert ended.err == "eventstream: Redis can't be reached while reading streams\n"
+
+
+async def test_a_wrong_setting_ends_with_2_and_never_shows_its_value() -> None:
+    ended = await run("streams", env={"REDIS_URL": "mysql://secret@host"})
+
+    assert ended.code == 2
+    assert ended.err.startswith("eventstream: REDIS_URL: must begin with redis://")
+    assert "secret" not in ended.err
