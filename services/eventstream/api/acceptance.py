@@ -14,9 +14,9 @@ import orjson
 from prometheus_client import Counter
 from starlette.requests import Request
 
-from eventstream.api.body import read_model
 from eventstream.api.context import context_of
 from eventstream.api.parameters import idempotent_id, wait_seconds
+from eventstream.api.parsing import read_model
 from eventstream.api.parts import Parts, parts_of
 from eventstream.api.problems import FieldError, HttpReason, Problem
 from eventstream.api.replies import Reply, json_reply

@@ -12,14 +12,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventstream import __version__
 from eventstream.api import acceptance, docs, health, overview, schemas, tasks
 from eventstream.api.access import Doorkeeper, open_doors
-from eventstream.api.context import context_of
+from eventstream.api.access_log import AccessLog, log_access
 from eventstream.api.document import (
     DESCRIPTION,
     IDEMPOTENCY_KEY,
@@ -32,7 +32,6 @@ from eventstream.api.document import (
 )
 from eventstream.api.edge import Edge
 from eventstream.api.parts import CacheClear, Lifecycle, open_parts, parts_of
-from eventstream.api.problems import reply_of, routing_problem
 from eventstream.api.replies import json_reply
 from eventstream.events import ProcessRequest, TaskStatus
 from eventstream.logs import get_logger
@@ -46,8 +45,26 @@ Handler = Callable[[Request], Awaitable[Response]]
 class DirectRoute(APIRoute):
     """A documented route whose handler gets the request itself, with nothing in between."""
 
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        return self.endpoint
+    def __init__(self, path: str, endpoint: Handler, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = answer
+
+
+class Api(FastAPI):
+    """FastAPI with one layer around its router, the edge, which answers every error itself."""
+
+    def __init__(self, edge: Callable[[ASGIApp], Edge], **options: Any) -> None:
+        super().__init__(**options)
+        self._edge = edge
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The edge around the router; FastAPI's own layers would do its work again."""
+        return self._edge(self.router)
 
 
 def create_app(
@@ -55,11 +72,13 @@ def create_app(
     *,
     cache: CacheClear | None = None,
     lifecycle: Lifecycle | None = None,
+    access_log: AccessLog | None = None,
 ) -> FastAPI:
     """The API as an ASGI application; its lifespan opens and closes everything it needs.
 
     `cache`: what `DELETE /cache/clear` empties, by default the semantic cache of `settings`.
     `lifecycle`: handed in by a server that has to tell the application that it stops.
+    `access_log`: takes one record a request, by default as a structured log line.
     """
     door = Doorkeeper(settings)
     life = lifecycle or Lifecycle()
@@ -73,7 +92,8 @@ def create_app(
             app.state.parts = parts
             yield
 
-    app = FastAPI(
+    app = Api(
+        edge=lambda router: Edge(router, door=door, access_log=access_log or log_access),
         title="AI-EventStream",
         version=__version__,
         description=DESCRIPTION,
@@ -83,11 +103,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={HTTPException: _answer_routing_error},
     )
     app.router.route_class = DirectRoute
     _add_routes(app, door)
-    app.add_middleware(Edge, door=door)
     return app
 
 
@@ -238,11 +256,3 @@ def _with_exposition(
     text = {"schema": {"type": "string"}}
     declared[200]["content"] = {"text/plain": text, "application/openmetrics-text": text}
     return declared
-
-
-async def _answer_routing_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # what it is registered for
-    problem = routing_problem(error, request)
-    context = context_of(request)
-    context.reason = problem.reason
-    return reply_of(problem, request.scope, context.request_id)

@@ -1,24 +1,15 @@
-"""Request bodies: read within bounds of size and time, then parsed strictly.
-
-Everything that can be wrong with a body is answered here with a 4xx that names the field and the
-reason. Python's own json would take NaN and lone surrogates; orjson refuses both, and deep nesting.
-"""
+"""Request bodies, read within bounds of content type, size, time and memory."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import orjson
-from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from eventstream.api.problems import MAX_FIELD_CHARS, FieldError, HttpReason, Problem
+from eventstream.api.parsing import parse_json
+from eventstream.api.problems import FieldError, HttpReason, Problem
 from eventstream.errors import Reason
-
-Model = TypeVar("Model", bound=BaseModel)
 
 DRAINED_BYTES: Final = 64 * 1024 * 1024
 """How much of a body that is too large is read and thrown away, so that a client which sends before
@@ -115,115 +106,6 @@ class BodyReader:
         )
 
 
-def parse_json(body: bytes) -> Any:
-    """JSON values of a body.
-
-    Raises Problem: not_utf8 or invalid_json, with line and column.
-    """
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        try:
-            body.decode("utf-8")
-        except UnicodeDecodeError as undecodable:
-            raise Problem(
-                Reason.NOT_UTF8,
-                f"Byte {undecodable.start} of the body is not UTF-8. Send JSON encoded as UTF-8",
-            ) from None
-        _refuse_what_only_python_takes(body)
-        if not body.strip():
-            raise Problem(
-                Reason.INVALID_JSON, 'The body is empty. Send an object such as {"text": "..."}'
-            ) from None
-        raise Problem(
-            Reason.INVALID_JSON,
-            f"Line {error.lineno}, column {error.colno}: {error.msg}",
-        ) from None
-
-
-def _refuse_what_only_python_takes(body: bytes) -> None:
-    """Name the field of a NaN, an infinity or half a character, which a parser only counts columns
-    to. Raises Problem (invalid_field); returns when that is not what is wrong.
-    """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    waiting: list[tuple[str, Any]] = [("", document)]
-    while waiting:
-        where, value = waiting.pop()
-        wrong = ""
-        if isinstance(value, dict):
-            waiting += [
-                (f"{where}.{name}"[-MAX_FIELD_CHARS:], part) for name, part in value.items()
-            ]
-            wrong = "" if all(map(_encodable, value)) else "has a name with half a character"
-        elif isinstance(value, list):
-            waiting += [(f"{where}.{index}", part) for index, part in enumerate(value)]
-        elif isinstance(value, float) and not math.isfinite(value):
-            wrong = "must be a finite number; JSON has no NaN and no Infinity"
-        elif isinstance(value, str) and not _encodable(value):
-            wrong = "holds half a character (a lone surrogate such as \\ud800)"
-        if wrong:
-            field = where.removeprefix(".").encode("utf-8", "replace").decode()
-            message = f"{field or 'the body'}: {wrong}"
-            raise Problem(
-                Reason.INVALID_FIELD,
-                message,
-                errors=(FieldError(field, Reason.INVALID_FIELD, message),),
-            ) from None
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def read_model(model: type[Model], document: Any, where: str = "") -> Model:
-    """The document as `model`.
-
-    `where` is put in front of field names (`events.3`). Raises Problem: not_an_object,
-    missing_text, invalid_field, naming every field that is wrong.
-    """
-    if not isinstance(document, dict):
-        name = where or "The body"
-        message = f"{name} must be a JSON object, is {_kind(document)}"
-        raise Problem(
-            Reason.NOT_AN_OBJECT,
-            message,
-            errors=(FieldError(where, Reason.NOT_AN_OBJECT, message),) if where else (),
-        )
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        errors = field_errors(error, where)
-        raise Problem(Reason(errors[0].reason), errors[0].message, errors=errors) from None
-
-
-def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:
-    """Every thing that a validation found wrong, in the order of the model's fields."""
-    found = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        parts = [str(part)[:100] for part in problem["loc"]]
-        field = ".".join([where, *parts] if where else parts)
-        missing = problem["type"] == "missing" and parts == ["text"]
-        reason = Reason.MISSING_TEXT if missing else Reason.INVALID_FIELD
-        message = problem["msg"].removeprefix("Value error, ")
-        found.append(FieldError(field, reason, f"{field}: {_sentence(problem['type'], message)}"))
-    return found
-
-
-def _sentence(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "is not a field of this request"
-    if kind == "missing":
-        return "is missing"
-    return message[:1].lower() + message[1:]
-
-
 def _check_content_type(request: Request) -> None:
     given = request.headers.get("content-type", "")
     media_type, _, parameters = given.partition(";")
@@ -259,15 +141,3 @@ def _check_content_type(request: Request) -> None:
                 ),
             ),
         )
-
-
-def _kind(document: object) -> str:
-    if document is None:
-        return "null"
-    if isinstance(document, bool):
-        return "a boolean"
-    if isinstance(document, str):
-        return "a string"
-    if isinstance(document, list):
-        return "an array"
-    return "a number"

@@ -7,6 +7,7 @@ every answer has, and a problem document for whatever went wrong on the way.
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 import uuid
@@ -19,13 +20,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventstream.api.access import OPEN_PATHS, Doorkeeper, presented_keys
+from eventstream.api.access_log import AccessLog, AccessRecord, log_access
 from eventstream.api.context import SCOPE_KEY, RequestContext
 from eventstream.api.problems import HttpReason, Problem, problem_of, reply_of
 from eventstream.errors import Reason
 from eventstream.logs import get_logger
 from eventstream.metrics import HTTP_REQUESTS, HTTP_SECONDS, STORE_UNAVAILABLE
 
-log = get_logger("eventstream.api.access")
+log = get_logger(__name__)
 
 MOST_AT_ONCE: Final = 4096
 """Requests under way in one process, long polls included; probes are always let in."""
@@ -51,12 +53,17 @@ class Edge:
         *,
         door: Doorkeeper,
         most_at_once: int = MOST_AT_ONCE,
+        access_log: AccessLog = log_access,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._app = app
         self._door = door
         self._most_at_once = most_at_once
         self._clock = clock
+        self._access_log = access_log
+        # Unique across processes and restarts without asking the system for randomness each time.
+        self._id_prefix = uuid.uuid4().hex[:20]
+        self._ids = itertools.count(1)
         self._under_way = 0
         self._requests: dict[tuple[str, str, int], Counter] = {}
         self._seconds: dict[tuple[str, str], Histogram] = {}
@@ -78,8 +85,8 @@ class Edge:
             elif name == b"host":
                 host = value
         valid = given_id is not None and _REQUEST_ID.fullmatch(given_id)
-        raw_id = given_id if given_id is not None and valid else uuid.uuid4().hex.encode()
-        request_id = raw_id.decode()
+        request_id = given_id.decode() if given_id and valid else self._new_id()
+        raw_id = request_id.encode()
         context = scope[SCOPE_KEY] = RequestContext(request_id)
         status = 0
 
@@ -113,7 +120,7 @@ class Edge:
         except ClientDisconnect:
             status = CLIENT_LEFT
         except Exception as error:  # the last place that can answer
-            problem = problem_of(error)
+            problem = problem_of(error, scope)
             context.reason = problem.reason
             if problem.reason == Reason.INTERNAL_ERROR:
                 log.error("request_failed", path=scope["path"][:200], exc_info=error)
@@ -124,6 +131,9 @@ class Edge:
             self._under_way -= 1
             self._account(scope, status or CLIENT_LEFT, context, self._clock() - began)
             structlog.contextvars.reset_contextvars(**tokens)
+
+    def _new_id(self) -> str:
+        return f"{self._id_prefix}{next(self._ids):012x}"
 
     def _account(self, scope: Scope, status: int, context: RequestContext, seconds: float) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
@@ -141,14 +151,5 @@ class Edge:
             histogram.observe(seconds)
         if context.reason == HttpReason.STORE_UNAVAILABLE:
             STORE_UNAVAILABLE.labels(route).inc()
-        about = {"reason": context.reason} if context.reason else {}
-        say = log.debug if route in OPEN_PATHS and status < 400 else log.info
-        say(
-            "request",
-            method=method,
-            route=route,
-            status=status,
-            seconds=round(seconds, 6),
-            principal=context.principal.name,
-            **about,
-        )
+        if status >= 400 or route not in OPEN_PATHS:
+            self._access_log(AccessRecord(method, route, status, seconds, context))

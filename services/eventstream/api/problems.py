@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.types import Scope
 
 from eventstream.api.replies import HeaderPairs, Reply
@@ -121,10 +120,12 @@ class Problem(Exception):
         self.close = close
 
 
-def problem_of(error: Exception) -> Problem:
+def problem_of(error: Exception, scope: Scope) -> Problem:
     """The problem that an error of the project (or of Starlette's router) is answered with."""
     if isinstance(error, Problem):
         return error
+    if isinstance(error, HTTPException):
+        return _routing_problem(error, scope)
     if isinstance(error, EventRefused):
         where = (FieldError(error.field, error.reason, str(error)),) if error.field else ()
         return Problem(error.reason, str(error), errors=where)
@@ -163,27 +164,25 @@ def reply_of(problem: Problem, scope: Scope, request_id: str) -> Reply:
     return Reply(kind.status, orjson.dumps(document), headers, media_type=PROBLEM_JSON)
 
 
-def routing_problem(error: HTTPException, request: Request) -> Problem:
+def _routing_problem(error: HTTPException, scope: Scope) -> Problem:
     """What Starlette's router says (404, 405) as a problem; 405 names the methods that work."""
-    path = request.scope["path"]
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(_methods_at(request))
+        allowed = ", ".join(_methods_at(scope))
         return Problem(
             HttpReason.METHOD_NOT_ALLOWED,
-            f"{_short(request.method)} does not work here; these do: {allowed}",
+            f"{_short(scope['method'])} does not work here; these do: {allowed}",
             headers=((b"allow", allowed.encode()),),
         )
     return Problem(
         HttpReason.PATH_NOT_FOUND,
-        f"Nothing answers at {_short(quote(path))}; /docs lists what there is",
+        f"Nothing answers at {_short(quote(scope['path']))}; /docs lists what there is",
     )
 
 
-def _methods_at(request: Request) -> list[str]:
+def _methods_at(scope: Scope) -> list[str]:
     # The router names the methods of the first route with this path only.
-    scope = request.scope
     methods: set[str] = set()
-    for route in request.app.routes:
+    for route in scope["app"].routes:
         pattern = getattr(route, "path_regex", None)
         if pattern is not None and pattern.match(scope["path"]):
             methods |= getattr(route, "methods", None) or set()

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,7 +19,9 @@ from typing import Final
 import uvicorn
 from prometheus_client import start_http_server
 
+from eventstream.api.access_log import AccessLines
 from eventstream.api.app import create_app
+from eventstream.api.corked import CorkedH11Protocol
 from eventstream.api.parts import Lifecycle
 from eventstream.errors import ConfigurationError
 from eventstream.logs import get_logger
@@ -80,8 +83,10 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
     listener = listener or listen(settings)
     lifecycle = Lifecycle()
     loop = asyncio.get_running_loop()
+    access_log = AccessLines(sys.stderr) if _writes_json(settings) else None
     config = uvicorn.Config(
-        create_app(settings, lifecycle=lifecycle),
+        create_app(settings, lifecycle=lifecycle, access_log=access_log),
+        http=CorkedH11Protocol,
         lifespan="on",
         ws="none",
         log_config=None,
@@ -101,7 +106,17 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
     host, port = listener.getsockname()[:2]
     with _metrics_port(settings):
         log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            if access_log is not None:
+                access_log.flush()
+
+
+def _writes_json(settings: Settings) -> bool:
+    return settings.log_format == "json" or (
+        settings.log_format == "auto" and not sys.stderr.isatty()
+    )
 
 
 @contextmanager
