@@ -29,8 +29,6 @@ def worker(concurrency: int | None, streams: str | None) -> None:
     if streams is not None:
         os.environ["WORKER_STREAMS"] = streams
     settings = load_settings()
-    # Celery reads it when it is imported: SIGTERM then shuts down softly, as SIGQUIT does.
-    os.environ["REMAP_SIGTERM"] = "SIGQUIT"
     from eventstream.worker import exposition
 
     folder = exposition.prepare()

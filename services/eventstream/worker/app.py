@@ -9,15 +9,15 @@ Settings are read once, when this module is imported: it is the edge of the work
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from typing import Any
 
 from billiard import current_process
 from celery import Celery, signals
 from celery.utils.nodenames import gethostname
-from kombu.entity import Queue
 
 from eventstream.errors import EventRefused
-from eventstream.keys import QUEUE_DEFAULT, QUEUE_HTTP, QUEUE_KAFKA
 from eventstream.llm.contract import LocalModelProtocol
 from eventstream.logs import configure_logs, get_logger
 from eventstream.settings import Settings, load_settings
@@ -40,7 +40,6 @@ def make_app(settings: Settings) -> Celery:
         result_backend=settings.state_url,
         result_expires=settings.result_ttl_seconds,
         result_backend_transport_options={"global_keyprefix": settings.eventstream_prefix},
-        task_queues=[Queue(QUEUE_DEFAULT), Queue(QUEUE_HTTP), Queue(QUEUE_KAFKA)],
         task_create_missing_queues=True,
         task_acks_late=True,
         task_track_started=False,
@@ -49,7 +48,6 @@ def make_app(settings: Settings) -> Celery:
         worker_concurrency=settings.worker_concurrency,
         worker_prefetch_multiplier=settings.worker_prefetch_multiplier,
         worker_max_tasks_per_child=settings.worker_max_tasks_per_child,
-        worker_soft_shutdown_timeout=float(settings.worker_shutdown_seconds + GRACE_SECONDS),
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
@@ -138,7 +136,14 @@ def _ready(sender: Any, **_: Any) -> None:
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stopping(**_: Any) -> None:
+    # Celery's warm shutdown waits for running tasks without end, its soft one always for the whole
+    # time. The drains see the flag, finish or give back within the time there is, and return; only
+    # a process that does not (a blocked loop) is ended cold.
     state.board.stop()
+    seconds = settings.worker_shutdown_seconds + GRACE_SECONDS
+    cold = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGQUIT))
+    cold.daemon = True
+    cold.start()
 
 
 @signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
