@@ -1,10 +1,11 @@
-"""A supervisor that is killed leaves no process behind, not even a child's child."""
+"""Whoever starts processes and is killed leaves none behind, not even a child's child."""
 
 import os
 import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 SUPERVISOR = """
 import asyncio, sys
@@ -26,17 +27,41 @@ async def main():
 asyncio.run(main())
 """
 
+PLAIN = """
+import sys
+from pathlib import Path
+from eventstream.embedded.process import LocalProcess, ProcessSpec
 
-def test_children_and_grandchildren_end_with_a_killed_supervisor() -> None:
+spec = ProcessSpec(name="one", argv=(sys.executable, "-c", "import signal; signal.pause()"))
+one = LocalProcess(spec, Path(sys.argv[1]))
+one.start()
+print(one.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def all_end_with_their_starter(code: str, *arguments: str) -> int:
+    """Kills the program and waits for those whose ids it printed; returns their number."""
     with subprocess.Popen(
-        [sys.executable, "-c", SUPERVISOR], stdout=subprocess.PIPE, text=True
-    ) as supervisor:
-        assert supervisor.stdout is not None
-        pids = [int(pid) for pid in supervisor.stdout.readline().split()]
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as starter:
+        assert starter.stdout is not None
+        pids = [int(pid) for pid in starter.stdout.readline().split()]
         handles = [os.pidfd_open(pid) for pid in pids]
-        supervisor.send_signal(signal.SIGKILL)
+        starter.send_signal(signal.SIGKILL)
         for handle in handles:
             ended, _, _ = select.select([handle], [], [], 30)
             os.close(handle)
             assert ended
-    assert len(pids) == 2
+    return len(pids)
+
+
+def test_children_and_grandchildren_end_with_a_killed_supervisor() -> None:
+    assert all_end_with_their_starter(SUPERVISOR) == 2
+
+
+def test_a_single_process_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
+    assert all_end_with_their_starter(PLAIN, str(tmp_path / "log")) == 1
