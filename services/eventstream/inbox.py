@@ -113,6 +113,7 @@ class Answered:
     source: Source
     tokens: int = 0
     cost_microdollars: int = 0
+    tokens_saved: int = 0
     saved_microdollars: int = 0
 
 
@@ -355,6 +356,7 @@ class Inbox:
                     ending.source,
                     ending.tokens,
                     ending.cost_microdollars,
+                    ending.tokens_saved,
                     ending.saved_microdollars,
                     round(ending.result.processing_time * 1_000_000),
                 ]
@@ -368,10 +370,7 @@ class Inbox:
                     b"",
                     ending.failure.model_dump_json(),
                     ending.failure.reason.value,
-                    0,
-                    0,
-                    0,
-                    0,
+                    *(0, 0, 0, 0, 0),
                 ]
             keys += [
                 self._keys.inbox(queue),

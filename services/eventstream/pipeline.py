@@ -248,6 +248,7 @@ def _hit(held: Held, answer: CacheAnswer, source: Source, seconds: float) -> Ans
     except ValidationError:
         return None
     saved = stored.cost_microdollars or 0
+    tokens_saved = stored.prompt_tokens + stored.completion_tokens
     result = Result(
         response=stored.response,
         task_type=held.event.task_type,
@@ -260,7 +261,7 @@ def _hit(held: Held, answer: CacheAnswer, source: Source, seconds: float) -> Ans
             "completion_tokens": 0,
             "cost_microdollars": 0,
             "finish_reason": stored.finish_reason,
-            "tokens_saved": stored.prompt_tokens + stored.completion_tokens,
+            "tokens_saved": tokens_saved,
             "saved_microdollars": saved,
             "cache": source,
             **({"cosine": round(answer.cosine, 6)} if answer.cosine is not None else {}),
@@ -268,7 +269,13 @@ def _hit(held: Held, answer: CacheAnswer, source: Source, seconds: float) -> Ans
         similarity=1.0 if answer.similarity is None else round(answer.similarity, 6),
         **_kafka_fields(held.event),
     )
-    return Answered(held=held, result=result, source=source, saved_microdollars=saved)
+    return Answered(
+        held=held,
+        result=result,
+        source=source,
+        tokens_saved=tokens_saved,
+        saved_microdollars=saved,
+    )
 
 
 def _answered(ask: Ask, reply: ModelReply, seconds: float) -> Answered:

@@ -39,6 +39,7 @@ class StreamCounters:
     misses: int = 0
     tokens: int = 0
     cost_microdollars: int = 0
+    tokens_saved: int = 0
     saved_microdollars: int = 0
     processing_us: int = 0
     failed_by_reason: Mapping[str, int] = field(default_factory=dict)
@@ -90,6 +91,7 @@ def read_counters(stored: Mapping[bytes, bytes]) -> StreamCounters:
                 "dead_lettered",
                 "tokens",
                 "cost_microdollars",
+                "tokens_saved",
                 "saved_microdollars",
                 "processing_us",
             )

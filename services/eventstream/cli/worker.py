@@ -74,7 +74,9 @@ async def _registered(settings: Settings) -> tuple[Mapping[str, StreamSpec], tup
     from eventstream.keys import Keys
     from eventstream.redis_client import connect
     from eventstream.registry import Registry
+    from eventstream.store_checks import warn_about_stores
 
+    await warn_about_stores(settings)
     redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
     try:
         registry = Registry(redis, Keys(settings.eventstream_prefix))

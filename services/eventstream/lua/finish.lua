@@ -2,7 +2,7 @@
 -- KEYS  finished channel's name; an event: inbox, task_meta, result, counters,
 --       deferred, deferred entries
 -- ARGV  group, TTL seconds; an event: entry id, event id, status, result JSON or '', failure JSON or '',
---       source, tokens, cost, saved, processing µs
+--       source, tokens, cost, tokens saved, cost saved, processing µs
 -- Returns 1 (finished now) or 0 (was finished before) an event.
 local group, ttl = ARGV[1], ARGV[2]
 local now = now_ms()
@@ -25,9 +25,9 @@ local function latency_field(ms)
   return 'latency_ms_le:' .. bound
 end
 
-local count = (#ARGV - 2) / 10
+local count = (#ARGV - 2) / 11
 for i = 0, count - 1 do
-  local k, a = i * 6 + 1, i * 10 + 2
+  local k, a = i * 6 + 1, i * 11 + 2
   local inbox, meta, result, counters = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local entry, id, status, source = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
   redis.call('XACK', inbox, group, entry)
@@ -54,8 +54,9 @@ for i = 0, count - 1 do
       add(counters, 'source:' .. source, 1)
       add(counters, 'tokens', tonumber(ARGV[a + 7]))
       add(counters, 'cost_microdollars', tonumber(ARGV[a + 8]))
-      add(counters, 'saved_microdollars', tonumber(ARGV[a + 9]))
-      add(counters, 'processing_us', tonumber(ARGV[a + 10]))
+      add(counters, 'tokens_saved', tonumber(ARGV[a + 9]))
+      add(counters, 'saved_microdollars', tonumber(ARGV[a + 10]))
+      add(counters, 'processing_us', tonumber(ARGV[a + 11]))
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now)
     else
       add(counters, 'failed', 1)

@@ -1,0 +1,87 @@
+"""Looks at the Redis servers once at start: whether they may drop what must not be dropped.
+
+It warns and says what to set; it changes nothing, and a server that does not tell (CONFIG is often
+forbidden on managed ones) is left in peace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis.exceptions import RedisError
+
+from eventstream.logs import get_logger
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.settings import Settings
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a server says of its memory. `policy` "": it does not tell."""
+
+    policy: str
+    max_bytes: int
+
+
+def advice(*, state: Memory, broker: Memory, cache: Memory, shared: bool) -> list[str]:
+    """What should be set otherwise, in sentences; [] when all is well. Pure.
+
+    `shared`: the cache lives on the same server as inbox and results.
+    """
+    sentences: list[str] = []
+    if shared:
+        if state.policy and state.max_bytes and state.policy not in ("volatile-lfu", "noeviction"):
+            sentences.append(
+                f"the one Redis server evicts by {state.policy}, which may drop accepted events:"
+                " set maxmemory-policy volatile-lfu"
+            )
+        return sentences
+    for name, memory in (("results and inbox", state), ("broker", broker)):
+        if memory.policy and memory.max_bytes and memory.policy != "noeviction":
+            sentences.append(
+                f"the Redis of {name} evicts by {memory.policy}, which may drop accepted events:"
+                " set maxmemory-policy noeviction"
+            )
+    if cache.policy == "noeviction" and cache.max_bytes:
+        sentences.append(
+            "the cache's Redis refuses writes when it is full: set maxmemory-policy allkeys-lfu"
+        )
+    return sentences
+
+
+async def warn_about_stores(settings: Settings) -> list[str]:
+    """Log `advice` for the configured servers and return it. Never raises for an absent server."""
+    urls = (settings.state_url, settings.broker_url, settings.cache_url)
+    state, broker, cache = [await _memory(url, settings) for url in urls]
+    sentences = advice(
+        state=state,
+        broker=broker,
+        cache=cache,
+        shared=_server(settings.state_url) == _server(settings.cache_url),
+    )
+    for sentence in sentences:
+        log.warning("redis_may_drop_events", advice=sentence)
+    return sentences
+
+
+def _server(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+async def _memory(url: str, settings: Settings) -> Memory:
+    client: AsyncRedis = connect(url, timeout_seconds=settings.redis_timeout_seconds)
+    try:
+        policy = await client.config_get("maxmemory-policy", "maxmemory")
+    except (RedisError, OSError):
+        return Memory("", 0)
+    finally:
+        await client.aclose()
+    values = {_text(name): _text(value) for name, value in policy.items()}
+    return Memory(values.get("maxmemory-policy", ""), int(values.get("maxmemory", "0")))
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
