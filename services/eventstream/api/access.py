@@ -38,6 +38,7 @@ OPEN_PATHS: Final = frozenset(
     }
 )
 READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+LONG_ENOUGH_KEY: Final = 16
 CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="eventstream"'),)
 
 
@@ -199,6 +200,10 @@ def open_doors(settings: Settings, door: Doorkeeper) -> list[str]:
     if not door.needs_keys:
         doors.append(
             f"the API on {settings.api_host} needs no key: set API_KEYS, and unset API_AUTH=none"
+        )
+    if any(len(key) < LONG_ENOUGH_KEY for key in _secrets(settings.api_keys)):
+        doors.append(
+            f"one of API_KEYS is shorter than {LONG_ENOUGH_KEY} characters and easily guessed"
         )
     if settings.metrics_port and not is_loopback(settings.metrics_host):
         doors.append(

@@ -45,43 +45,46 @@ class BodyReader:
             if "expect" not in request.headers:
                 await self._drain(request)
             raise self._too_large()
-        held = 0
-        chunks: list[bytes] = []
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                while True:
-                    message = await request.receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    chunk: bytes = message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if not more and not chunks:
-                        if len(chunk) > self._max_bytes:
-                            raise self._too_large()
-                        return chunk
-                    held += len(chunk)
-                    self._held_bytes += len(chunk)
-                    chunks.append(chunk)
-                    if held > self._max_bytes:
-                        chunks.clear()
-                        if more:
-                            await self._drain(request)
-                        raise self._too_large()
-                    if self._held_bytes > self._most_held_bytes:
-                        raise Problem(
-                            HttpReason.BUSY,
-                            "Too many large bodies are under way at once. Try again",
-                            retry_after_seconds=2,
-                            close=True,
-                        )
-                    if not more:
-                        return b"".join(chunks)
+                body, is_whole = await self._gather(request)
         except TimeoutError:
             raise Problem(
                 HttpReason.BODY_TIMEOUT,
                 f"The body was not complete after {self._timeout_seconds:g} seconds",
                 close=True,
             ) from None
+        if len(body) > self._max_bytes:
+            if not is_whole:
+                await self._drain(request)
+            raise self._too_large()
+        return body
+
+    async def _gather(self, request: Request) -> tuple[bytes, bool]:
+        """What came up to the limit (or just beyond), and whether that was all."""
+        pieces = bytearray()
+        held = 0
+        try:
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunk: bytes = message.get("body", b"")
+                is_whole = not message.get("more_body", False)
+                if is_whole and not held:
+                    return chunk, True  # Most bodies: one piece, nothing to put together.
+                pieces += chunk
+                self._held_bytes += len(pieces) - held
+                held = len(pieces)
+                if is_whole or held > self._max_bytes:
+                    return bytes(pieces), is_whole
+                if self._held_bytes > self._most_held_bytes:
+                    raise Problem(
+                        HttpReason.BUSY,
+                        "Too many large bodies are under way at once. Try again",
+                        retry_after_seconds=2,
+                        close=True,
+                    )
         finally:
             self._held_bytes -= held
 
