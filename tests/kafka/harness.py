@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from prometheus_client import REGISTRY
 
 from eventstream.consumer import lag
 from eventstream.consumer.dead_letters import read_letters
@@ -45,6 +50,12 @@ def _other_port(port: int) -> int:
     return other if other != port else other + 1
 
 
+@cache
+def admin_client(bootstrap_servers: str) -> AdminClient:
+    """For what only tests ask of a broker."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 2})
+
+
 async def until(condition: Callable[[], Any], what: str) -> Any:
     """The first true answer of `condition` (plain or async); fails after the deadline."""
     try:
@@ -60,9 +71,26 @@ async def until(condition: Callable[[], Any], what: str) -> Any:
         raise AssertionError(f"never happened: {what}") from None
 
 
+def metric(name: str, **labels: str) -> float:
+    """What a metric of this process says now; 0 before it was touched."""
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
 def a_text(text: str, **more: Any) -> bytes:
     """The value of a good record."""
     return orjson.dumps({"text": text, **more})
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return orjson.loads(self.out)
 
 
 @dataclass(frozen=True)
@@ -105,14 +133,13 @@ class Stream:
             stop.set()
             await task
 
-    async def produce(self, *values: bytes | None, headers: Headers = (), **kwargs: Any) -> None:
+    async def produce(
+        self, *values: bytes | None, key: bytes | None = None, headers: Headers = ()
+    ) -> None:
         """Write records, in order, acknowledged. The topic is created by the consumer or here."""
         await self.tools.admin.ensure_topics(plans_for(self.spec))
         await asyncio.gather(
-            *(
-                self.producer.produce(self.topic, value, headers=headers, **kwargs)
-                for value in values
-            )
+            *(self.producer.produce(self.topic, value, key, headers) for value in values)
         )
 
     async def counters(self) -> StreamCounters:
@@ -153,6 +180,56 @@ class Stream:
             return sum((await self.committed()).values()) >= records
 
         await until(enough, f"{records} records committed")
+
+    def environment(self) -> dict[str, str]:
+        """What a process of ours needs to serve this stream."""
+        return {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers or "",
+            "CELERY_RESULT_BACKEND": self.settings.state_url,
+            "CELERY_BROKER_URL": self.settings.broker_url,
+            "EVENTSTREAM_PREFIX": self.settings.eventstream_prefix,
+        }
+
+    async def command(self, *arguments: str, **environment: str) -> Ran:
+        """Run `eventstream ARGUMENTS` to its end, as a user does."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "eventstream", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environment() | environment,
+        )
+        out, err = await process.communicate()
+        assert process.returncode is not None
+        assert b"Traceback" not in err, err.decode()
+        return Ran(process.returncode, out.decode(), err.decode())
+
+    async def holders(self) -> list[int]:
+        """How many partitions each consumer of the group holds."""
+        admin = admin_client(self.settings.kafka_bootstrap_servers or "")
+        group = self.spec.consumer_group(self.name) or ""
+        future = admin.describe_consumer_groups([group])[group]
+        members = (await asyncio.wrap_future(future)).members
+        return sorted(len(member.assignment.topic_partitions) for member in members)
+
+    async def left_group(self) -> None:
+        """Wait until the group has no consumer."""
+
+        async def empty() -> bool:
+            return not await self.holders()
+
+        await until(empty, "the group is empty")
+
+    async def delete_topic(self) -> None:
+        """Delete the source topic; returns when it is gone."""
+        admin = admin_client(self.settings.kafka_bootstrap_servers or "")
+        await asyncio.wrap_future(admin.delete_topics([self.topic])[self.topic])
+
+        async def gone() -> bool:
+            return self.topic not in await self.tools.admin.topics()
+
+        await until(gone, "the topic is gone")
 
     def _committed(self) -> dict[int, int]:
         assert self.spec.source is not None

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from eventstream.events import State
+from dataclasses import replace
+
+from eventstream.errors import Reason
+from eventstream.events import State, default_event_id
+from eventstream.kafka.topics import TopicPlan
 from eventstream.keys import queue_for
-from tests.kafka.harness import Stream, a_text
+from eventstream.spec import Source, StreamSpec, Task
+from tests.kafka.harness import Stream, a_text, metric, until
+from tests.support.events import an_answer
 
 
 async def test_a_record_becomes_an_event_with_its_bytes_and_key(stream: Stream) -> None:
@@ -32,4 +38,186 @@ async def test_offsets_are_committed_when_the_consumer_stops(stream: Stream) -> 
     async with stream.consumed():
         await stream.produce(a_text("one more"))
         counters = await stream.accepted(31)
+    assert counters.duplicates == 0
+
+
+async def test_bad_records_are_dead_lettered_and_the_good_ones_around_them_accepted(
+    stream: Stream,
+) -> None:
+    bad = {
+        Reason.INVALID_JSON: b'{"text": "cut of',
+        Reason.NOT_AN_OBJECT: b'["text"]',
+        Reason.NOT_UTF8: b'{"text": "caf\xe9"}',
+        Reason.NULL_VALUE: None,
+        Reason.MISSING_TEXT: b'{"event_id": "no-text"}',
+        Reason.INVALID_FIELD: b'{"text": "x", "metadata": 7}',
+        Reason.UNKNOWN_TASK_TYPE: a_text("x", task_type="telepathy"),
+        Reason.TOO_LARGE: a_text("x" * 5000),
+    }
+    values: list[bytes | None] = [a_text("first")]
+    for number, value in enumerate(bad.values()):
+        values += [value, a_text(f"good {number}")]
+
+    async with stream.consumed(kafka_max_message_bytes=4000):
+        await stream.produce(*values, key=b"k", headers=(("trace", b"\x00\xff"),))
+        letters = await stream.dead_letters(len(bad))
+        counters = await stream.accepted(1 + len(bad))
+
+    assert {letter.reason: letter.value for letter in letters} == bad
+    for letter in letters:
+        assert letter.key == b"k"
+        assert letter.headers == (("trace", b"\x00\xff"),)
+        assert letter.error
+        assert letter.source is not None
+        assert letter.source.topic == stream.topic
+    assert counters.dead_lettered == len(bad)
+    assert sum((await stream.committed()).values()) == len(values)
+
+
+async def test_a_dead_letter_names_the_place_where_the_record_stood(stream: Stream) -> None:
+    async with stream.consumed():
+        await stream.produce(a_text("good"), b"bad", a_text("good again"), key=b"one-partition")
+        [letter] = await stream.dead_letters(1)
+
+    assert letter.source is not None
+    assert letter.source.offset == 1
+    assert letter.event_id == default_event_id(letter.source)
+
+
+async def test_an_id_used_for_other_content_is_a_conflict(stream: Stream) -> None:
+    async with stream.consumed():
+        await stream.produce(
+            a_text("one", event_id="a"),
+            a_text("one", event_id="a"),
+            a_text("two", event_id="a"),
+            key=b"in-order",
+        )
+        [letter] = await stream.dead_letters(1)
+        counters = await stream.counters()
+
+    assert (letter.reason, letter.value) == ("id_conflict", a_text("two", event_id="a"))
+    assert (counters.duplicates, counters.conflicts) == (1, 1)
+
+
+async def test_a_dead_letter_that_its_topic_does_not_take_keeps_all_but_the_value(
+    stream: Stream,
+) -> None:
+    small = TopicPlan(stream.dead_letter_topic, 1, 1, settings={"max.message.bytes": "2000"})
+    await stream.tools.admin.ensure_topics([small])
+
+    async with stream.consumed():
+        await stream.produce(b"x" * 5000, a_text("good"))
+        await stream.accepted(1)
+        [letter] = await stream.dead_letters(1)
+
+    assert letter.reason == "invalid_json"
+    assert (letter.value, letter.value_left_out_bytes) == (None, 5000)
+
+
+async def test_lag_is_what_lies_in_kafka_and_in_no_inbox(stream: Stream) -> None:
+    await stream.produce(*(a_text(f"text {number}") for number in range(12)), key=b"same")
+
+    async with stream.consumed():
+        await stream.accepted(12)
+
+        async def up_to_date() -> bool:
+            figures = (await stream.lag()).values()
+            return len(figures) == 3 and sum(figure.position for figure in figures) == 12
+
+        await until(up_to_date, "positions published")
+        figures = await stream.lag()
+
+    assert {name.split(":")[0] for name in figures} == {stream.topic}
+    assert sum(figure.end for figure in figures.values()) == 12
+    assert [figure.lag for figure in figures.values()] == [0, 0, 0]
+
+
+async def test_a_full_inbox_pauses_the_partitions_and_a_drained_one_resumes_them(
+    stream: Stream,
+) -> None:
+    await stream.produce(*(a_text(f"text {number}") for number in range(60)))
+    queue = queue_for(stream.name, "kafka")
+
+    async with stream.consumed(kafka_max_backlog=10, kafka_max_poll_records=5):
+        await until(lambda: paused(stream) == 3, "partitions paused")
+        assert (await stream.counters()).accepted <= 15
+        lag = sum(figure.lag for figure in (await stream.lag()).values())
+
+        async def drained() -> bool:
+            claim = await stream.tools.inbox.claim(queue, "worker", 100)
+            await stream.tools.inbox.finish([an_answer(held) for held in claim.fresh])
+            return (await stream.counters()).answered == 60
+
+        async def lag_seen() -> int:
+            return sum(figure.lag for figure in (await stream.lag()).values())
+
+        assert lag or await until(lag_seen, "lag while paused")
+        await until(drained, "all 60 answered")
+        await until(lambda: paused(stream) == 0, "partitions resumed")
+        counters = await stream.counters()
+
+    assert (counters.accepted, counters.duplicates) == (60, 0)
+
+
+def paused(stream: Stream) -> float:
+    return metric("eventstream_kafka_paused_partitions", stream=stream.name)
+
+
+async def test_streams_come_and_go_while_the_consumer_runs(stream: Stream) -> None:
+    added = StreamSpec(source=Source(topic=f"{stream.topic}.more", partitions=1))
+
+    async with stream.consumed():
+        await stream.registry.write({"tickets": added})
+        tickets = replace(stream, name="tickets", spec=added)
+        await tickets.produce(a_text("printer on fire"))
+        await tickets.accepted(1)
+
+        await stream.registry.delete("tickets")
+        await tickets.left_group()
+        await tickets.produce(a_text("nobody listens"))
+        await stream.produce(a_text("still read"))
+        await stream.accepted(1)
+
+    assert (await tickets.counters()).accepted == 1
+
+
+async def test_a_changed_stream_is_answered_by_its_new_spec(stream: Stream) -> None:
+    changed = stream.spec.model_copy(update={"task": Task(type="poetry", prompt="Rhyme: {text}")})
+
+    async with stream.consumed():
+        await stream.produce(a_text("roses", task_type="poetry"))
+        await stream.dead_letters(1)
+        await stream.registry.write({stream.name: changed})
+
+        async def understood() -> bool:
+            await stream.produce(a_text("violets", task_type="poetry"))
+            return (await stream.counters()).accepted > 0
+
+        await until(understood, "the new task type is known")
+
+
+async def test_missing_topics_are_created_as_the_stream_says(stream: Stream) -> None:
+    async with stream.consumed():
+        await until(stream.tools.admin.topics, "a broker")
+
+        async def there() -> bool:
+            return stream.dead_letter_topic in await stream.tools.admin.topics()
+
+        await until(there, "topics created")
+        topics = await stream.tools.admin.topics()
+
+    assert topics[stream.topic] == 3
+    assert topics[stream.dead_letter_topic] == 1
+
+
+async def test_a_topic_created_anew_is_read_from_its_beginning(stream: Stream) -> None:
+    async with stream.consumed():
+        await stream.produce(*(a_text(f"text {number}") for number in range(5)))
+        await stream.accepted(5)
+
+        await stream.delete_topic()
+        await stream.produce(a_text("after"))
+
+        counters = await stream.accepted(6)
+
     assert counters.duplicates == 0

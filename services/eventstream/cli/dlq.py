@@ -211,7 +211,8 @@ async def _replay(
             if not as_json and fate is not Fate.REPLAYED:
                 click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
     if as_json:
-        print_json({"dry_run": dry_run, "counts": dict(fates), "letters": lines})
+        counts = {fate.value: count for fate, count in fates.items()}
+        print_json({"dry_run": dry_run, "counts": counts, "letters": lines})
         return
     done = "would be replayed" if dry_run else "replayed"
     click.echo(f"{fates[Fate.REPLAYED]} of {len(letters)} dead letters {done} to {source_topic}")

@@ -81,15 +81,11 @@ class Handover:
             self._gathered_bytes = sum(each.record.size_bytes for each in kept)
             self._changed.notify_all()
 
-    def wait_until_done(self, partitions: Iterable[int] | None, seconds: float) -> bool:
-        """Wait until the batch in hand has nothing (of `partitions`); False: it took too long."""
-        wanted = None if partitions is None else frozenset(partitions)
-
-        def free() -> bool:
-            return not self._in_hand if wanted is None else not self._in_hand & wanted
-
+    def wait_until_done(self, partitions: Iterable[int], seconds: float) -> bool:
+        """Wait until the batch in hand has nothing of `partitions`; False: it took too long."""
+        wanted = frozenset(partitions)
         with self._changed:
-            return self._changed.wait_for(free, seconds)
+            return self._changed.wait_for(lambda: not self._in_hand & wanted, seconds)
 
     def acknowledged(self) -> dict[tuple[int, int], int]:
         """What was acknowledged since the last call: (partition, assignment) -> next offset."""

@@ -34,6 +34,7 @@ LET_GO_SECONDS: Final = 5.0
 """How long a rebalance or a stop waits for the batch in hand; beyond it, others read it again."""
 LOOK_UP_SECONDS: Final = 2.0
 LOOK_UP_AGAIN_SECONDS: Final = 5.0
+SAY_AGAIN_SECONDS: Final = 30.0
 
 # A broker that is away is said elsewhere, once (`stream`); librdkafka tries again by itself.
 _CONNECTION_TROUBLE: Final = (
@@ -214,7 +215,9 @@ class Poller:
         for each in partitions:
             self._assignments[each.partition] = self._assignment_count
         self._look_up_at = 0.0
-        self._log.info("kafka_assigned", partitions=sorted(each.partition for each in partitions))
+        if partitions:  # a round of cooperative rebalancing may bring none
+            numbers = sorted(each.partition for each in partitions)
+            self._log.info("kafka_assigned", partitions=numbers)
         if self._paused:
             consumer.incremental_assign(partitions)
             consumer.pause(partitions)
@@ -242,7 +245,7 @@ class Poller:
         if self._paused:
             KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
 
-    def _finish(self, consumer: Consumer, partitions: Sequence[int] | None) -> None:
+    def _finish(self, consumer: Consumer, partitions: Sequence[int]) -> None:
         """Let the batch in hand end, and commit what is safe."""
         self._handover.withdraw(partitions)
         if not self._handover.wait_until_done(partitions, self._let_go_seconds):
@@ -256,21 +259,18 @@ class Poller:
                 self._log.warning("kafka_commit_failed", problem=reason_of(error))
 
     def _leave(self, consumer: Consumer) -> None:
-        try:
-            self._finish(consumer, None)
-        finally:
-            KAFKA_PAUSED.labels(self._stream).set(0)
-            # Runs _on_revoke for what is still held, then leaves the group.
-            consumer.close()
+        self._handover.withdraw()
+        # Runs _on_revoke for what is held, which waits and commits, then leaves the group.
+        consumer.close()
+        KAFKA_PAUSED.labels(self._stream).set(0)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             raise KafkaException(error)
-        if error.code() in _CONNECTION_TROUBLE:
-            self._log.debug("kafka_connection", problem=reason_of(error))
-            return
         # The same trouble comes with every try: say it twice a minute.
         now = self._clock()
-        if now - self._said.get(error.code(), float("-inf")) >= 30:
-            self._said[error.code()] = now
-            self._log.error("kafka_trouble", problem=reason_of(error), code=error.name())
+        if now - self._said.get(error.code(), float("-inf")) < SAY_AGAIN_SECONDS:
+            return
+        self._said[error.code()] = now
+        say = self._log.debug if error.code() in _CONNECTION_TROUBLE else self._log.error
+        say("kafka_trouble", problem=reason_of(error), code=error.name())

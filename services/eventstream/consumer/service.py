@@ -164,6 +164,7 @@ async def consumer_tools(settings: Settings) -> AsyncIterator[Tools]:
         )
     finally:
         await producer.aclose()
+        await admin.aclose()
         await asyncio.to_thread(wake_ups.close)
         await redis.aclose()
 

@@ -15,8 +15,9 @@ from eventstream.kafka.config import Config
 from eventstream.kafka.errors import KafkaUnavailable, TopicMissing, reason_of
 from eventstream.kafka.records import SourceRecord, record_from
 
-REQUEST_SECONDS: Final = 10.0
+REQUEST_SECONDS: Final = 5.0
 NO_PROGRESS_SECONDS: Final = 15.0
+FETCH_SECONDS: Final = 0.1
 LAST_LOOK_SECONDS: Final = 0.3
 BATCH_RECORDS: Final = 500
 
@@ -62,7 +63,7 @@ class RangeReader:
         """The records of `ranges` in batches, each partition in order.
 
         May bring records that were written meanwhile: a broker may state an end that is behind what
-        it holds, so one last look takes what is there.
+        it holds, so the last looks take what is there.
         """
         places = {number: each for number, each in ranges.items() if each.first < each.end}
         if not places:
@@ -70,19 +71,23 @@ class RangeReader:
         self._consumer.assign(
             [TopicPartition(self._topic, number, each.first) for number, each in places.items()]
         )
+        began_ms = int(time.time() * 1000)
         unfinished = set(places)
         progress_at = time.monotonic()
         while unfinished:
-            messages = await asyncio.to_thread(self._consume, 1.0)
+            messages = await asyncio.to_thread(self._consume, FETCH_SECONDS)
             if not messages and time.monotonic() - progress_at > NO_PROGRESS_SECONDS:
                 raise KafkaUnavailable(f"Kafka stopped giving records of {self._topic!r}")
             batch = self._sort(messages, places, unfinished)
             if batch:
                 progress_at = time.monotonic()
                 yield batch
-        rest = self._sort(await asyncio.to_thread(self._consume, LAST_LOOK_SECONDS), places, set())
-        if rest:
+        while rest := self._sort(
+            await asyncio.to_thread(self._consume, LAST_LOOK_SECONDS), places, set()
+        ):
             yield rest
+            if min(record.source.timestamp_ms for record in rest) > began_ms:
+                return  # only what is written while we read: that has no end
 
     def _sort(
         self,

@@ -7,9 +7,10 @@ that is there is left alone, whatever its partitions and settings.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -27,6 +28,7 @@ from eventstream.spec import StreamSpec
 log = get_logger(__name__)
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 1.0
 DEAD_LETTER_SETTINGS: Final = {
     # Untouched bytes and our headers must fit where the source topic was allowed large records.
     "max.message.bytes": str(16 * 1024 * 1024),
@@ -84,6 +86,7 @@ class KafkaAdmin:
         """`where` is what log lines call the broker (see `config.describe`)."""
         self.where = where
         self._trouble = ""
+        self._under_way: set[concurrent.futures.Future[Any]] = set()
         self._client = AdminClient(config | {"error_cb": self._remember})
 
     async def wait_for_broker(self, stop: asyncio.Event, backoff: Backoff | None = None) -> bool:
@@ -144,7 +147,7 @@ class KafkaAdmin:
         created = []
         for plan in missing:
             try:
-                await asyncio.wrap_future(futures[plan.name])
+                await self._answer(futures[plan.name])
             except KafkaException as error:
                 code = kafka_error(error).code()
                 if code == KafkaError.TOPIC_ALREADY_EXISTS:
@@ -153,7 +156,8 @@ class KafkaAdmin:
                     raise _refused(plan, error) from error
                 raise self._unavailable(f"creating topic {plan.name!r}", error) from error
             created.append(plan.name)
-        log.info("topics_created", topics=created)
+        if created:
+            log.info("topics_created", topics=created)
         return created
 
     async def end_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
@@ -165,7 +169,7 @@ class KafkaAdmin:
         futures = self._client.list_offsets(wanted, request_timeout=REQUEST_TIMEOUT_SECONDS)
         try:
             return {
-                partition.partition: (await asyncio.wrap_future(future)).offset
+                partition.partition: (await self._answer(future)).offset
                 for partition, future in futures.items()
             }
         except KafkaException as error:
@@ -180,12 +184,20 @@ class KafkaAdmin:
             TopicCollection([topic]), request_timeout=REQUEST_TIMEOUT_SECONDS
         )
         try:
-            description = await asyncio.wrap_future(futures[topic])
+            description = await self._answer(futures[topic])
         except KafkaException as error:
             if kafka_error(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
             raise self._unavailable(f"describing topic {topic!r}", error) from error
         return str(description.topic_id)
+
+    async def aclose(self) -> None:
+        """Wait a moment for requests whose asker is gone, so that none is cut off half-way."""
+        await asyncio.to_thread(concurrent.futures.wait, self._under_way, CLOSE_SECONDS)
+
+    async def _answer(self, future: concurrent.futures.Future[Any]) -> Any:
+        self._under_way = {each for each in self._under_way if not each.done()} | {future}
+        return await asyncio.wrap_future(future)
 
     def _remember(self, error: KafkaError) -> None:
         self._trouble = reason_of(error)

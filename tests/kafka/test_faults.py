@@ -1,0 +1,241 @@
+"""What goes away comes back: Redis, the broker, a consumer. Nothing is lost and nothing skipped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventstream.consumer.service import consumer_tools
+from eventstream.embedded.apache_kafka import ApacheKafka
+from eventstream.inbox import Acceptance, Arrival, Inbox
+from eventstream.kafka.config import producer_config
+from eventstream.kafka.producer import AsyncProducer
+from eventstream.registry import Registry
+from eventstream.settings import Settings
+from tests.kafka.harness import Stream, a_text, metric, new_broker, until
+from tests.support.redis_server import RedisServer
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may stop; it keeps its data."""
+    with RedisServer(tmp_path, appendonly=True, search=False) as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka(tmp_path: Path) -> Iterator[ApacheKafka]:
+    """A broker that a test may stop; it keeps its log."""
+    broker = new_broker(tmp_path / "kafka")
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@asynccontextmanager
+async def moved(stream: Stream, settings: Settings) -> AsyncIterator[Stream]:
+    """The same stream on other servers."""
+    producer = AsyncProducer(producer_config(settings))
+    async with consumer_tools(settings) as tools:
+        registry = Registry(tools.redis, tools.keys, max_age_seconds=0)
+        await registry.write({stream.name: stream.spec})
+        yield Stream(stream.name, stream.spec, tools, registry, producer)
+        await producer.aclose()
+
+
+async def test_redis_goes_away_and_comes_back(stream: Stream, own_redis: RedisServer) -> None:
+    settings = stream.settings.model_copy(
+        update={
+            "celery_result_backend": own_redis.url(2),
+            "kafka_max_poll_records": 10,
+            "redis_timeout_seconds": 1.0,
+        }
+    )
+    async with moved(stream, settings) as here:
+        await here.produce(*(a_text(f"before {number}") for number in range(20)))
+        async with here.consumed():
+            await here.accepted(20)
+            await here.committed_all(20)
+
+            before = tries()
+            own_redis.kill()
+            await here.produce(*(a_text(f"meanwhile {number}") for number in range(50)))
+            await until(lambda: tries() > before, "the consumer waits for Redis")
+            assert await here.holders() == [3]
+            assert sum((await here.committed()).values()) == 20
+
+            own_redis.start()
+            counters = await here.accepted(70)
+            await here.committed_all(70)
+
+    assert counters.accepted == 70
+
+
+async def test_a_redis_that_is_away_does_not_cost_the_place_in_the_group(
+    stream: Stream, own_redis: RedisServer
+) -> None:
+    """A rebalance while the batch in hand can't be accepted goes through, and nothing is lost."""
+    settings = stream.settings.model_copy(
+        update={"celery_result_backend": own_redis.url(2), "redis_timeout_seconds": 1.0}
+    )
+    async with moved(stream, settings) as here, here.consumed():
+        await here.produce(*(a_text(f"before {number}") for number in range(30)))
+        await here.accepted(30)
+        before = tries()
+        own_redis.kill()
+        await here.produce(*(a_text(f"meanwhile {number}") for number in range(30)))
+        await until(lambda: tries() > before, "the consumer waits for Redis")
+
+        async with here.consumed():
+            # It knows its streams from the registry, so it joins as soon as Redis is back.
+            own_redis.start()
+            await until(lambda: shared(here), "both hold partitions")
+            await here.committed_all(60)
+            counters = await here.counters()
+
+    assert counters.accepted - counters.duplicates == 60
+
+
+def tries() -> float:
+    """How often a batch could not be accepted."""
+    return metric("eventstream_store_unavailable_total", call="accepting events")
+
+
+async def shared(stream: Stream) -> bool:
+    """Two consumers hold partitions of the stream."""
+    return await stream.holders() == [1, 2]
+
+
+async def test_the_broker_is_killed_and_comes_back(stream: Stream, own_kafka: ApacheKafka) -> None:
+    settings = stream.settings.model_copy(
+        update={"kafka_bootstrap_servers": own_kafka.bootstrap_servers}
+    )
+    async with moved(stream, settings) as here, here.consumed():
+        await here.produce(*(a_text(f"before {number}") for number in range(20)))
+        await here.accepted(20)
+        await here.committed_all(20)
+
+        own_kafka.kill()
+        await asyncio.to_thread(own_kafka.start)
+        await here.produce(*(a_text(f"after {number}") for number in range(20)))
+        await here.accepted(40)
+        await here.committed_all(40)
+
+
+async def test_a_consumer_that_starts_before_its_broker_waits_for_it(
+    stream: Stream, own_kafka: ApacheKafka
+) -> None:
+    own_kafka.kill()
+    settings = stream.settings.model_copy(
+        update={"kafka_bootstrap_servers": own_kafka.bootstrap_servers}
+    )
+    async with moved(stream, settings) as here, here.consumed():
+        await asyncio.to_thread(own_kafka.start)
+        await here.produce(a_text("at last"))
+        await here.accepted(1)
+
+
+async def test_a_consumer_stops_in_good_order_while_its_broker_is_away(
+    stream: Stream, own_kafka: ApacheKafka
+) -> None:
+    settings = stream.settings.model_copy(
+        update={"kafka_bootstrap_servers": own_kafka.bootstrap_servers}
+    )
+    async with moved(stream, settings) as here:
+        async with here.consumed():
+            await here.produce(a_text("one"))
+            await here.accepted(1)
+            own_kafka.kill()
+        # The block's end has waited for the consumer's end.
+        assert (await here.counters()).accepted == 1
+
+
+class NeverAnswers(Inbox):
+    """Accepts, and dies before anybody hears of it."""
+
+    async def accept(self, arrivals: list[Arrival]) -> list[Acceptance]:  # type: ignore[override]
+        await super().accept(arrivals)
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+
+async def test_what_was_accepted_and_not_committed_is_read_again_as_duplicates(
+    stream: Stream,
+) -> None:
+    tools = stream.tools
+    dying = replace(
+        stream,
+        tools=replace(
+            tools,
+            inbox=NeverAnswers(tools.redis, tools.keys, result_ttl_seconds=60, lease_seconds=30),
+        ),
+    )
+    await stream.produce(*(a_text(f"text {number}") for number in range(20)))
+
+    async with dying.consumed():
+        first = await stream.accepted(1)
+    assert sum((await stream.committed()).values()) == 0
+
+    async with stream.consumed():
+        await stream.committed_all(20)
+    counters = await stream.counters()
+    assert counters.duplicates == first.accepted
+    assert counters.accepted - counters.duplicates == 20
+
+
+async def test_two_consumers_share_the_partitions_and_lose_nothing(stream: Stream) -> None:
+    async def keep_producing(stop: asyncio.Event) -> int:
+        produced = 0
+        while not stop.is_set():
+            await stream.produce(*(a_text(f"text {produced + n}") for n in range(50)))
+            produced += 50
+        return produced
+
+    enough = asyncio.Event()
+    async with stream.consumed():
+        producing = asyncio.create_task(keep_producing(enough))
+        await stream.accepted(100)
+        async with stream.consumed():
+            await until(lambda: shared(stream), "both hold partitions")
+            before = (await stream.counters()).accepted
+            await stream.accepted(before + 500)
+        await stream.accepted((await stream.counters()).accepted + 100)
+        enough.set()
+        produced = await producing
+        counters = await stream.accepted(produced)
+
+    assert counters.accepted - counters.duplicates == produced
+    assert sum((await stream.committed()).values()) == produced
+
+
+async def test_a_killed_consumer_process_loses_nothing(stream: Stream) -> None:
+    await stream.produce(*(a_text(f"text {number}") for number in range(3000)))
+    first = await a_consumer_process(stream, KAFKA_MAX_POLL_RECORDS="50")
+    await stream.accepted(1)
+    first.kill()
+    await first.wait()
+
+    second = await a_consumer_process(stream)
+    counters = await stream.accepted(3000)
+    await stream.committed_all(3000)
+    second.send_signal(signal.SIGTERM)
+
+    assert await second.wait() == 0
+    assert counters.accepted - counters.duplicates == 3000
+    assert await stream.holders() == []
+
+
+async def a_consumer_process(stream: Stream, **environment: str) -> asyncio.subprocess.Process:
+    """`eventstream consumer` as a user runs it."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "eventstream", "consumer"),
+        stderr=asyncio.subprocess.DEVNULL,
+        env=stream.environment() | environment,
+    )
