@@ -15,7 +15,7 @@ from eventstream.llm.local.labels import LabelBook, LabelMeaning
 from eventstream.llm.local.reading import Reader, Reading
 from eventstream.llm.local.sentiment import Sentiment, SentimentJudge, asked_share
 from eventstream.llm.local.tensors import FloatArray
-from eventstream.llm.local.words import SPANISH, detect_language, words_of
+from eventstream.llm.local.words import detect_language, words_of
 
 _REMEMBERED_LABELS = 1024
 _REST_SCORE = 0.9
@@ -35,7 +35,6 @@ class Weighting:
 
 
 _WEIGHTING = Weighting(meaning=2.0, keywords=1.5, signal=2.0, sharpness=2.5)
-_SPANISH_WEIGHTING = Weighting(meaning=1.5, keywords=1.8, signal=2.0, sharpness=2.5)
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,10 @@ class Classifier:
     def classify(self, reading: Reading, labels: Sequence[str]) -> Choice:
         """Return the choice among at least one label; a tie goes to the one named first."""
         sentiment = self._judge.judge(reading)
-        weighting = _SPANISH_WEIGHTING if reading.language == SPANISH else _WEIGHTING
-        scores = {
-            label: self._score(reading, sentiment, *self._meaning(label), weighting)
-            for label in labels
-        }
+        scores = {label: self._score(reading, sentiment, *self._meaning(label)) for label in labels}
         highest = max(scores.values())
         parts = {
-            label: exp(weighting.sharpness * (score - highest)) for label, score in scores.items()
+            label: exp(_WEIGHTING.sharpness * (score - highest)) for label, score in scores.items()
         }
         total = sum(parts.values())
         probabilities = {label: part / total for label, part in parts.items()}
@@ -95,15 +90,14 @@ class Classifier:
         sentiment: Sentiment,
         meaning: LabelMeaning,
         vectors: FloatArray,
-        weighting: Weighting,
     ) -> float:
         if meaning.signal == "rest":
             return _REST_SCORE
         hits = len({start for start, _, _ in meaning.keywords.matches(reading.words)})
         near = float(np.max(vectors @ reading.vector))
-        score = weighting.meaning * near + weighting.keywords * hits / (hits + 1)
+        score = _WEIGHTING.meaning * near + _WEIGHTING.keywords * hits / (hits + 1)
         if meaning.signal is not None:
-            score += weighting.signal * _signal(meaning.signal, asked_share(reading), sentiment)
+            score += _WEIGHTING.signal * _signal(meaning.signal, asked_share(reading), sentiment)
         return score
 
     def _meaning(self, label: str) -> tuple[LabelMeaning, FloatArray]:

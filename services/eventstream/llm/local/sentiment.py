@@ -45,10 +45,7 @@ class Weighting:
     question: float
 
 
-_WEIGHTING = Weighting(words=3.0, model=2.0, neutral=0.6, neutral_against_words=2.0, question=0.8)
-_SPANISH_WEIGHTING = Weighting(
-    words=3.0, model=1.0, neutral=0.8, neutral_against_words=2.0, question=0.8
-)
+_WEIGHTING = Weighting(words=3.0, model=3.0, neutral=0.4, neutral_against_words=2.0, question=0.8)
 
 
 @dataclass(frozen=True)
@@ -87,11 +84,9 @@ class SentimentJudge:
         self._heads = _fit_heads(reader)
 
     def judge(self, reading: Reading) -> Sentiment:
-        spanish = reading.language == SPANISH
         polarity = self.polarity(reading)
         heard = dict(zip(SENTIMENTS, _augment(reading.vector[None])[0] @ self._heads, strict=True))
-        weighting = _SPANISH_WEIGHTING if spanish else _WEIGHTING
-        return combine(polarity, heard, asked_share(reading), weighting)
+        return combine(polarity, heard, asked_share(reading), _WEIGHTING)
 
     def polarity(self, reading: Reading) -> float:
         """Return the squeezed sum of the words' weights, from -1 to 1."""
