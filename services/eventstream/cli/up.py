@@ -19,7 +19,7 @@ from eventstream.cli.common import read_text
 from eventstream.embedded.demo.run import run_demo
 from eventstream.embedded.demo.texts import demo_stream_file
 from eventstream.embedded.errors import StackError
-from eventstream.embedded.folder import DEFAULT_FOLDER, locked
+from eventstream.embedded.folder import DEFAULT_FOLDER, DataFolder, locked
 from eventstream.embedded.output import LogPrinter, make_console
 from eventstream.embedded.panel import make_panel, panel_rows
 from eventstream.embedded.plan import KafkaChoice, Ports, StackPlan, plan_stack
@@ -136,7 +136,7 @@ def up(
         streams = _read_streams(paths, demo)
         with locked(folder) as data:
             check_ports(plan.port_uses())
-            session = _Session(plan, streams, data.root, demo, exit_when_done, verbose)
+            session = _Session(plan, streams, data, demo, exit_when_done, verbose)
             return session.run(build_infrastructure(plan, data, session.printer.say))
     except StackError as error:
         raise _CannotStart(str(error)) from error
@@ -165,7 +165,7 @@ class _Session:
         self,
         plan: StackPlan,
         streams: Mapping[str, StreamSpec],
-        data: Path,
+        data: DataFolder,
         demo: bool,
         exit_when_done: bool,
         verbose: bool,
@@ -195,15 +195,17 @@ class _Session:
             asyncio.run(stack.run(on_ready))
         except StackError as error:
             raise _BrokeDown(str(error)) from error
-        self.printer.say(f"Everything has ended; the data is in {self._data}")
+        self.printer.say(f"Everything has ended; the data is in {self._data.root}")
         return 0 if self._adds_up else EXIT_NEGATIVE
 
     def _show_panel(self, stack: LocalStack, infrastructure: Infrastructure) -> None:
+        self._data.env_file.write_text(self._plan.shell_exports())
         rows = panel_rows(
             self._plan,
             service_settings(self._plan),
             stack.stream_names,
-            self._data,
+            self._data.root,
+            self._data.env_file,
             vector_search=infrastructure.vector_search,
         )
         self._console.print(make_panel(rows))

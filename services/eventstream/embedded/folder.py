@@ -24,6 +24,11 @@ class DataFolder:
     root: Path
 
     @property
+    def env_file(self) -> Path:
+        """Shell lines that point other commands at the running stack."""
+        return self.root / "env"
+
+    @property
     def cache(self) -> Path:
         """The cache's Redis."""
         return self.root / "redis-cache"

@@ -1,5 +1,6 @@
 """The panel that a user sees when the stack is ready: what listens where, where the data is."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ def panel_rows(
     settings: Settings,
     streams: Sequence[str],
     data: Path,
+    env_file: Path,
     *,
     vector_search: bool,
 ) -> list[Row]:
@@ -65,6 +67,7 @@ def panel_rows(
     rows.append(Row("Model", *model_in_words(settings)))
     rows.append(Row("Streams", ", ".join(streams)))
     rows.append(Row("Data", str(data), "kept between runs"))
+    rows.append(Row("Other terminal", f". {shlex.quote(str(env_file))}", "then: eventstream top"))
     rows.append(Row("Stop", "Ctrl-C"))
     return rows
 

@@ -6,6 +6,7 @@ the broker. What the services get is plain environment variables, the same that 
 a cluster.
 """
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -79,6 +80,19 @@ class StackPlan:
         metrics = {"METRICS_HOST": HOST, "METRICS_PORT": str(port)} if port is not None else {}
         return {**self.service_env, **metrics}
 
+    def shell_exports(self) -> str:
+        """Shell lines that point other `eventstream` commands at this stack."""
+        names = {
+            name: value
+            for name, value in self.service_env.items()
+            if name.startswith(("REDIS_", "CELERY_", "KAFKA_"))
+        }
+        names["EVENTSTREAM_URL"] = self.api_url
+        return "".join(
+            f"export {name}={shlex.quote(value)}\n" if value else f"unset {name}\n"
+            for name, value in names.items()
+        )
+
     def port_uses(self) -> list[PortUse]:
         """Every port that something will listen on here, with the flag that moves it."""
         ports, uses = self.ports, []
@@ -113,22 +127,32 @@ def plan_stack(
     that was asked for by name wins over the environment's.
     """
 
+    own = {
+        "REDIS_URL": f"redis://{HOST}:{ports.cache}/0",
+        "CELERY_BROKER_URL": f"redis://{HOST}:{ports.state}/1",
+        "CELERY_RESULT_BACKEND": f"redis://{HOST}:{ports.state}/2",
+        "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{ports.kafka}",
+    }
+
     def given(name: str) -> str | None:
-        return environment.get(name) or None  # set but empty counts as not set
+        # Set but empty counts as not set; so does the stack's own address, which a shell still
+        # has after it has read the stack's `env` file.
+        value = environment.get(name) or None
+        return None if value == own[name] else value
 
     own_cache = given("REDIS_URL") is None
     broker, backend = given("CELERY_BROKER_URL"), given("CELERY_RESULT_BACKEND")
     own_state = own_cache and (broker is None or backend is None)
     env: dict[str, str] = {}
     if own_cache:
-        env["REDIS_URL"] = f"redis://{HOST}:{ports.cache}/0"
+        env["REDIS_URL"] = own["REDIS_URL"]
     if own_state:
-        env["CELERY_BROKER_URL"] = broker or f"redis://{HOST}:{ports.state}/1"
-        env["CELERY_RESULT_BACKEND"] = backend or f"redis://{HOST}:{ports.state}/2"
+        env["CELERY_BROKER_URL"] = broker or own["CELERY_BROKER_URL"]
+        env["CELERY_RESULT_BACKEND"] = backend or own["CELERY_RESULT_BACKEND"]
     outside = given("KAFKA_BOOTSTRAP_SERVERS") is not None
     choice = kafka or (KafkaChoice.OUTSIDE if outside else KafkaChoice.DEMO)
     if choice in (KafkaChoice.DEMO, KafkaChoice.APACHE):
-        env["KAFKA_BOOTSTRAP_SERVERS"] = f"{HOST}:{ports.kafka}"
+        env["KAFKA_BOOTSTRAP_SERVERS"] = own["KAFKA_BOOTSTRAP_SERVERS"]
     elif choice is KafkaChoice.NONE:
         env["KAFKA_BOOTSTRAP_SERVERS"] = ""  # an empty setting is one that is not set
     env |= {

@@ -18,7 +18,12 @@ def rows(
     merged = {**environment, **plan.service_env}
     settings = Settings(**{name.lower(): value for name, value in merged.items()})  # type: ignore[arg-type]
     listed = panel_rows(
-        plan, settings, ["default", "reviews"], Path("/data"), vector_search=vector_search
+        plan,
+        settings,
+        ["default", "reviews"],
+        Path("/data"),
+        Path("/data/env"),
+        vector_search=vector_search,
     )
     return {row.what: (row.where, row.note) for row in listed}
 
@@ -32,6 +37,7 @@ def test_it_says_what_listens_where_and_where_the_data_is() -> None:
     assert shown["Metrics"][1] == "api:9100 consumer:9101 worker:9102"
     assert shown["Streams"][0] == "default, reviews"
     assert shown["Data"][0] == "/data"
+    assert shown["Other terminal"] == (". /data/env", "then: eventstream top")
 
 
 def test_it_says_that_the_demo_broker_keeps_nothing() -> None:
@@ -70,6 +76,8 @@ def test_no_password_of_an_address_is_shown(url: str, shown: str) -> None:
 def test_the_panel_fits_a_narrow_terminal() -> None:
     stream = io.StringIO()
     plan = plan_stack({}, ports=Ports())
-    listed = panel_rows(plan, Settings(), ["default"], Path("/data"), vector_search=False)
+    listed = panel_rows(
+        plan, Settings(), ["default"], Path("/data"), Path("/data/env"), vector_search=False
+    )
     Console(file=stream, width=80).print(make_panel(listed))
     assert all(len(line) <= 80 for line in stream.getvalue().splitlines())

@@ -119,3 +119,18 @@ def test_each_service_has_a_metrics_port_of_its_own() -> None:
 )
 def test_where_a_program_on_this_machine_finds_the_api(host: str, url: str) -> None:
     assert plan_stack({}, ports=Ports(), api_host=host).api_url == url
+
+
+def test_other_commands_are_pointed_at_this_stack() -> None:
+    assert plan({}).shell_exports().splitlines() == [
+        "export REDIS_URL=redis://127.0.0.1:6390/0",
+        "export CELERY_BROKER_URL=redis://127.0.0.1:6391/1",
+        "export CELERY_RESULT_BACKEND=redis://127.0.0.1:6391/2",
+        "export KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092",
+        "export EVENTSTREAM_URL=http://127.0.0.1:8000",
+    ]
+    assert "unset KAFKA_BOOTSTRAP_SERVERS" in plan({}, KafkaChoice.NONE).shell_exports()
+
+
+def test_a_shell_that_has_these_addresses_starts_the_same_stack_again() -> None:
+    assert plan(dict(plan({}).service_env)) == plan({})
