@@ -14,20 +14,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.server import REDIS_FAILURES, RELEASE_SCRIPT, RENEW_SCRIPT
 
 LEASE_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 0.05
-_RELEASE: Final = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
-)
-_RENEW: Final = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then"
-    " return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-)
 
 
 @dataclass(eq=False)
@@ -187,7 +179,7 @@ class Flights:
             return
         self._forget(lease)
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.eval(_RELEASE, 1, self._keys.flight(lease.key), lease._token)
+        pipeline.eval(RELEASE_SCRIPT, 1, self._keys.flight(lease.key), lease._token)
         await self._execute(pipeline)
 
     def _tend(self) -> None:
@@ -209,7 +201,7 @@ class Flights:
         for lease in due:
             lease._renew_at = self._next_renewal()
             key = self._keys.flight(lease.key)
-            pipeline.eval(_RENEW, 1, key, lease._token, int(self._lease_seconds * 1000))
+            pipeline.eval(RENEW_SCRIPT, 1, key, lease._token, int(self._lease_seconds * 1000))
         for wait in waits:
             pipeline.get(self._keys.flight(wait.key))
         replies = await self._execute(pipeline)
@@ -224,6 +216,6 @@ class Flights:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError):
+        except REDIS_FAILURES:
             return None
         return replies

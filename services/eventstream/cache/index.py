@@ -13,21 +13,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.exceptions import ResponseError
-from redisvl.index import AsyncSearchIndex
 from redisvl.schema import IndexSchema
 
 from eventstream.cache.keys import CacheKeys, text_digest
+from eventstream.cache.server import RELEASE_SCRIPT, RENEW_SCRIPT, search_node
 
 Algorithm = Literal["flat", "hnsw"]
 
 HNSW_FROM_ENTRIES = 10_000
 _LOCK_MILLISECONDS = 60_000
 _BUILD_POLL_SECONDS = 0.1
-_RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end"
-_RENEW = (
-    "if redis.call('get', KEYS[1]) == ARGV[1] then"
-    " return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
-)
 
 
 def model_digest(embedding_model: str, dimension: int) -> str:
@@ -107,7 +102,7 @@ class VectorIndex:
                 return False
             await self._build("hnsw", token)
             # The hashes stay: they are the answers, and the new index points at them now.
-            await self._client.execute_command("FT.DROPINDEX", info.name)
+            await self._on_index("FT.DROPINDEX", info.name)
             return True
         finally:
             await self._unlock(token)
@@ -118,7 +113,7 @@ class VectorIndex:
 
     async def _info(self, name: str) -> IndexInfo | None:
         try:
-            reply = await self._client.execute_command("FT.INFO", name)
+            reply = await self._on_index("FT.INFO", name)
         except ResponseError as error:
             if is_missing_index(error):
                 return None
@@ -163,18 +158,25 @@ class VectorIndex:
                 ],
             }
         )
-        await AsyncSearchIndex(schema, redis_client=self._client).create()
+        # Sent by hand: RedisVL's own call does not know where to send it in a cluster.
+        fields = [part for field in schema.redis_fields for part in field.redis_args()]
+        place = ("ON", "HASH", "PREFIX", 1, self._keys.entries)
+        await self._on_index("FT.CREATE", name, *place, "SCHEMA", *fields)
         while token and (info := await self._info(name)) is not None and info.building:
             await self._renew(token)
             await self._sleep(_BUILD_POLL_SECONDS)
-        await self._client.execute_command("FT.ALIASUPDATE", self.alias, name)
+        await self._on_index("FT.ALIASUPDATE", self.alias, name)
+
+    async def _on_index(self, *command: str | int) -> Any:
+        node = await search_node(self._client)
+        return await self._client.execute_command(*command, **node)
 
     async def _drop_leftovers(self) -> None:
         """Remove what a builder left that was killed before its alias moved."""
         current = await self.info()
-        for name in map(_text, await self._client.execute_command("FT._LIST")):
+        for name in map(_text, await self._on_index("FT._LIST")):
             if name.startswith(f"{self.alias}:") and (current is None or name != current.name):
-                await self._client.execute_command("FT.DROPINDEX", name)
+                await self._on_index("FT.DROPINDEX", name)
 
     async def _lock(self) -> str | None:
         token = secrets.token_hex(8)
@@ -185,10 +187,10 @@ class VectorIndex:
 
     async def _renew(self, token: str) -> None:
         key = self._keys.index_lock(self._model)
-        await self._client.eval(_RENEW, 1, key, token, _LOCK_MILLISECONDS)
+        await self._client.eval(RENEW_SCRIPT, 1, key, token, _LOCK_MILLISECONDS)
 
     async def _unlock(self, token: str) -> None:
-        await self._client.eval(_RELEASE, 1, self._keys.index_lock(self._model), token)
+        await self._client.eval(RELEASE_SCRIPT, 1, self._keys.index_lock(self._model), token)
 
 
 def is_missing_index(error: BaseException) -> bool:

@@ -50,12 +50,16 @@ class CacheKeys:
         return f"{_escape_glob(self.prefix)}cache:embedding:*"
 
     def alias(self, model: str) -> str:
-        """The alias under which the current index of an embedding model is searched."""
-        return f"{self.prefix}cache:index:{model}"
+        """The alias under which the current index of an embedding model is searched.
+
+        The braces keep an alias and its indexes in one slot, which a cluster with the older
+        search module asks for when an alias moves.
+        """
+        return f"{self.prefix}cache:index:{{{model}}}"
 
     def index(self, model: str, algorithm: str, generation: str) -> str:
         """One index; a new one gets a new name."""
-        return f"{self.prefix}cache:index:{model}:{algorithm}:{generation}"
+        return f"{self.alias(model)}:{algorithm}:{generation}"
 
     def index_lock(self, model: str) -> str:
         """String with a TTL: who builds an index now."""

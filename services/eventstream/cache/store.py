@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from eventstream import metrics
 from eventstream.cache.contract import (
@@ -42,6 +42,7 @@ from eventstream.cache.histogram import (
 from eventstream.cache.index import HNSW_FROM_ENTRIES, VectorIndex, is_missing_index, model_digest
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.policy import decide, wants_candidate
+from eventstream.cache.server import REDIS_FAILURES, search_node
 from eventstream.errors import EventStreamError
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
@@ -219,11 +220,12 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         alias = self._indexes[embeddings.model].alias
         pipeline = self._pipeline()
+        node = await search_node(self._client)
         searched = [query for query in queries if query.text in vectors]
         for query in searched:
             vector = vectors[query.text].vector
             command = search_command(alias, embeddings.model, query, vector)
-            pipeline.execute_command(*command, **self._any_node())
+            pipeline.execute_command(*command, **node)
         # The searches come first, so that answers do not wait for vectors to be kept.
         embeddings.append_writes(pipeline, fresh)
         replies: list[Any] | None = None
@@ -250,10 +252,11 @@ class SemanticCache:
         """Ask the server whether it has vector search; sets and returns `semantic_available`."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._client.execute_command("FT._LIST", **self._any_node())
+                node = await search_node(self._client)
+                await self._client.execute_command("FT._LIST", **node)
         except ResponseError as error:
             self._semantic_off(error)
-        except (RedisError, OSError, TimeoutError):
+        except REDIS_FAILURES:
             pass  # Away is not the same as without search: what was known stays.
         else:
             self._semantic_on()
@@ -264,7 +267,7 @@ class SemanticCache:
         for index in list(self._indexes.values()):
             try:
                 await index.grow()
-            except (RedisError, OSError, TimeoutError) as error:
+            except REDIS_FAILURES as error:
                 _log.warning("the vector index could not be rebuilt now: %s", error)
 
     async def _prepare(self, embedder: Embedder) -> str:
@@ -290,7 +293,7 @@ class SemanticCache:
         except ResponseError as error:
             self._semantic_off(error)
             return self.semantic_reason
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             metrics.CACHE_ERRORS.labels("index").inc()
             return _unavailable(error)
         if not ready:
@@ -408,24 +411,19 @@ class SemanticCache:
             return 0
         pipeline = self._pipeline()
         for key in batch:
-            pipeline.unlink(key)
+            # Not `pipeline.unlink`: a cluster's pipeline turns that into many keys at once.
+            pipeline.execute_command("UNLINK", key)
         return sum(await pipeline.execute())
 
     def _pipeline(self) -> Any:
         return self._client.pipeline(transaction=False)
-
-    def _any_node(self) -> dict[str, Any]:
-        """Where a command without a key goes: on a cluster, any node searches all of them."""
-        if isinstance(self._client, RedisCluster):
-            return {"target_nodes": RedisCluster.RANDOM}
-        return {}
 
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
         """The replies in time, or None and why there are none."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await pipeline.execute(raise_on_error=False), ""
-        except (RedisError, OSError, TimeoutError) as error:
+        except REDIS_FAILURES as error:
             metrics.CACHE_ERRORS.labels(call).inc()
             return None, _unavailable(error)
 

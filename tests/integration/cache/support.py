@@ -1,11 +1,21 @@
 """Embedders and queries for the cache's tests. Vectors are written down, so distances are known."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from eventstream.cache.contract import CacheEntry, CacheQuery, CacheScope, FloatArray, Policy
+from eventstream.embedded.redis import find_binaries
 from eventstream.errors import EventStreamError
+from eventstream.redis_client import AsyncRedis
+from tests.support.redis_server import free_port
 
 SCOPE = CacheScope("reviews", "classification", "gpt-4o-mini", "v1", "p1")
 
@@ -60,3 +70,30 @@ def query(
 
 def entry(asked: CacheQuery, response: bytes = b"praise", ttl_seconds: int = 60) -> CacheEntry:
     return CacheEntry(asked, response, ttl_seconds)
+
+
+async def command(client: AsyncRedis, *arguments: str | int) -> Any:
+    """The reply to a command that the client has no method for."""
+    return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def cluster_node(folder: Path) -> Iterator[int]:
+    """The port of a Redis Cluster: one node that owns all slots."""
+    port = free_port()
+    binaries = find_binaries()
+    argv = [str(binaries.server), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    argv += ["--save", "", "--cluster-enabled", "yes", "--cluster-port", str(free_port() + 1)]
+    argv += ["--loadmodule", str(binaries.search_module)]
+    with (folder / "redis.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        retry = Retry(ConstantBackoff(0.05), 400)
+        with contextlib.closing(redis.Redis(port=port, retry=retry)) as client:
+            client.cluster("ADDSLOTSRANGE", 0, 16383)
+            while client.cluster("INFO")["cluster_state"] != "ok":
+                pass
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -1,0 +1,122 @@
+"""The cache's server without search, away, slow, or a cluster: events never pay for it."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import RedisCluster
+
+from eventstream.cache.contract import CacheEntry
+from eventstream.cache.flight import FlightLease, FlightWait
+from eventstream.cache.store import SemanticCache
+from eventstream.redis_client import connect
+from tests.integration.cache.support import OneVector, cluster_node, command, entry, query
+from tests.support.redis_server import RedisServer
+
+
+@contextlib.asynccontextmanager
+async def cache_on(url: str, timeout_seconds: float = 5) -> AsyncIterator[SemanticCache]:
+    client = connect(url, timeout_seconds=5)
+    try:
+        cache = SemanticCache(client, timeout_seconds=timeout_seconds)
+        yield cache
+        await cache.aclose()
+    finally:
+        await client.aclose()
+
+
+@pytest.fixture(scope="module")
+def plain_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis without vector search."""
+    with RedisServer(tmp_path_factory.mktemp("plain"), search=False) as server:
+        yield server
+
+
+async def test_without_vector_search_exact_hits_work_and_the_cache_says_so(
+    plain_server: RedisServer,
+) -> None:
+    async with cache_on(plain_server.url(0)) as cache:
+        await cache.store([entry(query("Known"))])
+
+        answers = await cache.look_up([query("Known"), query("Unknown")], OneVector())
+
+        assert [answer.kind for answer in answers] == ["exact", "miss"]
+        assert not cache.semantic_available
+        assert "only exact hits work" in cache.semantic_reason
+        assert "only exact hits work" in answers[1].unavailable
+        assert not await cache.check()
+        assert (await cache.stats()).entries == 1
+
+
+async def test_a_database_that_search_does_not_index_is_named(cache_url: str) -> None:
+    async with cache_on(cache_url.replace("/0", "/3")) as cache:
+        await cache.look_up([query("Unknown")], OneVector())
+
+        assert not cache.semantic_available
+        assert "database 0" in cache.semantic_reason
+
+
+async def test_a_server_that_is_away_makes_misses(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with RedisServer(tmp_path_factory.mktemp("away")) as server:
+        async with cache_on(server.url(0)) as cache:
+            await cache.store([entry(query("Known"))])
+            server.kill()
+
+            answers = await cache.look_up([query("Known"), query("Other")], OneVector())
+
+            assert [answer.kind for answer in answers] == ["miss", "miss"]
+            assert all("cache_unavailable" in answer.unavailable for answer in answers)
+            assert await cache.store([entry(query("Known"))]) == 0
+            assert isinstance(await cache.claim_flight("question"), FlightLease)
+
+            server.start()
+            first = (await cache.look_up([query("App is slow")], OneVector()))[0]
+            await cache.store([CacheEntry(query("App is slow"), b"x", 60, first.embedding)])
+            again = (await cache.look_up([query("The app is slow")], OneVector()))[0]
+            assert again.unavailable == "" or first.unavailable == ""
+            later = (await cache.look_up([query("the app is slow!")], OneVector()))[0]
+            assert later.unavailable == ""
+
+
+async def test_a_slow_server_makes_misses_within_the_time_out(plain_server: RedisServer) -> None:
+    async with cache_on(plain_server.url(0), timeout_seconds=0.05) as cache:
+        await cache.store([entry(query("Known"))])
+        other = connect(plain_server.url(0), timeout_seconds=5)
+        await command(other, "CLIENT", "PAUSE", 600)
+
+        answer = (await cache.look_up([query("Known")], OneVector()))[0]
+
+        assert answer.kind == "miss"
+        assert "cache_unavailable" in answer.unavailable
+        await command(other, "CLIENT", "UNPAUSE")
+        await other.aclose()
+
+
+async def test_a_redis_cluster_serves_exact_hits_and_understands_searches(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """One node that owns all slots: every command must know where it goes.
+
+    The stand-alone search module finds entries in a cluster but returns none of their fields, so
+    a semantic hit can't be had from it: here a search only has to be understood.
+    """
+    with cluster_node(tmp_path_factory.mktemp("cluster")) as port:
+        async with RedisCluster(host="127.0.0.1", port=port) as client:
+            cache = SemanticCache(client, timeout_seconds=5)
+            first = (await cache.look_up([query("App is slow")], OneVector()))[0]
+            assert first.unavailable == ""
+            await cache.store([CacheEntry(query("App is slow"), b"x", 60, first.embedding)])
+
+            answers = await cache.look_up(
+                [query("App is slow"), query("The app is slow")], OneVector()
+            )
+
+            assert [answer.kind for answer in answers] == ["exact", "miss"]
+            assert answers[1].unavailable == ""
+            lead = await cache.claim_flight("question")
+            assert isinstance(lead, FlightLease)
+            assert [window.outcomes for window in await cache.histogram("reviews")] == [
+                {"miss": 2, "exact": 1}
+            ]
+            assert await cache.clear() == 1
+            await cache.aclose()
