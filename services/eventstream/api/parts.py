@@ -18,6 +18,7 @@ from starlette.requests import Request
 from eventstream.api.access import Doorkeeper
 from eventstream.api.backlog import REFRESH_SECONDS, BacklogWatch
 from eventstream.api.body import BodyReader
+from eventstream.api.ending import end
 from eventstream.batching import Batcher
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats
@@ -136,8 +137,7 @@ async def open_parts(
         yield parts
     finally:
         lifecycle.stopping.set()
-        background.cancel()
-        await asyncio.gather(background, return_exceptions=True)
+        await end(background)
         await parts.acceptor.aclose()
         # Waits for a broker time-out at most, in a thread: the loop is needed for what follows.
         await asyncio.to_thread(wake_ups.close)

@@ -13,6 +13,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from eventstream.api.context import context_of
+from eventstream.api.ending import end
 from eventstream.api.parts import parts_of
 from eventstream.api.replies import Reply
 from eventstream.events import TaskStatus
@@ -42,9 +43,7 @@ async def finished_within(request: Request, task_id: str, seconds: float) -> Tas
         return await parts.results.status(task_id)  # The process stops: answer what is known.
     finally:
         HTTP_WAITING.dec()
-        for task in waits:
-            task.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        await end(*waits)
 
 
 def status_reply(status: TaskStatus) -> Reply:

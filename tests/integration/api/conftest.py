@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +11,8 @@ import httpx
 import pytest
 
 from eventstream.api import create_app
-from eventstream.inbox import Answered, Held, Inbox
 from eventstream.events import Result
-from eventstream.keys import Keys
+from eventstream.inbox import Answered, Held, Inbox
 from eventstream.settings import Settings
 
 Open = Callable[..., Any]
@@ -54,13 +54,25 @@ def settings_for(
     return make
 
 
+class Client(httpx.AsyncClient):
+    """An HTTP client that can wait until the application behind it is ready."""
+
+    async def ready(self) -> None:
+        while (await self.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
-async def client_of(settings: Settings, cache: RecordedCache) -> AsyncIterator[httpx.AsyncClient]:
+async def client_of(
+    settings: Settings, cache: RecordedCache, *, wait_until_ready: bool = True
+) -> AsyncIterator[Client]:
     """A client of a running application."""
     app = create_app(settings, cache=cache)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        async with Client(transport=transport, base_url="http://localhost") as client:
+            if wait_until_ready:
+                await client.ready()
             yield client
 
 
@@ -68,14 +80,15 @@ async def client_of(settings: Settings, cache: RecordedCache) -> AsyncIterator[h
 def open_client(settings_for: Callable[..., Settings], recorded_cache: RecordedCache) -> Open:
     """`async with open_client(api_keys="...") as client:` with settings of the test's choice."""
 
-    def open_(**changes: Any) -> Any:
-        return client_of(settings_for(**changes), recorded_cache)
+    def open_(*, wait_until_ready: bool = True, **changes: Any) -> Any:
+        settings = settings_for(**changes)
+        return client_of(settings, recorded_cache, wait_until_ready=wait_until_ready)
 
     return open_
 
 
 @pytest.fixture
-async def client(open_client: Open) -> AsyncIterator[httpx.AsyncClient]:
+async def client(open_client: Open) -> AsyncIterator[Client]:
     """A client of an API with default settings: loopback, no keys."""
     async with open_client() as client:
         yield client
