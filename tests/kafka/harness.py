@@ -26,7 +26,7 @@ from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.embedded.jars import default_cache_dir
 from eventstream.kafka.config import reader_config
 from eventstream.kafka.dead_letters import DeadLetter
-from eventstream.kafka.errors import TopicMissing
+from eventstream.kafka.errors import KafkaUnavailable, TopicMissing
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.records import Headers
 from eventstream.kafka.topics import plans_for
@@ -220,6 +220,18 @@ class Stream:
             return not await self.holders()
 
         await until(empty, "the group is empty")
+
+    async def topics_there(self) -> None:
+        """Wait until source and dead-letter topic exist."""
+
+        async def there() -> bool:
+            with contextlib.suppress(KafkaUnavailable):
+                return {self.topic, self.dead_letter_topic} <= (
+                    await self.tools.admin.topics()
+                ).keys()
+            return False
+
+        await until(there, "the topics are there")
 
     async def delete_topic(self) -> None:
         """Delete the source topic; returns when it is gone."""

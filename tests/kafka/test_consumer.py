@@ -198,12 +198,7 @@ async def test_a_changed_stream_is_answered_by_its_new_spec(stream: Stream) -> N
 
 async def test_missing_topics_are_created_as_the_stream_says(stream: Stream) -> None:
     async with stream.consumed():
-        await until(stream.tools.admin.topics, "a broker")
-
-        async def there() -> bool:
-            return stream.dead_letter_topic in await stream.tools.admin.topics()
-
-        await until(there, "topics created")
+        await stream.topics_there()
         topics = await stream.tools.admin.topics()
 
     assert topics[stream.topic] == 3

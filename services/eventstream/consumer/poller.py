@@ -7,6 +7,7 @@ offsets committed before the partition is let go. It decides nothing about recor
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -73,7 +74,11 @@ class Poller:
         self._clock = clock
         self._log = get_logger(__name__).bind(stream=stream, topic=topic)
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"kafka-{stream}", daemon=True)
+        # What is bound to log lines outside (the service's name) stands on the thread's, too.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name=f"kafka-{stream}", daemon=True
+        )
         self._lock = threading.Lock()
         self._positions: dict[int, int] = {}
         # Only the thread touches what follows.

@@ -22,7 +22,7 @@ FETCH_WAIT_MS: Final = 40
 """How long a broker may hold a fetch that finds nothing: the most that an event waits for it."""
 AUTO_COMMIT_MS: Final = 1000
 LONGEST_POLL_GAP_MS: Final = 300_000
-DELIVERY_TIMEOUT_MS: Final = 30_000
+DELIVERY_TIMEOUT_MS: Final = 15_000
 
 
 def describe(settings: Settings) -> str:

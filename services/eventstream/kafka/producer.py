@@ -25,14 +25,18 @@ log = get_logger(__name__)
 POLL_SECONDS: Final = 0.1
 MAX_IN_FLIGHT: Final = 1000
 
+# After a fatal error a client takes nothing more. After a time-out it may be that the broker has
+# forgotten the client (a demo broker that restarted), and idempotent producing never recovers.
+_USE_A_NEW_CLIENT: Final = (KafkaError._FATAL, KafkaError._MSG_TIMED_OUT)
+
 Delivery = asyncio.Future[None]
 
 
 class AsyncProducer:
     """Produces records and waits for their acknowledgement; one event loop uses it.
 
-    At most `max_in_flight` records are on their way; whoever wants more waits. After an error that
-    librdkafka calls fatal, the next `produce` begins with a new client.
+    At most `max_in_flight` records are on their way; whoever wants more waits. After a time-out or
+    an error that librdkafka calls fatal, the next `produce` begins with a new client.
     """
 
     def __init__(self, config: Config, *, max_in_flight: int = MAX_IN_FLIGHT) -> None:
@@ -98,7 +102,7 @@ class AsyncProducer:
         inner = kafka_error(error)
         if inner.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE):
             return RecordTooLarge(f"topic {topic!r} does not take a record of this size")
-        if (inner.fatal() or inner.code() == KafkaError._FATAL) and self._client is client:
+        if (inner.fatal() or inner.code() in _USE_A_NEW_CLIENT) and self._client is client:
             log.warning("kafka_producer_replaced", problem=reason_of(inner))
             self._client = None
             client.stop()

@@ -38,6 +38,7 @@ class RangeReader:
 
     def __init__(self, config: Config, topic: str) -> None:
         self._topic = topic
+        self._where = config["bootstrap.servers"]
         self._consumer = Consumer(config | {"enable.partition.eof": True})
 
     async def __aenter__(self) -> RangeReader:
@@ -77,7 +78,9 @@ class RangeReader:
         while unfinished:
             messages = await asyncio.to_thread(self._consume, FETCH_SECONDS)
             if not messages and time.monotonic() - progress_at > NO_PROGRESS_SECONDS:
-                raise KafkaUnavailable(f"Kafka stopped giving records of {self._topic!r}")
+                raise KafkaUnavailable(
+                    f"Kafka at {self._where} stopped giving records of {self._topic!r}"
+                )
             batch = self._sort(messages, places, unfinished)
             if batch:
                 progress_at = time.monotonic()
@@ -159,4 +162,6 @@ class RangeReader:
         return found
 
     def _unavailable(self, error: KafkaException) -> KafkaUnavailable:
-        return KafkaUnavailable(f"Kafka did not give {self._topic!r}: {reason_of(error)}")
+        return KafkaUnavailable(
+            f"Kafka at {self._where} did not give {self._topic!r}: {reason_of(error)}"
+        )
