@@ -73,10 +73,10 @@ def random_key() -> str:
 
 
 class HttpTransport:
-    """Sends through `POST /process/batch`; a text with an id of its own through `POST /process`.
+    """Sends through `POST /process/batch`; a text with an id of its own as a batch of its own.
 
-    The text's own id becomes the Idempotency-Key, so that the same id and text sent again is the
-    same event. Lines without keep the key of their batch until it is answered, so that a repeat
+    That id becomes the Idempotency-Key, so that the same id and text sent again is the same event.
+    Lines without keep the key of their batch until it is answered, so that a repeat
     after Busy never counts twice.
     """
 
@@ -102,33 +102,28 @@ class HttpTransport:
         for has_id, group in groupby(batch, lambda text: text.message.event_id is not None):
             if has_id:
                 for text in group:
-                    yield self._send_one(text)
+                    key = _header_value(str(text.message.event_id))
+                    yield from self._send_together([text], key)
             else:
-                yield from self._send_batch(list(group))
+                yield from self._send_together(list(group))
 
-    def _send_batch(self, batch: list[Text]) -> Iterator[Receipt]:
-        lines = (batch[0].line, batch[-1].line)
-        key = self._keys.setdefault(lines, self._new_key())
-        answer = self._post("/process/batch", {"events": [self._body(text) for text in batch]}, key)
-        del self._keys[lines]
-        if answer.status == 413 and len(batch) > 1:
-            middle = len(batch) // 2
-            yield from self._send_batch(batch[:middle])
-            yield from self._send_batch(batch[middle:])
+    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[Receipt]:
+        lines = (texts[0].line, texts[-1].line)
+        answer = self._post(
+            "/process/batch",
+            {"events": [self._body(text) for text in texts]},
+            key or self._keys.setdefault(lines, self._new_key()),
+        )
+        self._keys.pop(lines, None)
+        if answer.status == 413 and len(texts) > 1:
+            middle = len(texts) // 2
+            yield from self._send_together(texts[:middle])
+            yield from self._send_together(texts[middle:])
         elif answer.status == 202:
-            for text, outcome in zip(batch, answer.document["outcomes"], strict=True):
+            for text, outcome in zip(texts, answer.document["outcomes"], strict=True):
                 yield self._receipt(text, outcome)
         else:
-            yield from self._refused(batch, answer)
-
-    def _send_one(self, text: Text) -> Receipt:
-        key = _header_value(str(text.message.event_id))
-        answer = self._post("/process", self._body(text), key)
-        if answer.status == 202:
-            return Receipt(
-                text.line, text.message.event_id, task_id=str(answer.document["task_id"])
-            )
-        return next(self._refused([text], answer))
+            yield from self._refused(texts, answer)
 
     def _post(self, path: str, body: object, key: str) -> Answer:
         try:
@@ -185,7 +180,7 @@ class HttpTransport:
         }
         for index, text in enumerate(batch):
             # The answer names the first hundred errors; the others get its general sentence.
-            error = of_place.get(str(index)) or (errors[0] if len(batch) == 1 and errors else {})
+            error = of_place.get(str(index), {})
             yield Receipt(
                 text.line,
                 text.message.event_id,

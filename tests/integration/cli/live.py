@@ -46,12 +46,22 @@ class LiveCommand:
         self._process.stdin.write(text.encode())
         await self._process.stdin.drain()
 
+    async def error_line(self) -> str:
+        """The next line of stderr."""
+        assert self._process.stderr is not None
+        return (await self._process.stderr.readline()).decode().rstrip("\n")
+
     async def interrupt(self) -> tuple[int, str]:
         """Ctrl-C; the exit code, and what stood on stderr."""
+        code, err, _ = await self.interrupt_and_read()
+        return code, err
+
+    async def interrupt_and_read(self) -> tuple[int, str, str]:
+        """Ctrl-C; the exit code, and what was left to read on stderr and on stdout."""
         self._process.send_signal(signal.SIGINT)
-        _, err = await self._process.communicate()
+        out, err = await self._process.communicate()
         assert self._process.returncode is not None
-        return self._process.returncode, err.decode()
+        return self._process.returncode, err.decode(), out.decode()
 
     async def kill(self) -> None:
         """End it, if it has not ended by itself."""
