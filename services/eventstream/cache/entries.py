@@ -4,8 +4,7 @@ A stored answer that this version can't read is a miss, never an error: another 
 written it, and an operator may write anything.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -51,18 +50,16 @@ def read_exact(reply: Any) -> bytes | None:
     return response if schema == SCHEMA and isinstance(response, bytes) else None
 
 
-def append_write(
-    pipeline: Any, keys: CacheKeys, entry: CacheEntry, *, clock: Callable[[], float] = time.time
-) -> None:
-    """Queue the two commands that store `entry` and let it expire at a fixed time."""
+def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:
+    """Queue the commands that store `entry` and let it expire; `read_writes` reads the replies."""
     scope = entry.query.scope
     fields: dict[str, bytes | str] = {
         "schema": SCHEMA,
-        "text": clean_text(entry.query.text).encode("utf-8", "surrogatepass"),
+        "text": _bytes(clean_text(entry.query.text)),
         "response": entry.response,
-        "stream": _tag(scope.stream),
-        "task_type": _tag(scope.task_type),
-        "model": _tag(scope.model),
+        "stream": _bytes(scope.stream),
+        "task_type": _bytes(scope.task_type),
+        "model": _bytes(scope.model),
         "scope": scope.digest,
     }
     if entry.embedding is not None:
@@ -70,9 +67,20 @@ def append_write(
         name = vector_field(model_digest(entry.embedding.model, len(vector)))
         fields[name] = vector_bytes(vector)
     key = entry_key(keys, entry.query)
-    # A rewritten entry must not keep a vector of another text that shared its exact form.
+    # First away with what was there: another version's fields, or something that is no hash.
+    pipeline.execute_command("UNLINK", key)
     pipeline.hset(key, mapping=fields)
-    pipeline.expireat(key, int(clock()) + entry.ttl_seconds)
+    # Redis' own clock, and once: reading an answer does not make it live longer.
+    pipeline.expire(key, entry.ttl_seconds)
+
+
+def read_writes(replies: Sequence[Any]) -> int:
+    """How many entries were stored, from the replies to all their commands."""
+    written = zip(replies[1::3], replies[2::3], strict=True)
+    return sum(
+        not isinstance(fields, Exception) and not isinstance(expiry, Exception)
+        for fields, expiry in written
+    )
 
 
 def search_command(
@@ -118,7 +126,7 @@ def read_vector(stored: Any, dimension: int) -> FloatArray | None:
     return np.frombuffer(stored, dtype="<f4").astype(np.float32, copy=False)
 
 
-def _tag(value: str) -> bytes:
+def _bytes(value: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")
 
 

@@ -61,6 +61,14 @@ class CacheKeys:
         """One index; a new one gets a new name."""
         return f"{self.alias(model)}:{algorithm}:{generation}"
 
+    def read_index(self, name: str) -> tuple[str, str] | None:
+        """The model digest and algorithm in a name that `index` built; None for another's."""
+        start, _, rest = name.partition("cache:index:{")
+        parts = rest.split(":")
+        if start != self.prefix or len(parts) != 3:
+            return None
+        return parts[0].removesuffix("}"), parts[1]
+
     def index_lock(self, model: str) -> str:
         """String with a TTL: who builds an index now."""
         return f"{self.prefix}cache:index_lock:{model}"

@@ -30,6 +30,7 @@ from eventstream.cache.entries import (
     append_write,
     read_candidate,
     read_exact,
+    read_writes,
     search_command,
 )
 from eventstream.cache.flight import FlightLease, Flights, FlightWait
@@ -123,11 +124,11 @@ class SemanticCache:
             return 0
         pipeline = self._pipeline()
         for entry in entries:
-            append_write(pipeline, self._keys, entry, clock=self._clock)
+            append_write(pipeline, self._keys, entry)
         replies, _ = await self._execute(pipeline, "store")
         if replies is None:
             return 0
-        kept = sum(not isinstance(reply, Exception) for reply in replies[::2])
+        kept = read_writes(replies)
         if kept < len(entries):
             metrics.CACHE_ERRORS.labels("store").inc(len(entries) - kept)
         return kept
@@ -340,15 +341,16 @@ class SemanticCache:
         """The state of the cache now. Raises StoreUnavailable."""
         indexes = {}
         async with reading_or_writing("reading the cache's state"):
-            await self.check()
             entries = 0
             pattern = self._keys.entry_pattern(None, None)
             async for _ in self._client.scan_iter(match=pattern, count=_SCAN_COUNT):
                 entries += 1
-            for model, index in self._indexes.items():
-                info = await index.info() if self.semantic_available else None
-                if info is not None:
-                    indexes[model] = info.algorithm.upper()
+            if await self.check():
+                node = await search_node(self._client)
+                for name in await self._client.execute_command("FT._LIST", **node):
+                    parts = self._keys.read_index(name.decode())
+                    if parts is not None:
+                        indexes[parts[0]] = parts[1].upper()
         return CacheStats(entries, self.semantic_available, self.semantic_reason, indexes)
 
     async def histogram(self, stream: str) -> list[HistogramWindow]:

@@ -115,6 +115,9 @@ async def test_a_redis_cluster_serves_exact_hits_and_understands_searches(
             assert answers[1].unavailable == ""
             lead = await cache.claim_flight("question")
             assert isinstance(lead, FlightLease)
+            assert isinstance(await cache.claim_flight("question"), FlightWait)
+            await lead.release()
+            assert isinstance(await cache.claim_flight("question"), FlightLease)
             assert [window.outcomes for window in await cache.histogram("reviews")] == [
                 {"miss": 2, "exact": 1}
             ]

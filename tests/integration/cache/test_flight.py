@@ -1,0 +1,210 @@
+"""Single flight: the same question, asked twice at once, is asked of the model once."""
+
+import asyncio
+import time
+
+from eventstream.cache.contract import CacheEntry, CacheQuery
+from eventstream.cache.flight import FlightLease, Flights, FlightWait
+from eventstream.cache.keys import CacheKeys
+from eventstream.cache.store import SemanticCache
+from eventstream.redis_client import AsyncRedis
+from tests.integration.cache.support import query
+
+
+class Process:
+    """A worker process in miniature: looks up, claims, asks a model, stores."""
+
+    def __init__(self, client: AsyncRedis, prefix: str, model: "SlowModel") -> None:
+        self.cache = SemanticCache(client, prefix=prefix, timeout_seconds=5)
+        self.model = model
+
+    async def answer(self, asked: CacheQuery) -> bytes:
+        while True:
+            found = (await self.cache.look_up([asked], None))[0]
+            if found.response is not None:
+                return found.response
+            claim = await self.cache.claim_flight(found.key)
+            if isinstance(claim, FlightLease):
+                async with claim:
+                    response = await self.model.ask(asked.text)
+                    await self.cache.store([CacheEntry(asked, response, 60)])
+                    return response
+            await claim.wait()
+
+
+class SlowModel:
+    """A model that answers once it is told to, and counts."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def ask(self, text: str) -> bytes:
+        self.calls += 1
+        self.asked.set()
+        await self.may_answer.wait()
+        return b"answer"
+
+
+def flights(client: AsyncRedis, prefix: str, *, lease_seconds: float = 5.0) -> Flights:
+    return Flights(
+        client,
+        CacheKeys(prefix),
+        timeout_seconds=5,
+        clock=time.monotonic,
+        lease_seconds=lease_seconds,
+        tick_seconds=0.01,
+    )
+
+
+async def never(seconds: float) -> None:
+    """A sleep that does not end: its process has stopped doing anything."""
+    await asyncio.Event().wait()
+
+
+async def test_one_question_in_many_processes_is_asked_once(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    model = SlowModel()
+    processes = [Process(cache_client, prefix, model) for _ in range(3)]
+
+    async with asyncio.TaskGroup() as group:
+        # Each process has the question four times, as a stream full of copies has.
+        tasks = [
+            group.create_task(process.answer(query("Where is my parcel?")))
+            for process in processes
+            for _ in range(4)
+        ]
+        await model.asked.wait()
+        model.may_answer.set()
+
+    assert [task.result() for task in tasks] == [b"answer"] * 12
+    assert model.calls == 1
+    for process in processes:
+        await process.cache.aclose()
+
+
+async def test_one_claim_of_many_keys_leads_each_of_them_once(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    mine, theirs = flights(cache_client, prefix), flights(cache_client, prefix)
+
+    first = await mine.claim(["a", "b", "a"])
+    second = await theirs.claim(["a", "c"])
+
+    assert [type(claim) for claim in first] == [FlightLease, FlightLease, FlightWait]
+    assert [type(claim) for claim in second] == [FlightWait, FlightLease]
+    await mine.aclose()
+    await theirs.aclose()
+
+
+async def test_claims_at_the_same_moment_have_one_leader(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    processes = [flights(cache_client, prefix) for _ in range(5)]
+
+    claims = await asyncio.gather(*(each.claim(["q"]) for each in processes for _ in range(3)))
+
+    leads = [claim for (claim,) in claims if isinstance(claim, FlightLease)]
+    waits = [claim for (claim,) in claims if isinstance(claim, FlightWait)]
+    assert (len(leads), len(waits)) == (1, 14)
+    await leads[0].release()
+    assert await asyncio.gather(*(wait.wait() for wait in waits)) == [True] * 14
+    for each in processes:
+        await each.aclose()
+
+
+async def test_after_the_leader_the_next_may_lead(cache_client: AsyncRedis, prefix: str) -> None:
+    mine, theirs = flights(cache_client, prefix), flights(cache_client, prefix)
+    (lead,) = await mine.claim(["q"])
+    (wait,) = await theirs.claim(["q"])
+    assert isinstance(lead, FlightLease)
+    assert isinstance(wait, FlightWait)
+
+    await lead.release()
+
+    assert await wait.wait()
+    assert isinstance((await theirs.claim(["q"]))[0], FlightLease)
+    await mine.aclose()
+    await theirs.aclose()
+
+
+async def test_a_dead_leader_is_replaced(cache_client: AsyncRedis, prefix: str) -> None:
+    dead = Flights(
+        cache_client,
+        CacheKeys(prefix),
+        timeout_seconds=5,
+        clock=time.monotonic,
+        lease_seconds=0.1,
+        sleep=never,
+    )
+    await dead.claim(["q"])
+    alive = flights(cache_client, prefix)
+    (wait,) = await alive.claim(["q"])
+    assert isinstance(wait, FlightWait)
+
+    assert await wait.wait()
+
+    assert isinstance((await alive.claim(["q"]))[0], FlightLease)
+    await alive.aclose()
+    await dead.aclose()
+
+
+async def test_a_living_leader_keeps_its_lead(cache_client: AsyncRedis, prefix: str) -> None:
+    """Its lease is shorter than its question takes; renewing keeps the others waiting."""
+    renewals = asyncio.Semaphore(0)
+
+    async def counted_sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        renewals.release()
+
+    leader = Flights(
+        cache_client,
+        CacheKeys(prefix),
+        timeout_seconds=5,
+        clock=time.monotonic,
+        lease_seconds=1.5,
+        tick_seconds=0.2,
+        sleep=counted_sleep,
+    )
+    await leader.claim(["q"])
+    for _ in range(12):
+        await renewals.acquire()
+
+    assert isinstance((await flights(cache_client, prefix).claim(["q"]))[0], FlightWait)
+    await leader.aclose()
+
+
+async def test_a_lead_that_was_lost_is_not_taken_from_its_new_owner(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    late, prompt = flights(cache_client, prefix), flights(cache_client, prefix)
+    (lead,) = await late.claim(["q"])
+    assert isinstance(lead, FlightLease)
+    await cache_client.delete(CacheKeys(prefix).flight("q"))
+    await prompt.claim(["q"])
+
+    await lead.release()
+
+    assert await cache_client.exists(CacheKeys(prefix).flight("q"))
+    await late.aclose()
+    await prompt.aclose()
+
+
+async def test_a_wait_is_bounded(cache_client: AsyncRedis, prefix: str) -> None:
+    leader = flights(cache_client, prefix)
+    await leader.claim(["q"])
+    impatient = Flights(
+        cache_client,
+        CacheKeys(prefix),
+        timeout_seconds=5,
+        clock=time.monotonic,
+        longest_wait_seconds=0.05,
+    )
+    (wait,) = await impatient.claim(["q"])
+    assert isinstance(wait, FlightWait)
+
+    assert not await wait.wait()
+    await leader.aclose()
+    await impatient.aclose()
