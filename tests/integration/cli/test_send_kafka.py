@@ -1,0 +1,182 @@
+"""`eventstream send --kafka`: records that a consumer understands, on the stream's topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from eventstream.embedded.process import LocalProcess
+from eventstream.embedded.tansu import demo_broker, find_broker
+from eventstream.events import KafkaSource, event_from_kafka
+from eventstream.inbox import Arrival, Inbox
+from eventstream.registry import Registry
+from eventstream.spec import Source, StreamSpec, Task
+from tests.integration.cli.api_process import ApiProcess
+from tests.integration.cli.command_line import run_meanwhile as run
+from tests.support.events import an_answer
+from tests.support.redis_server import free_port
+
+REVIEWS = StreamSpec(source=Source(topic="reviews.raw"), task=Task(type="summarization"))
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The demo broker with one topic; nothing about delivery is proven here."""
+    port = free_port()
+    process = LocalProcess(
+        demo_broker(find_broker(), port), tmp_path_factory.mktemp("broker") / "log"
+    )
+    process.start()
+    address = f"127.0.0.1:{port}"
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic("reviews.raw", num_partitions=1)])["reviews.raw"].result()
+    yield address
+    process.stop()
+
+
+@pytest.fixture
+def env(env: dict[str, str], broker: str) -> dict[str, str]:
+    return {**env, "KAFKA_BOOTSTRAP_SERVERS": broker}
+
+
+@pytest.fixture
+def reader(broker: str) -> Iterator[Consumer]:
+    """Reads what is written to the topic from now on."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker,
+            "group.id": "readers-of-the-test",
+            "session.timeout.ms": 6000,
+            "enable.auto.commit": False,
+        }
+    )
+    partition = consumer.list_topics("reviews.raw", timeout=10).topics["reviews.raw"]
+    assert list(partition.partitions) == [0]
+    _, end = consumer.get_watermark_offsets(TopicPartition("reviews.raw", 0), timeout=10)
+    consumer.assign([TopicPartition("reviews.raw", 0, end)])
+    yield consumer
+    consumer.close()
+
+
+async def next_record(reader: Consumer) -> Message:
+    record = await asyncio.to_thread(reader.poll, 30)
+    assert record is not None
+    assert record.error() is None
+    return record
+
+
+async def test_a_line_becomes_a_record_keyed_by_its_id(
+    env: dict[str, str], registry: Registry, reader: Consumer
+) -> None:
+    await registry.write({"reviews": REVIEWS})
+
+    ended = await run(
+        *("send", "--kafka", "--stream", "reviews", "--format", "jsonl", "--id-field", "order"),
+        stdin='{"order": 17, "text": "Late again", "metadata": {"shop": "Lugo"}, "noise": 1}\n',
+        env=env,
+    )
+
+    record = await next_record(reader)
+    assert (ended.code, ended.out) == (0, "17\n")
+    assert record.key() == b"17"
+    assert orjson.loads(record.value() or b"") == {
+        "text": "Late again",
+        "event_id": "17",
+        "metadata": {"shop": "Lugo"},
+    }
+
+
+async def test_texts_without_an_id_get_one_and_the_asked_task_type(
+    env: dict[str, str], registry: Registry, reader: Consumer
+) -> None:
+    await registry.write({"reviews": REVIEWS})
+
+    ended = await run(
+        *("send", "--kafka", "--stream", "reviews", "--task-type", "sentiment", "--json"),
+        stdin="good\n",
+        env=env,
+    )
+
+    value = orjson.loads((await next_record(reader)).value() or b"")
+    assert value == {
+        "text": "good",
+        "event_id": ended.json["task_id"],
+        "task_type": "sentiment",
+    }
+
+
+async def test_waiting_for_the_answer_of_a_record(
+    env: dict[str, str], registry: Registry, reader: Consumer, inbox: Inbox
+) -> None:
+    await registry.write({"reviews": REVIEWS})
+
+    async def consume_and_work() -> None:
+        record = await next_record(reader)
+        source = KafkaSource(topic="reviews.raw", partition=0, offset=record.offset() or 0)
+        event = event_from_kafka(record.value(), source, "reviews", REVIEWS, 1_000_000)
+        await inbox.accept([Arrival(event)])
+        for held in (await inbox.claim("reviews", "worker-of-the-test", 1)).fresh:
+            await inbox.finish([an_answer(held, "short")])
+
+    with ApiProcess(env) as api:
+        ended, _ = await asyncio.gather(
+            run(
+                *("send", "--kafka", "--stream", "reviews", "--wait", "--url", api.url),
+                stdin="A long text\n",
+                env=env,
+            ),
+            consume_and_work(),
+        )
+
+    assert ended.code == 0
+    assert ended.out.endswith("  short\n")
+
+
+async def test_a_topic_that_is_not_there_is_named(env: dict[str, str], registry: Registry) -> None:
+    await registry.write({"tickets": StreamSpec(source=Source(topic="tickets.raw"))})
+
+    ended = await run("send", "--kafka", "--stream", "tickets", stdin="text\n", env=env)
+
+    assert ended.code == 2
+    assert "there is no topic 'tickets.raw'" in ended.err
+
+
+async def test_a_stream_without_a_topic_takes_http_only(
+    env: dict[str, str], registry: Registry
+) -> None:
+    await registry.write({"notes": StreamSpec()})
+
+    ended = await run("send", "--kafka", "--stream", "notes", stdin="text\n", env=env)
+
+    assert ended.code == 2
+    assert "'notes' takes texts through HTTP only. Leave out --kafka" in ended.err
+
+
+async def test_a_stream_that_does_not_exist(env: dict[str, str]) -> None:
+    ended = await run("send", "--kafka", "--stream", "nowhere", stdin="text\n", env=env)
+
+    assert ended.code == 2
+    assert "there is no stream 'nowhere'. Known: default" in ended.err
+
+
+async def test_a_broker_that_is_away(env: dict[str, str], registry: Registry) -> None:
+    await registry.write({"reviews": REVIEWS})
+    away = {**env, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+
+    ended = await run("send", "--kafka", "--stream", "reviews", stdin="text\n", env=away)
+
+    assert ended.code == 3
+    assert "did not take the texts" in ended.err
+    assert "KAFKA_BOOTSTRAP_SERVERS" in ended.err
+
+
+async def test_without_brokers_the_setting_is_named() -> None:
+    ended = await run("send", "--kafka", stdin="text\n")
+
+    assert ended.code == 2
+    assert ended.err.startswith("eventstream: KAFKA_BOOTSTRAP_SERVERS: is not set")

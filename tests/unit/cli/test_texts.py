@@ -1,0 +1,98 @@
+"""Lines as texts: what counts as a line, and what is said of a bad one."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from eventstream.cli.texts import (
+    MAX_LINE_BYTES,
+    READ_BYTES,
+    Format,
+    Line,
+    format_for,
+    parse_line,
+    read_lines,
+)
+from eventstream.errors import EventRefused, Reason
+
+
+def all_lines(content: bytes, from_line: int = 1) -> list[Line]:
+    return [line for lines in read_lines(io.BytesIO(content), from_line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b"\n\n", []),
+        (b"one", [(1, b"one")]),
+        (b"one\n", [(1, b"one")]),
+        (b"one\r\ntwo\r\n", [(1, b"one"), (2, b"two")]),
+        (b"\xef\xbb\xbfone\n", [(1, b"one")]),
+        (b"\xef\xbb\xbf\none\n", [(2, b"one")]),
+        (b"one\n \t \nthree", [(1, b"one"), (3, b"three")]),
+        (b"  indented", [(1, b"  indented")]),
+    ],
+)
+def test_lines_and_their_numbers(content: bytes, expected: list[tuple[int, bytes]]) -> None:
+    assert [(line.number, line.content) for line in all_lines(content)] == expected
+
+
+def test_lines_that_span_several_reads_stay_whole() -> None:
+    texts = [letter * (READ_BYTES // 2 - 1) for letter in (b"a", b"b", b"c", b"d", b"e")]
+
+    assert [line.content for line in all_lines(b"\n".join(texts))] == texts
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\nnext\n"])
+def test_a_line_that_is_too_long_is_thrown_away_and_said_to_be(end: bytes) -> None:
+    first, *others = all_lines(b"x" * (MAX_LINE_BYTES * 2) + end)
+
+    assert first == Line(1, b"", too_long=True)
+    assert [line.content for line in others] == end.split()
+
+
+def test_counting_goes_on_before_the_first_wanted_line() -> None:
+    assert all_lines(b"one\ntwo\nthree\n", from_line=3) == [Line(3, b"three")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("texts.txt", Format.LINES),
+        ("<stdin>", Format.LINES),
+        ("a.jsonl", Format.JSONL),
+        ("a.ndjson", Format.JSONL),
+    ],
+)
+def test_the_format_follows_the_files_name(name: str, expected: Format) -> None:
+    assert format_for(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{oops", Reason.INVALID_JSON),
+        (b'"a string"', Reason.NOT_AN_OBJECT),
+        (b"{}", Reason.MISSING_TEXT),
+        (b'{"text": ""}', Reason.MISSING_TEXT),
+        (b'{"text": "a", "event_id": "x\\ty"}', Reason.INVALID_FIELD),
+        (b'{"text": "a", "metadata": "b"}', Reason.INVALID_FIELD),
+        (b'{"text": NaN}', Reason.INVALID_JSON),
+        (b'{"text": "\\ud800"}', Reason.INVALID_JSON),
+        (b"\xff", Reason.NOT_UTF8),
+    ],
+)
+def test_a_bad_line_has_the_reason_that_its_record_would_have(
+    content: bytes, reason: Reason
+) -> None:
+    with pytest.raises(EventRefused) as refused:
+        parse_line(Line(1, content), Format.JSONL)
+
+    assert refused.value.reason is reason
+
+
+def test_a_plain_line_may_look_like_json() -> None:
+    assert parse_line(Line(1, b'{"text": 1}'), Format.LINES).message.text == '{"text": 1}'
