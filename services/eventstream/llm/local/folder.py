@@ -47,7 +47,7 @@ class ModelFolder:
         return self.path / "tokenizer.json"
 
 
-def find_model_folder(model_dir: Path | None) -> ModelFolder:
+def find_model_folder(model_dir: Path | None, package: str = DEFAULT_PACKAGE) -> ModelFolder:
     """Return the folder to use: the one handed in, else the installed package's.
 
     The package is located, not imported. Raises LocalModelMissing when there is
@@ -57,7 +57,7 @@ def find_model_folder(model_dir: Path | None) -> ModelFolder:
         if not model_dir.is_dir():
             raise LocalModelMissing(f"LOCAL_MODEL_DIR: there is no folder {model_dir}")
         return read_model_folder(model_dir, model_dir.resolve().name)
-    spec = importlib.util.find_spec(DEFAULT_PACKAGE)
+    spec = importlib.util.find_spec(package)
     for location in (spec.submodule_search_locations or []) if spec else []:
         folder = Path(location) / "model"
         if folder.is_dir():
