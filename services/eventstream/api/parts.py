@@ -20,6 +20,7 @@ from eventstream.api.backlog import REFRESH_SECONDS, BacklogWatch
 from eventstream.api.body import BodyReader
 from eventstream.api.ending import end
 from eventstream.batching import Batcher
+from eventstream.cache.store import SemanticCache
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats
 from eventstream.inbox import Acceptance, Arrival, Inbox
@@ -67,7 +68,7 @@ class Parts:
     heartbeats: Heartbeats
     finished: FinishedListener
     wake_ups: WakeUps
-    cache: CacheClear | None
+    cache: CacheClear
     body: BodyReader
     watch: BacklogWatch
     lifecycle: Lifecycle
@@ -125,7 +126,12 @@ async def open_parts(
         heartbeats=Heartbeats(redis, keys),
         finished=FinishedListener(redis, keys),
         wake_ups=wake_ups,
-        cache=cache,
+        cache=cache
+        or SemanticCache(
+            cache_redis,
+            prefix=settings.eventstream_prefix,
+            timeout_seconds=settings.cache_timeout_seconds,
+        ),
         body=BodyReader(settings.api_max_body_bytes, settings.api_body_timeout_seconds),
         watch=watch,
         lifecycle=lifecycle,

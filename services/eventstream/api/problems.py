@@ -32,6 +32,7 @@ MAX_INSTANCE_CHARS: Final = 512
 class HttpReason(StrEnum):
     """Reasons that only HTTP knows; those of an event itself are `eventstream.errors.Reason`."""
 
+    INVALID_HTTP = "invalid_http"
     KEY_MISSING = "key_missing"
     KEY_UNKNOWN = "key_unknown"
     KEY_READ_ONLY = "key_read_only"
@@ -59,6 +60,7 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     Reason.INVALID_JSON: Kind(400, "The body is not JSON"),
     Reason.NOT_UTF8: Kind(400, "The body is not UTF-8"),
+    HttpReason.INVALID_HTTP: Kind(400, "The request is not HTTP"),
     HttpReason.KEY_MISSING: Kind(401, "An API key is needed"),
     HttpReason.KEY_UNKNOWN: Kind(401, "The API key is not known"),
     HttpReason.KEY_READ_ONLY: Kind(403, "The API key may only read"),

@@ -21,8 +21,8 @@ from prometheus_client import start_http_server
 
 from eventstream.api.access_log import AccessLines
 from eventstream.api.app import create_app
-from eventstream.api.corked import CorkedH11Protocol
 from eventstream.api.parts import Lifecycle
+from eventstream.api.protocol import Protocol
 from eventstream.errors import ConfigurationError
 from eventstream.logs import get_logger
 from eventstream.settings import Settings
@@ -86,7 +86,7 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
     access_log = AccessLines(sys.stderr) if _writes_json(settings) else None
     config = uvicorn.Config(
         create_app(settings, lifecycle=lifecycle, access_log=access_log),
-        http=CorkedH11Protocol,
+        http=Protocol,
         lifespan="on",
         ws="none",
         log_config=None,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from eventstream.api.corked import CorkedTransport
+from eventstream.api.protocol import CorkedTransport
 
 
 class Recorded(asyncio.Transport):

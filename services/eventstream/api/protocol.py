@@ -1,15 +1,31 @@
-"""One write to the network an answer, instead of one for its head and one for its body.
+"""HTTP on the wire: uvicorn's protocol, with two things changed.
 
-uvicorn hands both to the transport one after the other, and each becomes a system call (and often
-a packet). Here what is written in one turn of the event loop goes out together.
+One write an answer: uvicorn hands head and body to the transport one after the other, and each
+becomes a system call (and often a packet); here what is written in one turn of the event loop goes
+out together. And what is not HTTP at all never reaches the application, but is answered with a
+problem document like every other mistake.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from eventstream.api.problems import HttpReason, Problem, reply_of
+
+
+def _not_http() -> bytes:
+    problem = Problem(
+        HttpReason.INVALID_HTTP, "The request, its head or its framing is not valid HTTP/1.1"
+    )
+    reply = reply_of(problem, {"path": ""}, "")
+    head = b"".join(b"%s: %s\r\n" % pair for pair in reply.raw_headers)
+    return b"HTTP/1.1 400 Bad Request\r\n%sconnection: close\r\n\r\n%s" % (head, reply.body)
+
+
+NOT_HTTP: Final = _not_http()
 
 
 class CorkedTransport(asyncio.Transport):
@@ -56,8 +72,15 @@ class CorkedTransport(asyncio.Transport):
         self._transport.resume_reading()
 
 
-class CorkedH11Protocol(H11Protocol):
-    """uvicorn's HTTP protocol over a corked transport."""
+class Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1 protocol over a corked transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CorkedTransport(transport, self.loop))
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what can't be read as HTTP, unless an answer is on its way, and hang up."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(NOT_HTTP)
+        self.transport.close()

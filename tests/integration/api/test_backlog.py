@@ -1,0 +1,130 @@
+"""What waits: the estimate, the bound, and the gauges."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from eventstream.api.backlog import BacklogWatch
+from eventstream.events import Event
+from eventstream.inbox import Arrival, Held, Inbox
+from eventstream.registry import Registry
+from eventstream.results import Results
+from eventstream.settings import Settings
+
+Answer = Callable[..., Awaitable[list[Held]]]
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def events(count: int) -> list[Arrival]:
+    return [
+        Arrival(
+            Event(
+                id=f"event-{number}",
+                stream="default",
+                via="http",
+                text="How is it?",
+                task_type="general_analysis",
+                temperature=0.7,
+                max_tokens=1000,
+            )
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+async def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def watch(inbox: Inbox, results: Results, registry: Registry, clock: Clock) -> BacklogWatch:
+    """A watch over one stream, for at most five unfinished events."""
+    await registry.ensure_default(Settings())
+    return BacklogWatch(inbox, results, registry, max_backlog=5, clock=clock)
+
+
+async def test_nothing_known_yet(watch: BacklogWatch) -> None:
+    await watch.refresh()
+    assert watch.estimated_seconds("default") == 2.0
+    assert not watch.full
+
+
+async def test_the_estimate_is_work_plus_waiting_over_rate(
+    watch: BacklogWatch, inbox: Inbox, clock: Clock, answer: Answer
+) -> None:
+    await watch.refresh()
+    await inbox.accept(events(4))
+    await answer()  # four events, a quarter of a second of work each
+    clock.now += 2  # so two a second
+    await inbox.accept(events(7))  # four of them known, three new
+    await watch.refresh()
+    assert watch.estimated_seconds("default") == pytest.approx(0.25 + 3 / 2)
+
+
+async def test_a_rate_older_than_its_window_is_no_rate(
+    watch: BacklogWatch, inbox: Inbox, clock: Clock, answer: Answer
+) -> None:
+    await watch.refresh()
+    await inbox.accept(events(4))
+    await answer()
+    clock.now += 1
+    await watch.refresh()
+    clock.now += 31
+    await watch.refresh()
+    await watch.refresh()
+    assert watch.estimated_seconds("default") == 0.25
+
+
+async def test_full_from_the_limit_on_and_a_burst_does_not_overshoot(
+    watch: BacklogWatch, inbox: Inbox, answer: Answer
+) -> None:
+    await watch.refresh()
+    await inbox.accept(events(4))
+    watch.note_accepted(4)
+    seen = [watch.full]
+    watch.note_accepted(1)
+    seen.append(watch.full)
+    await watch.refresh()
+    seen.append(watch.full)
+    assert seen == [False, True, False]
+    await answer()
+    await watch.refresh()
+    watch.note_accepted(5)
+    assert watch.full
+
+
+async def test_the_gauges_follow_and_go_with_their_stream(
+    watch: BacklogWatch, inbox: Inbox, registry: Registry
+) -> None:
+    await inbox.accept(events(3))
+    await watch.refresh()
+    labels = {"stream": "default", "queue": "ai_processing"}
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 3
+    assert REGISTRY.get_sample_value("eventstream_oldest_event_seconds", labels) is not None
+    await registry.delete("default")
+    await watch.refresh()
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) is None
+
+
+async def test_a_full_backlog_is_503_with_a_time_to_come_back(
+    open_client: Callable[..., Any],
+) -> None:
+    async with open_client(api_max_backlog=2) as client:
+        answers = [await client.post("/process", json={"text": "a"}) for _ in range(3)]
+        batch = await client.post("/process/batch", json={"events": [{"text": "a"}]})
+    assert [answer.status_code for answer in answers] == [202, 202, 503]
+    assert answers[2].json()["reason"] == batch.json()["reason"] == "backlog_full"
+    assert int(answers[2].headers["retry-after"]) > 0
