@@ -25,6 +25,7 @@ from eventstream.errors import ConfigurationError
 from eventstream.heartbeat import Heartbeats
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys
+from eventstream.logs import configure_logs
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
 from eventstream.results import Results
@@ -100,7 +101,8 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's asynchronous part to its end."""
+    """Run a command's asynchronous part to its end; what it logs goes to stderr."""
+    configure_logs("ERROR", "auto", "cli")
     return asyncio.run(work)
 
 

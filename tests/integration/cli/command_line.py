@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import click
 import orjson
+import structlog
 from click.testing import CliRunner
 
 from eventstream.cli import main
@@ -53,9 +55,18 @@ def run(
 ) -> Ended:
     """Run `eventstream ARGUMENTS` to its end; what is not caught there is raised here."""
     runner = CliRunner(env=env)
-    result = runner.invoke(
-        cast(click.Command, _Entry()), list(arguments), input=stdin, catch_exceptions=False
-    )
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    structured_before = structlog.get_config()
+    try:
+        result = runner.invoke(
+            cast(click.Command, _Entry()), list(arguments), input=stdin, catch_exceptions=False
+        )
+    finally:
+        # The command's log handler writes to a stderr that ends with the command.
+        root.handlers[:], level = before
+        root.setLevel(level)
+        structlog.configure(**structured_before)
     return Ended(result.exit_code, result.stdout, result.stderr)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import orjson
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from eventstream.embedded.process import LocalProcess
 from eventstream.embedded.tansu import demo_broker, find_broker
