@@ -15,7 +15,13 @@ from typing import Any
 
 import orjson
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from prometheus_client import REGISTRY
 
 from eventstream.consumer import lag
@@ -220,6 +226,13 @@ class Stream:
             return not await self.holders()
 
         await until(empty, "the group is empty")
+
+    async def set_topic(self, topic: str, name: str, value: str) -> None:
+        """Change a topic's setting."""
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+        admin = admin_client(self.settings.kafka_bootstrap_servers or "")
+        await asyncio.wrap_future(admin.incremental_alter_configs([resource])[resource])
 
     async def topics_there(self) -> None:
         """Wait until source and dead-letter topic exist."""

@@ -17,6 +17,7 @@ from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.inbox import Acceptance, Arrival, Inbox
 from eventstream.kafka.config import producer_config
 from eventstream.kafka.producer import AsyncProducer
+from eventstream.kafka.topics import TopicPlan
 from eventstream.registry import Registry
 from eventstream.settings import Settings
 from tests.kafka.harness import Stream, a_text, metric, new_broker, until
@@ -103,9 +104,9 @@ async def test_a_redis_that_is_away_does_not_cost_the_place_in_the_group(
     assert counters.accepted - counters.duplicates == 60
 
 
-def tries() -> float:
-    """How often a batch could not be accepted."""
-    return metric("eventstream_store_unavailable_total", call="accepting events")
+def tries(what: str = "accepting events") -> float:
+    """How often this process had to try again."""
+    return metric("eventstream_store_unavailable_total", call=what)
 
 
 async def shared(stream: Stream) -> bool:
@@ -155,6 +156,32 @@ async def test_a_consumer_stops_in_good_order_while_its_broker_is_away(
             own_kafka.kill()
         # The block's end has waited for the consumer's end.
         assert (await here.counters()).accepted == 1
+
+
+async def test_a_dead_letter_topic_that_takes_nothing_holds_the_stream_and_skips_nothing(
+    stream: Stream,
+) -> None:
+    # Two replicas are asked for and there is one broker: nothing is acknowledged.
+    unwritable = TopicPlan(stream.dead_letter_topic, 1, 1, settings={"min.insync.replicas": "2"})
+    await stream.tools.admin.ensure_topics([unwritable])
+    quick = AsyncProducer(producer_config(stream.settings) | {"delivery.timeout.ms": 1000})
+    here = replace(stream, tools=replace(stream.tools, producer=quick))
+    before = tries("writing dead letters")
+
+    async with here.consumed():
+        await here.produce(a_text("good"), b"bad", a_text("good again"), key=b"in-order")
+        await here.accepted(2)
+        await until(lambda: tries("writing dead letters") > before, "the consumer waits")
+        assert sum((await here.committed()).values()) == 0
+
+        await here.set_topic(here.dead_letter_topic, "min.insync.replicas", "1")
+        await here.committed_all(3)
+        counters = await here.counters()
+        letters = await here.dead_letters(1)
+    await quick.aclose()
+
+    assert (counters.accepted, counters.duplicates) == (2, 0)
+    assert [letter.value for letter in letters] == [b"bad"]
 
 
 class NeverAnswers(Inbox):
