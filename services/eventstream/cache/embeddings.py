@@ -10,6 +10,7 @@ from eventstream.cache.entries import read_vector, vector_bytes
 from eventstream.cache.index import model_digest
 from eventstream.cache.keys import CacheKeys, text_digest
 from eventstream.cache.normalise import clean_text
+from eventstream.errors import EventStreamError
 
 
 class EmbeddingCache:
@@ -36,8 +37,16 @@ class EmbeddingCache:
         return known
 
     async def embed(self, texts: Sequence[str]) -> dict[str, Embedding]:
-        """The vectors of `texts` from one call; raises what the embedder raises."""
+        """The vectors of `texts` from one call.
+
+        Raises what the embedder raises, and EventStreamError where it broke its word.
+        """
         vectors = await self._embedder.embed([clean_text(text) for text in texts])
+        if vectors.shape != (len(texts), self._embedder.dimension):
+            raise EventStreamError(
+                f"{self._embedder.name} returned vectors of shape {vectors.shape} for"
+                f" {len(texts)} texts; {self._embedder.dimension} numbers each were expected"
+            )
         return {
             text: Embedding(self._embedder.name, np.asarray(vector, dtype=np.float32))
             for text, vector in zip(texts, vectors, strict=True)

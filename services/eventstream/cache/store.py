@@ -98,8 +98,8 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         """What the cache has for each query, in order; without an embedder only exact hits.
 
-        Two round trips and at most one call of the embedder for any number of queries, a third
-        round trip for each further 32 texts that are searched for. Never raises an error.
+        One round trip for all exact hits. What is left takes one for the known vectors, at most
+        one call of the embedder, and one for each 32 searches. Never raises an error.
         """
         started = self._monotonic()
         unique = {_identity(query): query for query in queries if query.policy != "disabled"}
@@ -146,55 +146,47 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         if not queries:
             return []
-        embeddings = None
-        if embedder is not None:
-            embeddings = EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
-        wanted = list({query.text: None for query in queries if wants_candidate(query)})
         pipeline = self._pipeline()
         for query in queries:
             append_exact_read(pipeline, self._keys, query)
-        if embeddings is not None:
-            embeddings.append_reads(pipeline, wanted)
         counts = self._counts.take()
         append_counts(pipeline, counts)
         replies, problem = await self._execute(pipeline, "look_up")
         if replies is None:
             self._counts.give_back(counts)
             return [_miss(query, problem) for query in queries]
-        exact = [read_exact(reply) for reply in replies[: len(queries)]]
-        answers = [
-            CacheAnswer("exact", "exact", query.key, response, similarity=1.0, cosine=1.0)
-            if response is not None
-            else _miss(query)
-            for query, response in zip(queries, exact, strict=True)
-        ]
-        open_positions = [
+        answers = []
+        for query, reply in zip(queries, replies[: len(queries)], strict=True):
+            response = read_exact(reply)
+            if response is None:
+                answers.append(_miss(query))
+            else:
+                answers.append(CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0))
+        left = [
             position
             for position, query in enumerate(queries)
-            if exact[position] is None and wants_candidate(query)
+            if answers[position].kind == "miss" and wants_candidate(query)
         ]
-        if embedder is None or embeddings is None or not open_positions:
-            return answers
-        known = embeddings.read(wanted, replies[len(queries) : len(queries) + len(wanted)])
-        found = await self._search(
-            [queries[position] for position in open_positions], embedder, embeddings, known
-        )
-        for position, answer in zip(open_positions, found, strict=True):
-            answers[position] = answer
+        if embedder is not None and left:
+            found = await self._search([queries[position] for position in left], embedder)
+            for position, answer in zip(left, found, strict=True):
+                answers[position] = answer
         return answers
 
-    async def _search(
-        self,
-        queries: list[CacheQuery],
-        embedder: Embedder,
-        embeddings: EmbeddingCache,
-        known: dict[str, Embedding],
-    ) -> list[CacheAnswer]:
+    async def _search(self, queries: list[CacheQuery], embedder: Embedder) -> list[CacheAnswer]:
         """The answers of queries without an exact hit."""
         problem = await self._prepare(embedder)
         if problem:
             return [_miss(query, problem) for query in queries]
-        missing = list({query.text: None for query in queries if query.text not in known})
+        embeddings = EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
+        texts = list({query.text: None for query in queries})
+        pipeline = self._pipeline()
+        embeddings.append_reads(pipeline, texts)
+        replies, problem = await self._execute(pipeline, "embeddings")
+        if replies is None:
+            return [_miss(query, problem) for query in queries]
+        known = embeddings.read(texts, replies)
+        missing = [text for text in texts if text not in known]
         fresh: dict[str, Embedding] = {}
         if missing:
             try:

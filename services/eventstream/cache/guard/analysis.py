@@ -8,7 +8,7 @@ from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.items import Item, apply_phrases, items_of, without_courtesies
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
-from eventstream.cache.guard.terms import Analysis, Term, join_dates
+from eventstream.cache.guard.terms import MONTH_KEY, Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 
 # "When I open it, it crashes": with a comma these join clauses rather than ask.
@@ -345,7 +345,7 @@ class _Builder:
         elif word in lexicon.months and (
             word not in ("may", "march") or before_number or after_number
         ):
-            self._emit(f"month{lexicon.months[word]}", Kind.DATE_TIME, word)
+            self._emit(f"{MONTH_KEY}{lexicon.months[word]}", Kind.DATE_TIME, word)
         elif word in quantities.CURRENCIES:
             self._emit(quantities.CURRENCIES[word], Kind.CURRENCY, word)
         elif after_number and word in quantities.UNITS:
@@ -370,6 +370,8 @@ class _Builder:
             return False
         if word in lexicon.question_words:
             return word != "what" or next_word not in ("a", "an")
+        if word == "do":  # "do it" and "do the dishes" are orders
+            return next_word in lexicon.persons and next_word != "it"
         return word in ("is", "are") or next_word in lexicon.subjects
 
     def _pause_in_sentence(self, position: int) -> bool:

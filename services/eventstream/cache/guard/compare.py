@@ -120,7 +120,7 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
 
 def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     """The harmless kinds by which two terms differ; None when they do not mean the same."""
-    if a.key == b.key:
+    if a.key == b.key and a.kind is b.kind:
         if a.surface == b.surface:
             return frozenset()
         if a.kind in (Kind.NUMBER, Kind.UNIT, Kind.CURRENCY, Kind.DATE_TIME):

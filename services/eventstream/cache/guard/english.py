@@ -113,6 +113,7 @@ _PHRASES = (
         Position.ANY,
         "i would like to | i wish to | i would love to | i want to",
     ),
+    *phrases(Kind.REQUEST, "i want", Position.ANY, "i would like"),
     *phrases(
         Kind.FILLER,
         "",
@@ -222,8 +223,8 @@ ENGLISH = Lexicon(
         " than as like per via then who whom whose which what why how about because_of 's"
     ),
     questions=words(
-        "what who whom whose which when where why how is are was were does did am can could would"
-        " will may has"
+        "what who whom whose which when where why how is are was were do does did am can could"
+        " would will may has"
     ),
     order_verbs=words(
         "tell explain show help give summarize summarise translate classify write list describe"

@@ -23,6 +23,7 @@ _NOT_PROGRESSIVE = words(
     " being outstanding interesting boring"
 )
 _SIBILANT = ("ss", "sh", "ch", "x", "z", "o")
+_BRITISH_ENDING = re.compile(r"is(e|es|ed|ing|er|ers|ation|ations)$")
 _SHORT_CLOSED = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
 _GERUND = re.compile(r"(\w{2,})(ando|iendo|yendo)(?:me|te|se|lo|la|los|las|le|les|nos)?")
 _INFINITIVE = re.compile(r"\w{2,}(?:[aei]r|ír)(?:me|te|se|lo|la|los|las|le|les|nos|melo|selo)?")
@@ -44,6 +45,8 @@ _FINAL_ACCENT_FREE = words(
 def english_forms(word: str) -> frozenset[str]:
     """Every word that `word` may be a plural, third person or progressive form of, and itself."""
     forms = {word}
+    if len(word) > 6:
+        forms.add(_BRITISH_ENDING.sub(r"iz\1", word))
     if len(word) < 4 or not word.isalpha():
         return frozenset(forms)
     if word.endswith("ing") and len(word) > 4 and word not in _NOT_PROGRESSIVE:

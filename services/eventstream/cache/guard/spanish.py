@@ -16,7 +16,8 @@ from eventstream.cache.guard.lexicon import (
 )
 
 _SYNONYMS = """
-televisión televisor tele tv | foto fotografía imagen | película film | coche auto carro automóvil
+televisión televisor tele tv | foto fotografía imagen | película film peli
+| coche auto carro automóvil
 | móvil celular | ordenador computadora computador | comprar adquirir | empezar comenzar iniciar
 | empieza comienza inicia | terminar acabar finalizar | termina acaba finaliza | rápido veloz
 | patata papa | patatas papas | camarón gamba | camarones gambas | borrar eliminar suprimir

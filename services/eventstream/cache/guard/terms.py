@@ -6,6 +6,9 @@ from typing import NamedTuple
 from eventstream.cache.guard import quantities
 from eventstream.cache.guard.kinds import Kind
 
+MONTH_KEY = "month:"
+"""What the key of a month begins with; its number follows."""
+
 
 class Term(NamedTuple):
     """One element of meaning: equal keys mean the same; `kind` is what a change of it is called.
@@ -39,7 +42,7 @@ class Analysis:
 
 def join_dates(terms: list[Term]) -> list[Term]:
     """`terms` with "12 May 2024", "May 12th" and their Spanish sisters as one term each."""
-    if not any(term.key.startswith("month") for term in terms):
+    if not any(_month_of(term) is not None for term in terms):
         return terms
     joined: list[Term] = []
     position = 0
@@ -49,6 +52,13 @@ def join_dates(terms: list[Term]) -> list[Term]:
         joined.append(term if date is None else term._replace(key=date, kind=Kind.DATE_TIME))
         position += used
     return joined
+
+
+def _month_of(term: Term) -> int | None:
+    """The month that a term names."""
+    if term.kind is not Kind.DATE_TIME or not term.key.startswith(MONTH_KEY):
+        return None
+    return int(term.key.removeprefix(MONTH_KEY))
 
 
 def _date_at(terms: list[Term], position: int) -> tuple[str | None, int]:
@@ -64,13 +74,15 @@ def _date_at(terms: list[Term], position: int) -> tuple[str | None, int]:
         return start + 1 if start < len(terms) and terms[start].key in ("of", "de") else start
 
     first = terms[position]
-    if first.key.startswith("month") and position + 1 < len(terms):
-        month, number, end = int(first.key[5:]), day(terms[position + 1]), position + 2
+    named = _month_of(first)
+    if named is not None and position + 1 < len(terms):
+        month, number, end = named, day(terms[position + 1]), position + 2
     elif day(first) is not None:
         after = without_of(position + 1)
-        if after >= len(terms) or not terms[after].key.startswith("month"):
+        following = _month_of(terms[after]) if after < len(terms) else None
+        if following is None:
             return None, 1
-        month, number, end = int(terms[after].key[5:]), day(first), after + 1
+        month, number, end = following, day(first), after + 1
     else:
         return None, 1
     if number is None:
