@@ -8,6 +8,7 @@ that signals reach it directly.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 
@@ -42,6 +43,7 @@ def flower(host: str | None, port: int | None) -> None:
     given = {"flower_host": host, "flower_port": port}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     argv = command_line(settings, os.environ)
+    check_address(settings)
     sys.stdout.flush()
     os.execv(sys.executable, argv)  # noqa: S606
 
@@ -62,3 +64,22 @@ def command_line(settings: Settings, env: Mapping[str, str]) -> list[str]:
         f"--address={settings.flower_host}",
         f"--port={settings.flower_port}",
     ]
+
+
+def check_address(settings: Settings) -> None:
+    """Raises ConfigurationError when Flower, which would end in a traceback, can't listen there."""
+    host, port = settings.flower_host, settings.flower_port
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        socket.create_server(address[:2], family=family).close()
+    except socket.gaierror:
+        raise ConfigurationError(
+            "FLOWER_HOST", f"{host!r} is not an address", "Try 127.0.0.1"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            "FLOWER_PORT",
+            f"can't listen on {host}:{port} ({os.strerror(error.errno or 0)})",
+            "Choose another with --port or FLOWER_PORT",
+        ) from None
