@@ -24,6 +24,7 @@ from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Advertised, Quantity
 from eventstream.llm.prompts import Message
 from eventstream.llm.providers import Endpoint
+from eventstream.llm.tokens import estimate_conversation, estimate_tokens
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 256
@@ -151,18 +152,22 @@ class ProviderClient:
         if self._endpoint.takes_temperature(request.model):
             payload["temperature"] = request.temperature
         form = _response_format(request.output_schema)
+        prompt_tokens = estimate_conversation(request.messages)
         if form is not None and not self._refuses_format:
             try:
                 return _chat_answer(
                     await self._post(
                         "/chat/completions", {**payload, "response_format": form}, timeout_seconds
-                    )
+                    ),
+                    prompt_tokens,
                 )
             except ProviderError as error:
                 if error.kind is not ErrorKind.FORMAT:
                     raise
                 self._refuses_format = True
-        return _chat_answer(await self._post("/chat/completions", payload, timeout_seconds))
+        return _chat_answer(
+            await self._post("/chat/completions", payload, timeout_seconds), prompt_tokens
+        )
 
     async def embed(
         self, model: str, texts: Sequence[str], dimension: int, *, timeout_seconds: float
@@ -173,7 +178,8 @@ class ProviderClient:
             {"model": model, "input": list(texts), "encoding_format": "float"},
             timeout_seconds,
         )
-        return _vectors(reply, len(texts), dimension)
+        estimate = Tokens(prompt=sum(estimate_tokens(text) for text in texts))
+        return _vectors(reply, (len(texts), dimension), estimate)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -305,8 +311,11 @@ def _document(response: httpx2.Response) -> dict[str, Any]:
     return document
 
 
-def _tokens(document: dict[str, Any]) -> Tokens:
+def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
+    """What the provider counted; the estimate where it says nothing: no call is free."""
     usage = document.get("usage") or {}
+    if not usage.get("prompt_tokens") and not usage.get("completion_tokens"):
+        return estimate
     details = usage.get("prompt_tokens_details") or {}
     return Tokens(
         prompt=int(usage.get("prompt_tokens") or 0),
@@ -315,18 +324,18 @@ def _tokens(document: dict[str, Any]) -> Tokens:
     )
 
 
-def _chat_answer(response: httpx2.Response) -> ChatAnswer:
+def _chat_answer(response: httpx2.Response, prompt_tokens: int) -> ChatAnswer:
     document = _document(response)
     try:
         choice = document["choices"][0]
         message = choice["message"]
         content = message.get("content") or ""
         refusal = message.get("refusal") or ""
-        tokens = _tokens(document)
+        if not isinstance(content, str):
+            raise TypeError("content")
+        tokens = _tokens(document, Tokens(prompt_tokens, estimate_tokens(content)))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ProviderError(ErrorKind.MALFORMED, "the answer holds no message") from error
-    if not isinstance(content, str):
-        raise ProviderError(ErrorKind.MALFORMED, "the answer's message is not a text")
     return ChatAnswer(
         tokens,
         advertised(response.headers),
@@ -336,19 +345,18 @@ def _chat_answer(response: httpx2.Response) -> ChatAnswer:
     )
 
 
-def _vectors(response: httpx2.Response, count: int, dimension: int) -> Vectors:
+def _vectors(response: httpx2.Response, shape: tuple[int, int], estimate: Tokens) -> Vectors:
     document = _document(response)
     try:
         items = sorted(document["data"], key=lambda item: item.get("index", 0))
         rows = np.array([item["embedding"] for item in items], dtype=np.float32)
-        tokens = _tokens(document)
+        tokens = _tokens(document, estimate)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ProviderError(ErrorKind.MALFORMED, "the answer holds no vectors") from error
-    if rows.shape != (count, dimension):
+    if rows.shape != shape:
         raise ProviderError(
             ErrorKind.REFUSED,
-            f"the vectors came as {rows.shape}, {(count, dimension)} was expected:"
-            " see VECTOR_DIMENSION",
+            f"the vectors came as {rows.shape}, {shape} was expected: see VECTOR_DIMENSION",
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from eventstream.errors import EventStreamError, Reason
+
+if TYPE_CHECKING:
+    from eventstream.llm.local.model import LocalRequest
 
 FloatArray = npt.NDArray[np.float32]
 Deferral = Literal["rate_limit", "budget", "provider"]
@@ -101,18 +104,6 @@ class Embedder(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class LocalQuestion:
-    """What the local model is asked."""
-
-    task_type: str
-    text: str
-    labels: tuple[str, ...] = ()
-    instructions: str | None = None
-    question: str | None = None
-    output_schema: dict[str, Any] | None = None
-
-
 class LocalAnswerProtocol(Protocol):
     """What the local model answers."""
 
@@ -135,4 +126,4 @@ class LocalModelProtocol(Protocol):
     def dimension(self) -> int: ...
     def embed(self, texts: Sequence[str]) -> FloatArray: ...
     def count_tokens(self, text: str) -> int: ...
-    def answer(self, request: Any) -> LocalAnswerProtocol: ...
+    def answer(self, request: LocalRequest) -> LocalAnswerProtocol: ...

@@ -31,14 +31,13 @@ from eventstream.llm.contract import (
     CallPlan,
     Embedder,
     LocalModelProtocol,
-    LocalQuestion,
     ModelReply,
 )
 from eventstream.llm.cost import Tokens, load_price_list
 from eventstream.llm.embeddings import LocalEmbedder, ProviderEmbedder
 from eventstream.llm.limits import limit_of
-from eventstream.llm.local.errors import LocalModelCannot
-from eventstream.llm.prompts import Message, TaskForm, form_of, repair
+from eventstream.llm.local import LocalModelCannot, LocalRequest
+from eventstream.llm.prompts import SENTIMENTS, Message, TaskForm, form_of, repair
 from eventstream.llm.providers import (
     Endpoint,
     embedding_dimension,
@@ -245,12 +244,14 @@ class Models:
         self, event: Event, form: TaskForm, plan: CallPlan, tally: Tally
     ) -> ChatAnswer:
         local = self._require_local()
-        question = LocalQuestion(
+        asks_own_question = event.task_type == "question_answering" and form.instructions
+        request = LocalRequest(
             task_type=event.task_type,
             text=event.text,
-            labels=form.labels,
-            instructions=form.instructions or None,
-            question=form.instructions or None if event.task_type == "question_answering" else None,
+            # It has a judgement of its own about sentiment, with the same words.
+            labels=() if form.labels is SENTIMENTS else form.labels,
+            instructions=form.instructions,
+            question=form.instructions if asks_own_question else None,
             output_schema=form.output_schema,
         )
         started = self._clock()
@@ -258,7 +259,7 @@ class Models:
         labels = ("chat", "local", plan.model)
         tally.attempts = 1
         try:
-            said = await loop.run_in_executor(self._local_thread, local.answer, question)
+            said = await loop.run_in_executor(self._local_thread, local.answer, request)
         except LocalModelCannot as error:
             metrics.GEN_AI_DURATION.labels(*labels, "refused").observe(self._clock() - started)
             raise CallFailed(Reason.PROVIDER_REFUSED, str(error)) from error

@@ -1,10 +1,15 @@
 -- Take part of a shared limit, or a place in line for it, in one step.
 --
--- A limit is counted in slots of a sixtieth of its period. At most `limit` is ever counted in any
+-- A limit is counted in slots of a sixtieth of its period. At most `limit` is ever used in any
 -- 61 slots in a row, and any stretch of one period touches at most 61 slots: so no period, wherever
--- it begins, holds more than the limit. What does not fit now is booked into the first slot where
--- it fits, at most one period ahead: the place is kept under the holder's name, so a large request
--- is not overtaken for ever by small ones.
+-- it begins, holds more than the limit.
+--
+-- What does not fit now is booked into the first slot where it fits, if that is within a period:
+-- newcomers must leave room for what is booked. A holder who comes back at its time, or late, needs
+-- room beside what was really used and no more, so there is always someone who goes. Who finds no
+-- place is told to come back; coming back, one holder at a time may book wherever it fits (never
+-- more than two periods away): so a large request, for which a whole window must run empty, is
+-- not overtaken for ever by small ones.
 --
 -- A quantity without a configured limit follows what the provider last said in its headers: a
 -- level that refills at a known rate.
@@ -14,6 +19,8 @@
 --       tokens wanted, now in ms ("" : the server's own clock)
 -- Gives {1, 0, '', '', request slot, token slot} or {0, ms to wait, what is short, why, '', ''}
 local SLOTS = 60
+-- From now to the end of the last window of the last slot that can be booked.
+local AHEAD = 3 * SLOTS + 2
 local bucket, place = KEYS[1], KEYS[2]
 local now = tonumber(ARGV[6])
 if not now then
@@ -26,71 +33,85 @@ if frozen_until > now then
   return {0, frozen_until - now, 'frozen', redis.call('HGET', bucket, 'frozen_why') or '', '', ''}
 end
 
--- A place kept from before is given back first; what it reserved is free for its holder.
+-- A place kept from before is given back first: it is this holder's to use or to book again.
 local kept = redis.call('GET', place)
+local due = false
 if kept then
-  for field, amount in string.gmatch(kept, '(%S+) (%S+)') do
-    if redis.call('HEXISTS', bucket, field) == 1 then
-      redis.call('HINCRBY', bucket, field, '-' .. amount)
+  for field, value in string.gmatch(kept, '(%S+) (%S+)') do
+    if field == 'at' then
+      due = tonumber(value) <= now
+    elseif redis.call('HEXISTS', bucket, field) == 1 then
+      redis.call('HINCRBY', bucket, field, '-' .. value)
     end
   end
   redis.call('DEL', place)
 end
 
+local function sums_of(prefix, first, last)
+  local fields = {}
+  for slot = first, last do fields[#fields + 1] = prefix .. slot end
+  local counts, sums = redis.call('HMGET', bucket, unpack(fields)), {[0] = 0}
+  for index = 1, #fields do sums[index] = sums[index - 1] + (tonumber(counts[index]) or 0) end
+  return sums
+end
+
+-- Most of the time nobody waits, and nothing is booked.
+local booked_until = tonumber(redis.call('HGET', bucket, 'booked_until') or '0')
+
 local function counted(name, label, limit, period, amount)
   local width = math.max(1, math.ceil(period / SLOTS))
   local current = math.floor(now / width)
   local first = current - SLOTS
-  local prefix = name .. ':' .. width .. ':'
-  local purged = tonumber(redis.call('HGET', bucket, 'purged:' .. prefix) or '0')
-  for slot = math.max(purged, first - 3 * SLOTS), first - 1 do
-    redis.call('HDEL', bucket, prefix .. slot)
+  local used, booked = name .. ':' .. width .. ':', 'booked:' .. name .. ':' .. width .. ':'
+  local purged = tonumber(redis.call('HGET', bucket, 'purged:' .. used) or '0')
+  for slot = math.max(purged, first - 5 * SLOTS), first - 1 do
+    redis.call('HDEL', bucket, used .. slot, booked .. slot)
   end
-  redis.call('HSET', bucket, 'purged:' .. prefix, first)
-  local fields = {}
-  for slot = first, first + 3 * SLOTS do
-    fields[#fields + 1] = prefix .. slot
-  end
-  local counts = redis.call('HMGET', bucket, unpack(fields))
-  local sums = {[0] = 0}
-  for index = 1, #fields do
-    sums[index] = sums[index - 1] + (tonumber(counts[index]) or 0)
-  end
-  return {label = label, limit = limit, width = width, amount = math.min(amount, limit),
-          current = current, first = first, prefix = prefix, sums = sums}
+  if purged ~= first then redis.call('HSET', bucket, 'purged:' .. used, first) end
+  return {
+    name = name, label = label, limit = limit, width = width, amount = math.min(amount, limit),
+    current = current, first = first, used = used, booked = booked,
+    used_sums = sums_of(used, first, current),
+    booked_sums = booked_until > now - period and sums_of(booked, first, current + AHEAD)
+      or {[0] = 0},
+  }
 end
 
--- What is counted in the 61 slots that end with `slot`.
-local function window(dimension, slot)
+-- What is in the 61 slots that end with `slot`.
+local function in_window(sums, dimension, slot)
   local index = slot - dimension.first + 1
-  return dimension.sums[index] - dimension.sums[math.max(0, index - SLOTS - 1)]
+  return (sums[index] or sums[#sums]) - (sums[math.min(math.max(0, index - SLOTS - 1), #sums)])
+end
+
+local function fits_beside_used(dimension)
+  local used = in_window(dimension.used_sums, dimension, dimension.current)
+  return used + dimension.amount <= dimension.limit
 end
 
 -- The first time at or after `at` where the amount fits every window that it would be part of.
 local function earliest(dimension, at)
   local wanted = math.floor(at / dimension.width)
-  local start, slot, last = wanted, wanted, dimension.first + 3 * SLOTS
-  while slot <= last and slot - start <= SLOTS do
-    if window(dimension, slot) + dimension.amount > dimension.limit then
-      start = slot + 1
-    end
+  local start, slot = wanted, wanted
+  while slot <= dimension.current + AHEAD and slot - start <= SLOTS do
+    local taken = in_window(dimension.used_sums, dimension, slot)
+      + in_window(dimension.booked_sums, dimension, slot)
+    if taken + dimension.amount > dimension.limit then start = slot + 1 end
     slot = slot + 1
   end
-  if start > dimension.current + SLOTS then return nil end
   if start == wanted then return at end
   return start * dimension.width
 end
 
-local limited, learned, longest = {}, {}, 60000
+local limited, learned, period, keep = {}, {}, 0, 60000
 local asked = {
   {'r', 'requests', tonumber(ARGV[1]), tonumber(ARGV[2]), 1},
   {'t', 'tokens', tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])},
 }
 for _, one in ipairs(asked) do
-  local name, label, limit, period, amount = unpack(one)
+  local name, label, limit, its_period, amount = unpack(one)
   if limit > 0 then
-    limited[#limited + 1] = counted(name, label, limit, period, amount)
-    longest = math.max(longest, period)
+    limited[#limited + 1] = counted(name, label, limit, its_period, amount)
+    period = math.max(period, its_period)
   else
     local said = redis.call('HGET', bucket, 'said:' .. name)
     if said then
@@ -105,40 +126,54 @@ for _, one in ipairs(asked) do
     end
   end
 end
+keep = math.max(keep, period)
 
 local at, short = now, ''
-local settled = false
+for _, dimension in ipairs(limited) do
+  due = due and fits_beside_used(dimension)
+end
+local settled = due
 while not settled do
   settled = true
   for _, dimension in ipairs(limited) do
     local fits = earliest(dimension, at)
-    if not fits then
-      return {0, dimension.width * SLOTS, dimension.label, '', '', ''}
-    end
-    if fits > at then
-      at, short, settled = fits, dimension.label, false
-    end
+    if fits > at then at, short, settled = fits, dimension.label, false end
   end
 end
 
+local beyond = false
+for _, dimension in ipairs(limited) do
+  beyond = beyond or math.floor(at / dimension.width) > dimension.current + SLOTS + 1
+end
+if beyond then
+  local far_until = tonumber(redis.call('HGET', bucket, 'far_until') or '0')
+  if not kept or far_until > now then
+    redis.call('SET', place, '', 'PX', 3 * keep)
+    return {0, period, short, '', '', ''}
+  end
+  -- The next holder may book far ahead once this booking is within a period.
+  redis.call('HSET', bucket, 'far_until', at - period)
+end
+
+local slots, booking = {r = '', t = ''}, {'at ' .. string.format('%d', at)}
+for _, dimension in ipairs(limited) do
+  local prefix = at > now and dimension.booked or dimension.used
+  local field = prefix .. string.format('%d', math.floor(at / dimension.width))
+  redis.call('HINCRBY', bucket, field, dimension.amount)
+  slots[dimension.name] = field
+  booking[#booking + 1] = field .. ' ' .. string.format('%d', dimension.amount)
+end
+if redis.call('EXISTS', bucket) == 1 and redis.call('PTTL', bucket) < 3 * keep then
+  redis.call('PEXPIRE', bucket, 4 * keep)
+end
+if at > now then
+  if at > booked_until then redis.call('HSET', bucket, 'booked_until', at) end
+  redis.call('SET', place, table.concat(booking, ' '), 'PX', at - now + keep)
+  return {0, at - now, short, '', '', ''}
+end
 for _, one in ipairs(learned) do
   local name, level, cap, per_ms = unpack(one)
   redis.call('HSET', bucket, 'said:' .. name,
              string.format('%.17g %.17g %.17g %.17g', level, cap, per_ms, now))
-end
-local slots = {r = '', t = ''}
-local booking = {}
-for _, dimension in ipairs(limited) do
-  local field = dimension.prefix .. math.floor(at / dimension.width)
-  redis.call('HINCRBY', bucket, field, dimension.amount)
-  slots[string.sub(dimension.prefix, 1, 1)] = field
-  booking[#booking + 1] = field .. ' ' .. string.format('%d', dimension.amount)
-end
-if redis.call('EXISTS', bucket) == 1 and redis.call('PTTL', bucket) < 3 * longest then
-  redis.call('PEXPIRE', bucket, 4 * longest)
-end
-if at > now then
-  redis.call('SET', place, table.concat(booking, ' '), 'PX', at - now + longest)
-  return {0, at - now, short, '', '', ''}
 end
 return {1, 0, '', '', slots.r, slots.t}

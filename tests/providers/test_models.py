@@ -1,0 +1,489 @@
+"""Models against a provider that speaks the real protocol: answers, faults, limits, budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eventstream.errors import Reason
+from eventstream.events import Event
+from eventstream.keys import Keys
+from eventstream.llm.calls import PATIENCE_SECONDS
+from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
+from eventstream.llm.spending import Spending, Usage
+from eventstream.redis_client import AsyncRedis
+from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
+from tests.providers.aimock import AiMock
+from tests.providers.conftest import MakeModels
+
+REVIEWS = StreamSpec(task=Task(type="classification", labels=("Praise", "Complaint")))
+SCHEMA = {
+    "type": "object",
+    "properties": {"stars": {"type": "integer", "minimum": 1, "maximum": 5}},
+    "required": ["stars"],
+    "additionalProperties": False,
+}
+STARS = StreamSpec(task=Task(type="stars", prompt="How many stars?", output_schema=SCHEMA))
+
+
+def event(text: str = "The parcel came late.", spec: StreamSpec = REVIEWS, **fields: Any) -> Event:
+    given: dict[str, Any] = {
+        "id": "event-1",
+        "stream": "reviews",
+        "via": "http",
+        "text": text,
+        "task_type": spec.task.type,
+        "temperature": 0.2,
+        "max_tokens": 100,
+    }
+    return Event(**{**given, **fields})
+
+
+async def ask(
+    models: Models, asked: Event, spec: StreamSpec = REVIEWS, seconds: float = 30
+) -> ModelReply:
+    plan = models.plan(asked, spec)
+    return await models.answer(asked, spec, plan, deadline=time.monotonic() + seconds)
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+async def test_an_answer_with_its_tokens_and_cost(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("complaint.", tokens=(1000, 100))
+    reply = await ask(make_models(), event())
+    assert reply.response == "Complaint"
+    assert reply.model == "gpt-4o-mini"
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.attempts) == (1000, 100, 1)
+    # 1000 x 0.15 + 100 x 0.60 micro-dollars.
+    assert reply.cost_microdollars == 210
+    assert reply.cacheable
+    assert not reply.truncated
+
+
+async def test_what_openai_is_sent(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise")
+    await ask(make_models(), event("Lovely!"))
+    [entry] = aimock.requests()
+    body = entry["body"]
+    system, user = body["messages"]
+    assert entry["path"] == "/v1/chat/completions"
+    assert body["model"] == "gpt-4o-mini"
+    assert body["temperature"] == 0.2
+    assert body["max_completion_tokens"] == 100
+    assert "- Praise\n- Complaint" in system["content"]
+    assert "Lovely!" not in system["content"]
+    assert "\nLovely!\n" in user["content"]
+
+
+async def test_gemini_at_its_compatible_endpoint(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise")
+    models = make_models(google_api_key="g", eventstream_provider="gemini")
+    reply = await ask(models, event())
+    [entry] = aimock.requests()
+    assert entry["path"] == "/v1beta/openai/chat/completions"
+    assert entry["body"]["max_tokens"] == 100
+    assert reply.model == "gemini-2.0-flash"
+
+
+async def test_hugging_face_through_its_router(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise")
+    models = make_models(huggingface_token="hf", eventstream_provider="huggingface")
+    assert (await ask(models, event())).model == "meta-llama/Llama-3.1-8B-Instruct"
+
+
+async def test_a_compatible_server_without_a_key(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise")
+    spec = REVIEWS.model_copy(update={"model": Model(base_url=aimock.openai_url, name="llama3")})
+    reply = await ask(make_models(openai_api_key="sk-not-for-others"), event(), spec)
+    assert (reply.model, reply.cost_microdollars) == ("llama3", None)
+
+
+async def test_an_answer_by_schema(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer('{ "stars": 4 }')
+    reply = await ask(make_models(), event(spec=STARS), STARS)
+    assert reply.response == '{"stars":4}'
+    assert reply.parsed == {"stars": 4}
+    [entry] = aimock.requests()
+    assert entry["body"]["response_format"]["json_schema"]["schema"] == SCHEMA
+
+
+async def test_an_endpoint_without_response_format_is_asked_without_it_from_then_on(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.add(
+        {
+            "match": {"responseFormat": "json_schema"},
+            "response": {
+                "error": {"message": "response_format json_schema is not supported"},
+                "status": 400,
+            },
+        }
+    )
+    aimock.answer('```json\n{"stars": 2}\n```')
+    models = make_models()
+    for name in ("first", "second"):
+        assert (await ask(models, event(spec=STARS, id=name), STARS)).parsed == {"stars": 2}
+    formats = ["response_format" in entry["body"] for entry in aimock.requests()]
+    assert formats == [True, False, False]
+
+
+async def test_one_repair_shows_the_model_its_mistake(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer('{"stars": 9}', to="parcel", tokens=(100, 10))
+    aimock.answer('{"stars": 5}', to="can't be used", tokens=(130, 10))
+    reply = await ask(make_models(), event(spec=STARS), STARS)
+    assert reply.parsed == {"stars": 5}
+    assert (reply.attempts, reply.prompt_tokens, reply.completion_tokens) == (2, 230, 20)
+    *_, answer, repair = aimock.requests()[1]["body"]["messages"]
+    assert answer == {"role": "assistant", "content": '{"stars": 9}'}
+    assert "9 is greater than the maximum of 5" in repair["content"]
+
+
+async def test_an_answer_that_stays_wrong_is_a_failure_that_says_so(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("It depends.")
+    with pytest.raises(CallFailed, match="not one of the labels: Praise, Complaint") as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert len(failure.value.history) == 2
+    assert len(aimock.requests()) == 2
+
+
+async def test_a_cut_off_structured_answer_fails(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer('{"sta', finish_reason="length")
+    with pytest.raises(CallFailed, match="raise max_tokens") as failure:
+        await ask(make_models(), event(spec=STARS), STARS)
+    assert failure.value.reason is Reason.OUTPUT_TRUNCATED
+
+
+async def test_cut_off_prose_is_given_but_not_cached(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("A long story about", finish_reason="length")
+    reply = await ask(make_models(), event(task_type="summarization"))
+    assert reply.response == "A long story about"
+    assert reply.truncated
+    assert not reply.cacheable
+
+
+async def test_a_content_filter_is_a_refusal(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Pr", finish_reason="content_filter")
+    with pytest.raises(CallFailed, match="content filter") as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.PROVIDER_REFUSED
+
+
+# -- faults --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529, 408])
+async def test_a_passing_error_is_tried_again(
+    aimock: AiMock, make_models: MakeModels, status: int
+) -> None:
+    aimock.error_once(status)
+    aimock.answer("Praise")
+    assert (await ask(make_models(), event())).attempts == 2
+
+
+@pytest.mark.parametrize("fault", ["malformedRate", "disconnectRate", "dropRate"])
+async def test_a_provider_that_breaks_every_answer_defers_the_event(
+    aimock: AiMock, make_models: MakeModels, fault: str
+) -> None:
+    aimock.answer("Praise")
+    aimock.chaos(**{fault: 1.0})
+    with pytest.raises(CallDeferred, match="does not answer") as deferral:
+        await ask(make_models(), event(), seconds=4)
+    assert deferral.value.why == "provider"
+    assert 15 <= deferral.value.wait_seconds <= 20
+    aimock.chaos()
+    assert (await ask(make_models(), event())).response == "Praise"
+
+
+async def test_a_slow_provider_costs_no_more_than_the_deadline(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("Praise")
+    aimock.chaos(latencyMs=20_000)
+    began = time.monotonic()
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(make_models(), event(), seconds=1.5)
+    assert deferral.value.why == "provider"
+    assert time.monotonic() - began < 10
+
+
+async def test_a_provider_that_is_not_there_defers_the_event(make_models: MakeModels) -> None:
+    models = make_models(openai_base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(models, event(), seconds=2)
+    assert deferral.value.why == "provider"
+
+
+async def test_an_event_does_not_wait_for_its_provider_for_ever(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.chaos(dropRate=1.0)
+    with pytest.raises(CallFailed, match="waited for it 16 minutes") as failure:
+        await ask(make_models(), event(), seconds=2)
+    assert failure.value.reason is Reason.PROVIDER_UNAVAILABLE
+    assert failure.value.history[0].startswith("attempt 1: 500")
+
+
+async def test_a_429_with_a_short_retry_after_is_slept_out(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.error(429, "slow down", nth=0, retry_after_seconds=1)
+    aimock.answer("Praise")
+    reply = await ask(make_models(rate_limit_calls=100), event())
+    assert reply.attempts == 2
+    assert reply.seconds >= 1
+
+
+async def test_a_429_with_a_long_retry_after_holds_everyone_back(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.error(429, "slow down", nth=0, retry_after_seconds=40)
+    aimock.answer("Praise")
+    for name in ("the one who met it", "another worker's"):
+        with pytest.raises(CallDeferred) as deferral:
+            await ask(make_models(), event(id=name))
+        assert deferral.value.why == "rate_limit"
+        assert 30 < deferral.value.wait_seconds <= 50
+    assert len(aimock.requests()) == 1
+
+
+async def test_a_refused_key_holds_events_until_it_is_replaced(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.error(401, "Incorrect API key provided", nth=0)
+    aimock.answer("Praise")
+    for name in ("first", "second"):
+        with pytest.raises(CallDeferred, match="refuses the key") as deferral:
+            await ask(make_models(), event(id=name))
+        assert deferral.value.why == "provider"
+    assert len(aimock.requests()) == 1
+    assert (await ask(make_models(openai_api_key="sk-new"), event(id="third"))).attempts == 1
+
+
+async def test_a_key_refused_for_too_long_is_a_failure(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.error(403, "forbidden")
+    with pytest.raises(CallFailed) as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.PROVIDER_AUTH
+
+
+async def test_a_spent_account_is_not_hammered(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.error(429, "You exceeded your current quota", code="insufficient_quota")
+    with pytest.raises(CallDeferred, match="account is spent") as deferral:
+        await ask(make_models(), event())
+    assert deferral.value.wait_seconds >= 60
+    assert len(aimock.requests()) == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_a_refused_request_fails_at_once_with_the_providers_words(
+    aimock: AiMock, make_models: MakeModels, status: int
+) -> None:
+    aimock.error(status, "The model `gpt-9` does not exist")
+    with pytest.raises(CallFailed, match="does not exist") as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.PROVIDER_REFUSED
+    assert len(aimock.requests()) == 1
+
+
+async def test_the_key_is_in_no_message_and_no_key_of_redis(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    secret = "sk-very-secret"
+    aimock.error(401, "Incorrect API key provided")
+    models = make_models(openai_api_key=secret)
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(models, event())
+    stored = [key async for key in redis_client.scan_iter(match=f"{keys.prefix}*")]
+    assert stored
+    assert secret not in str(deferral.value) + repr(stored)
+    assert secret not in repr(models._endpoint(REVIEWS))
+
+
+# -- limits and budgets --------------------------------------------------------------------------
+
+
+async def test_requests_a_minute_are_shared_by_processes(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("Praise")
+    spec = REVIEWS.model_copy(update={"limits": Limits(requests_per_minute=3)})
+    processes = [make_models(), make_models()]
+
+    async def one(number: int) -> str:
+        try:
+            await ask(processes[number % 2], event(id=f"e{number}"), spec)
+        except CallDeferred as deferral:
+            return deferral.why
+        return "answered"
+
+    endings = await asyncio.gather(*(one(number) for number in range(8)))
+    assert sorted(endings) == ["answered"] * 3 + ["rate_limit"] * 5
+    assert len(aimock.requests()) == 3
+
+
+async def test_a_short_wait_for_a_limit_is_slept(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise")
+    models = make_models(rate_limit_calls=1, rate_limit_period=1)
+    began = time.monotonic()
+    await ask(models, event(id="a"))
+    await ask(models, event(id="b"))
+    assert time.monotonic() - began >= 1
+    assert len(aimock.requests()) == 2
+
+
+async def test_usage_is_recorded(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("Praise", tokens=(1000, 100))
+    await ask(make_models(), event())
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(1, 1000, 100, 210)
+
+
+def with_budget(microdollars: int, on_exhausted: str = "Hold") -> StreamSpec:
+    budget = Budget(usd=microdollars / 1e6, on_exhausted=on_exhausted)
+    return REVIEWS.model_copy(update={"limits": Limits(budget=budget)})
+
+
+async def test_a_spent_budget_holds_events(aimock: AiMock, make_models: MakeModels) -> None:
+    aimock.answer("Praise", tokens=(1500, 100))
+    models, spec = make_models(), with_budget(300)
+    await ask(models, event(), spec)
+    with pytest.raises(CallDeferred, match=r"0\.0003 dollars a UTC day") as deferral:
+        await ask(models, event(id="two"), spec)
+    assert deferral.value.why == "budget"
+    assert deferral.value.wait_seconds <= 151
+    assert len(aimock.requests()) == 1
+
+
+async def test_a_spent_budget_fails_events_where_the_stream_says_so(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("Praise", tokens=(1500, 100))
+    models, spec = make_models(), with_budget(300, "Fail")
+    await ask(models, event(), spec)
+    with pytest.raises(CallFailed) as failure:
+        await ask(models, event(id="two"), spec)
+    assert failure.value.reason is Reason.BUDGET_EXHAUSTED
+
+
+async def test_a_budget_is_not_overspent_by_many_at_once(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("Praise", tokens=(150, 100))
+    models, spec = make_models(), with_budget(500)
+
+    asked = (ask(models, event(id=f"e{number}"), spec) for number in range(20))
+    endings = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(ending) for ending in endings} == {ModelReply, CallDeferred}
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    assert 0 < usage.cost_microdollars <= 500
+    assert usage.held_microdollars == 0
+
+
+async def test_a_failed_call_gives_its_reservations_back(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.error(400, "no")
+    spec = with_budget(1_000_000)
+    with pytest.raises(CallFailed):
+        await ask(make_models(), event(), spec)
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+
+
+async def test_the_day_ends_at_midnight_utc(
+    aimock: AiMock, redis_client: AsyncRedis, keys: Keys, make_models: MakeModels
+) -> None:
+    aimock.answer("Praise", tokens=(1500, 100))
+    late = datetime(2026, 3, 1, 23, 59, 50, tzinfo=UTC)
+    models = make_models(now=lambda: late)
+    spec = with_budget(300)
+    await ask(models, event(), spec)
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(models, event(id="two"), spec)
+    assert deferral.value.wait_seconds == 11
+
+
+# -- embeddings ------------------------------------------------------------------------------------
+
+
+async def test_vectors_are_unit_rows_in_order(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.embedding([3.0, 4.0], to="first")
+    aimock.embedding([0.0, 2.0], to="second")
+    models = make_models(openai_embedding_model="own-embedding", vector_dimension=2)
+    embedder = models.embedder(REVIEWS, "reviews")
+    assert embedder is not None
+    assert (embedder.name, embedder.dimension) == ("own-embedding", 2)
+    rows = await embedder.embed(["first"])
+    assert rows.dtype == np.float32
+    np.testing.assert_allclose(rows, [[0.6, 0.8]], atol=1e-6)
+    np.testing.assert_allclose(await embedder.embed(["second"]), [[0.0, 1.0]], atol=1e-6)
+    assert (await embedder.embed([])).shape == (0, 2)
+
+
+async def test_many_texts_go_in_batches_and_are_counted(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    models = make_models(google_api_key="g", eventstream_provider="gemini")
+    embedder = models.embedder(REVIEWS, "reviews")
+    assert embedder is not None
+    with pytest.raises(CallFailed, match="VECTOR_DIMENSION"):
+        # aimock gives vectors of 1536 to every model, gemini-embedding-001 has 3072.
+        await embedder.embed([f"text {number}" for number in range(150)])
+    [entry] = aimock.requests("/embeddings")
+    assert entry["path"] == "/v1beta/openai/embeddings"
+
+    embedder = make_models().embedder(REVIEWS, "reviews")
+    assert embedder is not None
+    rows = await embedder.embed([f"text {number}" for number in range(600)])
+    assert rows.shape == (600, 1536)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-5)
+    assert len(aimock.requests("/v1/embeddings")) == 2
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    assert usage.calls == 2
+    assert usage.prompt_tokens > 0
+
+
+async def test_vectors_that_do_not_come_are_a_deferral(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.chaos(rateLimitRate=1.0)
+    embedder = make_models(rate_limit_calls=100).embedder(REVIEWS)
+    assert embedder is not None
+    with pytest.raises(CallDeferred) as deferral:
+        await embedder.embed(["text"])
+    assert deferral.value.why == "rate_limit"
+
+
+async def test_a_stream_takes_its_key_from_the_environment(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("Praise")
+    model = Model(provider="openai", api_key_from=KeySource(env="TEAM_KEY"))
+    spec = REVIEWS.model_copy(update={"model": model})
+    models = make_models({"TEAM_KEY": "sk-team"}, openai_api_key=None)
+    assert (await ask(models, event(), spec)).response == "Praise"
