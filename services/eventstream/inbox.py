@@ -78,6 +78,16 @@ class Held:
     raw: bytes | None = None
     key: bytes | None = None
 
+    def failed(self, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
+        """This event's end without an answer."""
+        return Failed(
+            queue=self.queue,
+            entry=self.entry,
+            event_id=self.event.id,
+            stream=self.event.stream,
+            failure=Failure(reason=reason, message=message, history=history),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:

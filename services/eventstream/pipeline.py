@@ -22,7 +22,7 @@ from eventstream.cache.contract import CacheAnswer, CacheEntry, CacheQuery, Cach
 from eventstream.cache.flight import FlightLease
 from eventstream.cache.store import SemanticCache
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
-from eventstream.events import Event, Failure, Result
+from eventstream.events import Event, Result
 from eventstream.inbox import Answered, Failed, Held, Source
 from eventstream.llm.contract import CallDeferred, CallFailed, CallPlan, ModelReply
 from eventstream.llm.models import Models
@@ -120,13 +120,13 @@ class Pipeline:
         event = held.event
         spec = await self._registry.get(event.stream)
         if spec is None:
-            return _failed(
-                held, Reason.STREAM_DELETED, f"stream {event.stream!r} was deleted meanwhile"
+            return held.failed(
+                Reason.STREAM_DELETED, f"stream {event.stream!r} was deleted meanwhile"
             )
         try:
             plan = self._models.plan(event, spec)
         except CallFailed as error:
-            return _failed(held, error.reason, error.message, error.history)
+            return held.failed(error.reason, error.message, error.history)
         except ConfigurationError as error:
             # The settings are wrong, not the event: it waits until somebody has mended them.
             return Deferral(MISCONFIGURED_WAIT_SECONDS, "configuration", str(error))
@@ -208,7 +208,7 @@ class Pipeline:
         try:
             reply = await self._models.answer(event, ask.spec, ask.plan, deadline=deadline)
         except CallFailed as error:
-            return _failed(ask.held, error.reason, error.message, error.history)
+            return ask.held.failed(error.reason, error.message, error.history)
         except CallDeferred as error:
             return Deferral(error.wait_seconds, error.why, error.message)
         except ConfigurationError as error:
@@ -320,13 +320,3 @@ def _kafka_fields(event: Event) -> dict[str, Any]:
     if event.via != "kafka":
         return {}
     return {"event_id": event.id, "event_metadata": event.metadata}
-
-
-def _failed(held: Held, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
-    return Failed(
-        queue=held.queue,
-        entry=held.entry,
-        event_id=held.event.id,
-        stream=held.event.stream,
-        failure=Failure(reason=reason, message=message, history=history),
-    )

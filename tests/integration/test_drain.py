@@ -17,6 +17,7 @@ from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
 from eventstream.worker.drain import Drain, DrainSettings
+from eventstream.worker.ending import Endings
 from tests.support.events import an_answer, an_ask, an_event
 
 Answering = Callable[[Held], Awaitable[Ending]]
@@ -32,6 +33,8 @@ class ScriptedPipeline:
 
     model: Answering = answered
     hits: frozenset[str] = frozenset()
+    look_up_errors: list[Exception] = field(default_factory=list)
+    unbearable: str = ""
     claims: list[list[str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     at_once: int = 0
@@ -39,6 +42,10 @@ class ScriptedPipeline:
 
     async def look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
         self.claims.append([held.event.id for held in claim])
+        if self.look_up_errors:
+            raise self.look_up_errors.pop()
+        if self.unbearable in self.claims[-1]:
+            raise ZeroDivisionError
         return [an_answer(held) if held.event.id in self.hits else an_ask(held) for held in claim]
 
     async def ask(self, ask: Ask, *, deadline: float) -> Ending:
@@ -87,10 +94,14 @@ class Bench:
         most_seconds: float = 30,
         lease_seconds: float = 30,
     ) -> Drain:
+        inbox = inbox or self.inbox
+        endings = Endings(
+            inbox, published or Published(), consumer=consumer, stopping=lambda: self.stop
+        )
         return Drain(
-            inbox or self.inbox,
+            inbox,
             pipeline,
-            published or Published(),
+            endings,
             consumer=consumer,
             queues=lambda: (QUEUE_HTTP, QUEUE_KAFKA),
             settings=DrainSettings(
@@ -219,6 +230,23 @@ async def test_a_defect_ends_its_own_event_only(bench: Bench) -> None:
 
     assert await bench.states("defect", "good") == [State.FAILURE, State.SUCCESS]
     assert await bench.reason("defect") == Reason.INTERNAL_ERROR
+
+
+async def test_an_event_that_can_not_be_looked_up_fails_alone(bench: Bench) -> None:
+    await bench.accept("a", "defect", "c")
+
+    await bench.drain(ScriptedPipeline(unbearable="defect")).run()
+
+    assert await bench.states("a", "defect", "c") == [State.SUCCESS, State.FAILURE, State.SUCCESS]
+
+
+async def test_a_store_that_is_away_during_the_look_up_costs_no_event(bench: Bench) -> None:
+    await bench.accept("a", "b")
+    pipeline = ScriptedPipeline(look_up_errors=[StoreUnavailable("away", retry_after_seconds=0)])
+
+    await bench.drain(pipeline).run()
+
+    assert await bench.states("a", "b") == [State.SUCCESS, State.SUCCESS]
 
 
 async def test_a_deferred_event_leaves_its_slot_and_waits(bench: Bench) -> None:

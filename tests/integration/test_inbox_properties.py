@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import connect
 from eventstream.results import Results
 from tests.support.events import a_failure, an_answer, an_event
+
+T = TypeVar("T")
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 TEXTS = st.sampled_from(["one", "two"])
@@ -47,7 +51,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.forgotten = 0
         self.answers = 0
 
-    def run(self, coroutine):  # type: ignore[no-untyped-def]
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(coroutine)
 
     @rule(name=NAMES, text=TEXTS)

@@ -136,20 +136,21 @@ class Doorkeeper:
                 "Send your API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
                 headers=CHALLENGE,
             )
-        for key in presented:
-            principal = self._ring.find(key)
-            if principal is not None:
-                if principal.read_only and method not in READING_METHODS:
-                    raise Problem(
-                        HttpReason.KEY_READ_ONLY,
-                        f"This key may only read; {method[:16]} needs one of API_KEYS",
-                    )
-                return principal
-        raise Problem(
-            HttpReason.KEY_UNKNOWN,
-            "This key is none of API_KEYS or API_READ_ONLY_KEYS",
-            headers=CHALLENGE,
-        )
+        # Where both headers hold a key, both must be right: a wrong one is never passed over.
+        found = [self._ring.find(key) for key in presented]
+        principal = found[0]
+        if principal is None or None in found:
+            raise Problem(
+                HttpReason.KEY_UNKNOWN,
+                "This key is none of API_KEYS or API_READ_ONLY_KEYS",
+                headers=CHALLENGE,
+            )
+        if principal.read_only and method not in READING_METHODS:
+            raise Problem(
+                HttpReason.KEY_READ_ONLY,
+                f"This key may only read; {method[:16]} needs one of API_KEYS",
+            )
+        return principal
 
     async def make_or_read_key(
         self, redis: AsyncRedis, keys: Keys, announce: Callable[[str], None]

@@ -14,39 +14,28 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
-from eventstream.batching import Batcher
 from eventstream.errors import Reason, StoreUnavailable
-from eventstream.events import Failure
-from eventstream.inbox import Answered, Claim, Failed, Held, Inbox, Unreadable
+from eventstream.inbox import Claim, Failed, Held, Inbox
 from eventstream.logs import get_logger
 from eventstream.metrics import (
     CLAIM_SIZE,
-    EVENT_SECONDS_TO_RESULT,
-    EVENTS_DEFERRED,
-    EVENTS_FAILED,
-    EVENTS_FINISHED,
     EVENTS_GIVEN_BACK,
     EVENTS_REDELIVERED,
-    PROCESSING_SECONDS,
     STORE_UNAVAILABLE,
 )
 from eventstream.pipeline import Ask, Deferral, Ending
+from eventstream.worker.ending import LONGEST_BACK_OFF_SECONDS, MOST_AT_ONCE, Endings
 from eventstream.worker.order import claim_order
 
 log = get_logger(__name__)
 
-Answer = TypeVar("Answer")
-
-MOST_AT_ONCE: Final = 256
 SUSPECT_LOOK_SECONDS: Final = 1.0
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
-NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
-LONGEST_BACK_OFF_SECONDS: Final = 2.0
 
 
 class Pipelined(Protocol):
@@ -58,14 +47,6 @@ class Pipelined(Protocol):
 
     async def ask(self, ask: Ask, *, deadline: float) -> Ending:
         """Ask the model; `deadline` in monotonic seconds."""
-        ...
-
-
-class Aftermath(Protocol):
-    """What must be acknowledged elsewhere before an event may leave the inbox."""
-
-    async def publish(self, held: Held, ending: Answered | Failed) -> None:
-        """To the sink or the dead-letter topic; raises StoreUnavailable to be tried again."""
         ...
 
 
@@ -82,8 +63,6 @@ class DrainSettings:
     """After this long it claims no more, and ends when what it holds is finished."""
     linger_seconds: float = 0.25
     """How long it looks on when nothing waits: cheaper than a wake-up an event."""
-    publish_seconds: float = 120.0
-    """How long an answer waits for Kafka before its event is put back."""
 
 
 @dataclass(slots=True)
@@ -102,7 +81,7 @@ class Drain:
         self,
         inbox: Inbox,
         pipeline: Pipelined,
-        aftermath: Aftermath,
+        endings: Endings,
         *,
         consumer: str,
         queues: Callable[[], Sequence[str]],
@@ -111,11 +90,10 @@ class Drain:
         wake: Callable[[Sequence[str]], None],
         report: Callable[[DrainCounts], None] = lambda counts: None,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._inbox = inbox
         self._pipeline = pipeline
-        self._aftermath = aftermath
+        self._endings = endings
         self._consumer = consumer
         self._queues = queues
         self._settings = settings
@@ -123,8 +101,6 @@ class Drain:
         self._wake = wake
         self._report = report
         self._clock = clock
-        self._wall_clock = wall_clock
-        self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
         self._slots = asyncio.Semaphore(settings.slots)
         self._held: dict[tuple[str, str], tuple[Held, asyncio.Task[None] | None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -149,6 +125,8 @@ class Drain:
             for task in self._running:
                 task.cancel()
             await asyncio.gather(renewal, *self._running, return_exceptions=True)
+            # Whatever is still held was cut off: its lease ends, and somebody takes it over.
+            self._held.clear()
             self.counts.busy_seconds += self._clock() - started
             self._tell()
 
@@ -203,7 +181,8 @@ class Drain:
             if room <= 0:
                 break
             claim = await self._inbox.claim(queue, self._consumer, room)
-            await self._deal_with_unreadable(claim.unreadable)
+            for entry in claim.unreadable:
+                await self._endings.end_unreadable(entry)
             if not claim.fresh:
                 continue
             found = True
@@ -242,10 +221,19 @@ class Drain:
             async with asyncio.timeout(self._settings.deadline_seconds):
                 return await self._pipeline.look_up(claim)
         except TimeoutError:
-            return [
-                _failed(held, Reason.DEADLINE_EXCEEDED, "the look-up did not end in time")
-                for held in claim
-            ]
+            message = "the look-up did not end in time"
+            return [held.failed(Reason.DEADLINE_EXCEEDED, message) for held in claim]
+        except StoreUnavailable as error:
+            wait = Deferral(error.retry_after_seconds, "store", str(error))
+            return [wait for _ in claim]
+        except Exception as error:  # noqa: BLE001  # a defect must not cross events
+            if len(claim) > 1:
+                # One of them is to blame: look each up by itself, so that only that one fails.
+                return [
+                    outcome for held in claim for outcome in await self._guarded_look_up([held])
+                ]
+            [held] = claim
+            return [_defect(held, error)]
 
     async def _ask_in_a_slot(self, held: Held, ask: Ask) -> None:
         async with self._slots:
@@ -258,8 +246,8 @@ class Drain:
             async with asyncio.timeout(seconds + 5):
                 return await self._pipeline.ask(ask, deadline=self._clock() + seconds)
         except TimeoutError:
-            return _failed(
-                held, Reason.DEADLINE_EXCEEDED, f"no answer within {seconds:g} s; send it again"
+            return held.failed(
+                Reason.DEADLINE_EXCEEDED, f"no answer within {seconds:g} s; send it again"
             )
 
     def _spawn(self, held: Held, work: Coroutine[object, object, None]) -> None:
@@ -274,95 +262,8 @@ class Drain:
             await work
         except asyncio.CancelledError:
             raise
-        except Exception as error:
-            log.exception("event_defect", event_id=held.event.id, stream=held.event.stream)
-            failure = _failed(
-                held, Reason.INTERNAL_ERROR, f"an unexpected {type(error).__name__}; see the log"
-            )
-            await self._end(held, failure)
-
-    # -- ending ------------------------------------------------------------------------------
-
-    async def _end(self, held: Held, ending: Ending) -> None:
-        if isinstance(ending, Deferral):
-            await self._persist(
-                lambda: self._inbox.put_back(
-                    self._consumer, [(held.queue, held.entry, held.event.id, ending.wait_seconds)]
-                )
-            )
-            EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
-            log.info(
-                "event_deferred",
-                event_id=held.event.id,
-                stream=held.event.stream,
-                why=ending.why,
-                wait_seconds=round(ending.wait_seconds, 1),
-                detail=ending.message,
-            )
-        elif await self._published(held, ending):
-            counted = await self._persist(lambda: self._finish.submit(ending))
-            if counted:
-                self._observe(held, ending)
-        else:
-            await self._persist(
-                lambda: self._inbox.put_back(
-                    self._consumer,
-                    [(held.queue, held.entry, held.event.id, LONGEST_BACK_OFF_SECONDS)],
-                )
-            )
-        self._let_go(held)
-
-    async def _published(self, held: Held, ending: Answered | Failed) -> bool:
-        """Whether the sink or dead-letter topic took it within the time there is."""
-        give_up = self._clock() + self._settings.publish_seconds
-        back_off = 0.1
-        while True:
-            try:
-                await self._aftermath.publish(held, ending)
-            except StoreUnavailable as error:
-                log.warning("publish_failed", event_id=held.event.id, error=str(error))
-                if self._clock() > give_up or self._stopping():
-                    return False
-                await asyncio.sleep(back_off)
-                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
-            else:
-                return True
-
-    async def _persist(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Write to the inbox; while Redis is away the answer waits in memory, it is not lost."""
-        back_off = 0.05
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable as error:
-                STORE_UNAVAILABLE.labels("finish").inc()
-                log.warning("finish_failed", error=str(error))
-                await asyncio.sleep(back_off)
-                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
-
-    def _observe(self, held: Held, ending: Answered | Failed) -> None:
-        event = held.event
-        seconds = max(0.0, self._wall_clock() - held.accepted_at_ms / 1000)
-        EVENT_SECONDS_TO_RESULT.labels(event.stream, event.via).observe(seconds)
-        self.counts.finished += 1
-        if isinstance(ending, Answered):
-            EVENTS_FINISHED.labels(event.stream, event.task_type, "answered", ending.source).inc()
-            PROCESSING_SECONDS.labels(event.stream, ending.source).observe(
-                ending.result.processing_time
-            )
-            log.debug(
-                "event_answered", event_id=event.id, stream=event.stream, source=ending.source
-            )
-        else:
-            EVENTS_FINISHED.labels(event.stream, event.task_type, "failed", "none").inc()
-            EVENTS_FAILED.labels(event.stream, ending.failure.reason.value).inc()
-            log.warning(
-                "event_failed",
-                event_id=event.id,
-                stream=event.stream,
-                reason=ending.failure.reason.value,
-                error=ending.failure.message,
-            )
+        except Exception as error:  # noqa: BLE001  # likewise
+            await self._end(held, _defect(held, error))
 
     # -- suspects ----------------------------------------------------------------------------
 
@@ -397,7 +298,8 @@ class Drain:
             claim: Claim = await self._inbox.claim(
                 queue, self._consumer, 0, suspects="own" if own else "take"
             )
-            await self._deal_with_unreadable(claim.unreadable)
+            for entry in claim.unreadable:
+                await self._endings.end_unreadable(entry)
             if not claim.suspects:
                 return
             [held] = claim.suspects
@@ -420,33 +322,16 @@ class Drain:
 
     async def _delivered_too_often(self, held: Held) -> Failed:
         history = await self._inbox.history(held.event.id)
-        return _failed(
-            held,
+        return held.failed(
             Reason.DELIVERED_TOO_OFTEN,
             f"delivered {held.deliveries - 1} times and never finished:"
             " it may be what ends its process",
             history,
         )
 
-    async def _deal_with_unreadable(self, entries: Sequence[Unreadable]) -> None:
-        for entry in entries:
-            if entry.newer:
-                # A newer worker can read it; leave it to one.
-                await self._inbox.put_back(
-                    self._consumer,
-                    [(entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)],
-                )
-                continue
-            log.error("entry_unreadable", event_id=entry.event_id, error=str(entry.refusal))
-            await self._finish.submit(
-                Failed(
-                    queue=entry.queue,
-                    entry=entry.entry,
-                    event_id=entry.event_id,
-                    stream=entry.queue,
-                    failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
-                )
-            )
+    async def _end(self, held: Held, ending: Ending) -> None:
+        await self._endings.end(held, ending)
+        self._let_go(held)
 
     # -- leases, shutdown ----------------------------------------------------------------------
 
@@ -460,6 +345,7 @@ class Drain:
 
     def _tell(self) -> None:
         self.counts.held = len(self._held)
+        self.counts.finished = self._endings.finished
         self._report(self.counts)
 
     async def _renew_forever(self) -> None:
@@ -519,11 +405,6 @@ class Drain:
             await asyncio.sleep(seconds)
 
 
-def _failed(held: Held, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
-    return Failed(
-        queue=held.queue,
-        entry=held.entry,
-        event_id=held.event.id,
-        stream=held.event.stream,
-        failure=Failure(reason=reason, message=message, history=history),
-    )
+def _defect(held: Held, error: Exception) -> Failed:
+    log.error("event_defect", event_id=held.event.id, stream=held.event.stream, exc_info=error)
+    return held.failed(Reason.INTERNAL_ERROR, f"an unexpected {type(error).__name__}; see the log")

@@ -35,6 +35,7 @@ from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
 from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
+from eventstream.worker.ending import Endings
 
 log = get_logger(__name__)
 
@@ -84,6 +85,7 @@ class WorkerProcess:
         )
         self._earlier_finished, self._earlier_busy = board.finished_before(slot)
         self._busy_since = 0.0
+        consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
             Pipeline(
@@ -92,8 +94,13 @@ class WorkerProcess:
                 self._cache,
                 default_threshold=settings.semantic_similarity_threshold,
             ),
-            KafkaAftermath(self._producer, self._registry, self._results),
-            consumer=f"{worker_name}/{slot}",
+            Endings(
+                self._inbox,
+                KafkaAftermath(self._producer, self._registry, self._results),
+                consumer=consumer,
+                stopping=lambda: board.stopping,
+            ),
+            consumer=consumer,
             queues=lambda: self._queues,
             settings=DrainSettings(
                 slots=settings.worker_slots,

@@ -81,6 +81,12 @@ def test_a_missing_and_a_wrong_key_are_told_apart() -> None:
     assert reason(keeper, "GET", "/workers", [b"wrong"]) == "key_unknown"
 
 
+def test_a_wrong_key_beside_a_right_one_is_not_passed_over() -> None:
+    keeper = door(api_keys="right")
+    assert reason(keeper, "GET", "/workers", [b"right", b"wrong"]) == "key_unknown"
+    assert keeper.admit("GET", "/workers", [b"right", b"right"], LOCAL)
+
+
 def test_a_read_only_key_reads_and_does_not_write() -> None:
     keeper = door(api_keys="writer", api_read_only_keys="reader")
     assert keeper.admit("GET", "/task/1", [b"reader"], LOCAL).read_only
