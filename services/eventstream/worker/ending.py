@@ -1,0 +1,158 @@
+"""How an event's work ends: published where that is due, then finished in the inbox, or put back.
+
+While Kafka or Redis is away an answer waits in memory, it is not asked for again; only when the
+time is over, or the worker stops, is the event put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from eventstream.batching import Batcher
+from eventstream.errors import StoreUnavailable
+from eventstream.events import Failure
+from eventstream.inbox import Answered, Failed, Held, Inbox, Unreadable
+from eventstream.logs import get_logger
+from eventstream.metrics import (
+    EVENT_SECONDS_TO_RESULT,
+    EVENTS_DEFERRED,
+    EVENTS_FAILED,
+    EVENTS_FINISHED,
+    PROCESSING_SECONDS,
+    STORE_UNAVAILABLE,
+)
+from eventstream.pipeline import Deferral, Ending
+
+log = get_logger(__name__)
+
+Written = TypeVar("Written")
+
+MOST_AT_ONCE: Final = 256
+LONGEST_BACK_OFF_SECONDS: Final = 2.0
+PUBLISH_SECONDS: Final = 120.0
+"""How long an answer waits for Kafka before its event is put back."""
+NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
+
+
+class Aftermath(Protocol):
+    """What must be acknowledged elsewhere before an event may leave the inbox."""
+
+    async def publish(self, held: Held, ending: Answered | Failed) -> None:
+        """To the sink or the dead-letter topic; raises StoreUnavailable to be tried again."""
+        ...
+
+
+class Endings:
+    """Ends events for one process. `finished` counts those that ended here."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        aftermath: Aftermath,
+        *,
+        consumer: str,
+        stopping: Callable[[], bool],
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._inbox = inbox
+        self._aftermath = aftermath
+        self._consumer = consumer
+        self._stopping = stopping
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
+        self.finished = 0
+
+    async def end(self, held: Held, ending: Ending) -> None:
+        """Return when the event is finished, or back in the inbox."""
+        if isinstance(ending, Deferral):
+            await self._put_back(held, ending.wait_seconds)
+            EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
+            log.info(
+                "event_deferred",
+                event_id=held.event.id,
+                stream=held.event.stream,
+                why=ending.why,
+                wait_seconds=round(ending.wait_seconds, 1),
+                detail=ending.message,
+            )
+        elif await self._published(held, ending):
+            if await self._persist(lambda: self._finish.submit(ending)):
+                self._observe(held, ending)
+        else:
+            await self._put_back(held, LONGEST_BACK_OFF_SECONDS)
+
+    async def end_unreadable(self, entry: Unreadable) -> None:
+        """Leave what a newer worker wrote to one; fail what nobody can read."""
+        if entry.newer:
+            wait = (entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)
+            await self._persist(lambda: self._inbox.put_back(self._consumer, [wait]))
+            return
+        log.error("entry_unreadable", event_id=entry.event_id, error=str(entry.refusal))
+        failed = Failed(
+            queue=entry.queue,
+            entry=entry.entry,
+            event_id=entry.event_id,
+            stream=entry.queue,
+            failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
+        )
+        await self._persist(lambda: self._finish.submit(failed))
+
+    async def _put_back(self, held: Held, wait_seconds: float) -> None:
+        wait = (held.queue, held.entry, held.event.id, wait_seconds)
+        await self._persist(lambda: self._inbox.put_back(self._consumer, [wait]))
+
+    async def _published(self, held: Held, ending: Answered | Failed) -> bool:
+        """Whether the sink or dead-letter topic took it within the time there is."""
+        give_up = self._clock() + PUBLISH_SECONDS
+        back_off = 0.1
+        while True:
+            try:
+                await self._aftermath.publish(held, ending)
+            except StoreUnavailable as error:
+                log.warning("publish_failed", event_id=held.event.id, error=str(error))
+                if self._clock() > give_up or self._stopping():
+                    return False
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+            else:
+                return True
+
+    async def _persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        back_off = 0.05
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                STORE_UNAVAILABLE.labels("finish").inc()
+                log.warning("finish_failed", error=str(error))
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+
+    def _observe(self, held: Held, ending: Answered | Failed) -> None:
+        event = held.event
+        seconds = max(0.0, self._wall_clock() - held.accepted_at_ms / 1000)
+        EVENT_SECONDS_TO_RESULT.labels(event.stream, event.via).observe(seconds)
+        self.finished += 1
+        if isinstance(ending, Answered):
+            EVENTS_FINISHED.labels(event.stream, event.task_type, "answered", ending.source).inc()
+            PROCESSING_SECONDS.labels(event.stream, ending.source).observe(
+                ending.result.processing_time
+            )
+            log.debug(
+                "event_answered", event_id=event.id, stream=event.stream, source=ending.source
+            )
+        else:
+            EVENTS_FINISHED.labels(event.stream, event.task_type, "failed", "none").inc()
+            EVENTS_FAILED.labels(event.stream, ending.failure.reason.value).inc()
+            log.warning(
+                "event_failed",
+                event_id=event.id,
+                stream=event.stream,
+                reason=ending.failure.reason.value,
+                error=ending.failure.message,
+            )
