@@ -188,8 +188,10 @@ class _Session:
             self._show_panel(stack, infrastructure)
             if self._demo:
                 self._adds_up = await self._run_demo()
+                if self._exit_when_done:
+                    return False
                 self.printer.say("The stack goes on; Ctrl-C stops it")
-            return not self._exit_when_done
+            return True
 
         try:
             asyncio.run(stack.run(on_ready))

@@ -7,6 +7,7 @@ ends.
 
 import fcntl
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,36 @@ def locked(root: Path) -> Iterator[DataFolder]:
             ) from error
         os.ftruncate(handle, 0)
         os.write(handle, f"{os.getpid()}\n".encode())
-        yield DataFolder(root.resolve())
+        folder = DataFolder(root.resolve())
+        folder.env_file.unlink(missing_ok=True)  # from the run before, perhaps with other ports
+        yield folder
     finally:
         os.close(handle)
+
+
+def running_stack_environment(root: Path = DEFAULT_FOLDER) -> dict[str, str]:
+    """What the stack that runs on this folder listens on, as environment variables.
+
+    Empty when none runs: the lock says so, a left-over file does not.
+    """
+    try:
+        handle = os.open(root / "lock", os.O_RDONLY)
+    except OSError:
+        return {}
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _exports(root / "env")
+    else:
+        return {}
+    finally:
+        os.close(handle)
+
+
+def _exports(path: Path) -> dict[str, str]:
+    try:
+        words = shlex.split(path.read_text())
+    except OSError:  # it runs, but is not ready yet
+        return {}
+    pairs = (word.partition("=") for word in words if "=" in word)
+    return {name: value for name, _, value in pairs}

@@ -8,6 +8,7 @@ delivery is proven on it. `--kafka apache` or KAFKA_BOOTSTRAP_SERVERS is the dur
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -48,5 +49,6 @@ def demo_broker(program: Path, port: int) -> ProcessSpec:
         argv=argv,
         ready=lambda: kafka_check.answers(port),
         ready_timeout_seconds=15.0,
-        stop_timeout_seconds=3.0,
+        # It has nothing to save, and on a milder signal it waits for its clients to hang up.
+        stop_signal=signal.SIGKILL,
     )

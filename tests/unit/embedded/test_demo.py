@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,12 @@ PRICES = load_price_list(None)
 
 
 def answered(
-    event_id: str, *, from_cache: bool, seconds: float = 0.2, similarity: float | None = None
+    event_id: str,
+    *,
+    from_cache: bool,
+    seconds: float = 0.2,
+    similarity: float | None = None,
+    saved_microdollars: int = 0,
 ) -> TaskStatus:
     return TaskStatus(
         task_id=event_id,
@@ -32,7 +36,11 @@ def answered(
             processing_time=0.01,
             from_cache=from_cache,
             similarity=similarity,
-            metadata={"tokens_used": 120, "prompt_tokens": 100, "completion_tokens": 20},
+            metadata=(
+                {"tokens_used": 0, "tokens_saved": 120, "saved_microdollars": saved_microdollars}
+                if from_cache
+                else {"tokens_used": 120, "cost_microdollars": 0}
+            ),
         ),
         progress={"accepted_at": 1000.0, "finished_at": 1000.0 + seconds},
     )
@@ -147,9 +155,17 @@ def test_a_quantile_is_a_value_that_occurred(share: float, value: float) -> None
     assert quantile([1.0, 2.0, 3.0, 4.0], share) == value
 
 
-def test_cost_is_stated_at_the_reference_models_price() -> None:
-    spending = Spending(calls=1, prompt_tokens=1_000_000, completion_tokens=1_000_000)
-    assert spending.dollars_at(PRICES) == Decimal("0.75")
+def test_the_local_models_savings_are_stated_at_the_reference_models_price() -> None:
+    now = figures(1, 1, [answered("a", from_cache=True)])
+    assert dict(in_words(now, PRICES))["cost saved"] == (
+        "$0, the local model is free ($0.00002 or more with gpt-4o-mini)"
+    )
+    assert Spending(calls=1, tokens=1_000_000).at_reference(PRICES) == 150_000
+
+
+def test_what_was_really_saved_is_stated_as_it_is() -> None:
+    now = figures(1, 1, [answered("a", from_cache=True, saved_microdollars=1_500)])
+    assert dict(in_words(now, PRICES))["cost saved"] == "$0.00150 of $0.00150"
 
 
 def test_the_plain_line_has_every_figure() -> None:

@@ -13,7 +13,7 @@ import aiohttp
 from eventstream.embedded.demo.texts import DemoEvent
 from eventstream.embedded.errors import StackError
 
-EVENTS_PER_SECOND = 40.0
+EVENTS_PER_SECOND = 30.0
 HTTP_TIMEOUT_SECONDS = 30.0
 
 Produce = Callable[[str, bytes, bytes], Awaitable[None]]

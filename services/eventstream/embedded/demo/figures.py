@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from eventstream.events import State, TaskStatus
 from eventstream.llm.cost import PriceList, Tokens
@@ -14,22 +13,18 @@ REFERENCE_MODEL = "gpt-4o-mini"
 
 @dataclass(frozen=True)
 class Spending:
-    """Tokens of model calls, made or spared."""
+    """Model calls that were made or spared, and what they took or would have taken."""
 
     calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    tokens: int = 0
+    microdollars: int = 0
 
-    @property
-    def tokens(self) -> int:
-        """Both directions together."""
-        return self.prompt_tokens + self.completion_tokens
+    def at_reference(self, prices: PriceList) -> int:
+        """Micro-dollars of the tokens at the reference model's input price: a lower bound.
 
-    def dollars_at(self, prices: PriceList) -> Decimal:
-        """What they cost, or would cost, at the reference model's price."""
-        tokens = Tokens(prompt=self.prompt_tokens, completion=self.completion_tokens)
-        cost = prices.cost_microdollars("openai", REFERENCE_MODEL, tokens)
-        return Decimal(cost or 0) / 1_000_000
+        For the local model, which costs nothing; what was answered costs more than what was read.
+        """
+        return prices.cost_microdollars("openai", REFERENCE_MODEL, Tokens(prompt=self.tokens)) or 0
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,8 @@ def figures(total: int, sent: int, statuses: Iterable[TaskStatus]) -> Figures:
         answered=sum(1 for status in done if status.status is State.SUCCESS),
         failed=sum(1 for status in done if status.status is State.FAILURE),
         hits=len(hits),
-        used=_spending([result.metadata for result in misses]),
-        saved=_spending([result.metadata for result in hits]),
+        used=_spending([result.metadata for result in misses], "tokens_used", "cost_microdollars"),
+        saved=_spending([result.metadata for result in hits], "tokens_saved", "saved_microdollars"),
         p50_seconds=quantile(seconds, 0.50),
         p95_seconds=quantile(seconds, 0.95),
         models=tuple(sorted({result.model for result in results})),
@@ -103,8 +98,8 @@ def _latencies(done: Iterable[TaskStatus]) -> Iterable[float]:
             yield max(0.0, float(times["finished_at"]) - float(times["accepted_at"]))
 
 
-def _spending(metadata: Sequence[dict[str, object]]) -> Spending:
+def _spending(metadata: Sequence[dict[str, object]], tokens: str, microdollars: str) -> Spending:
     def total(name: str) -> int:
         return sum(int(str(values.get(name) or 0)) for values in metadata)
 
-    return Spending(len(metadata), total("prompt_tokens"), total("completion_tokens"))
+    return Spending(len(metadata), total(tokens), total(microdollars))

@@ -109,7 +109,7 @@ async def _watch(
             refreshes += 1
             if console.is_terminal:
                 live.update(live_panel(now, prices, list(watch.latest)), refresh=True)
-            elif refreshes % PLAIN_EVERY == 0:
+            elif refreshes % PLAIN_EVERY == 0 and not now.whole:
                 console.print(plain_line(now, prices), soft_wrap=True, highlight=False)
             if (now.sent, now.finished) != (before.sent, before.finished):
                 moved_at = time.monotonic()

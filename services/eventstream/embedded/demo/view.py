@@ -76,7 +76,7 @@ def in_words(now: Figures, prices: PriceList) -> list[tuple[str, str]]:
         ("model calls", str(now.used.calls)),
         ("tokens used", f"{now.used.tokens:,}"),
         ("tokens saved", f"{now.saved.tokens:,}"),
-        ("cost saved", f"${now.saved.dollars_at(prices):.5f} of ${_both(now, prices):.5f}"),
+        ("cost saved", _saved(now, prices)),
     ]
 
 
@@ -87,13 +87,17 @@ def summary(now: Figures, prices: PriceList) -> str:
         f"Demonstration done: {now.sent} events sent, {now.answered} answered + {now.failed} "
         f"failed = {now.finished}; {verdict}. {now.hits} answers came from the cache "
         f"({now.hit_rate:.0%}), {now.used.calls} from {', '.join(now.models) or 'no model'}. "
-        f"Cost at {REFERENCE_MODEL} prices: ${now.used.dollars_at(prices):.5f} spent, "
-        f"${now.saved.dollars_at(prices):.5f} saved."
+        f"Tokens: {now.used.tokens:,} used, {now.saved.tokens:,} saved. "
+        f"Cost saved: {_saved(now, prices)}."
     )
 
 
-def _both(now: Figures, prices: PriceList) -> object:
-    return now.used.dollars_at(prices) + now.saved.dollars_at(prices)
+def _saved(now: Figures, prices: PriceList) -> str:
+    spent, saved = now.used.microdollars, now.saved.microdollars
+    if spent or saved:
+        return f"${saved / 1e6:.5f} of ${(spent + saved) / 1e6:.5f}"
+    would = now.saved.at_reference(prices)
+    return f"$0, the local model is free (${would / 1e6:.5f} or more with {REFERENCE_MODEL})"
 
 
 def _seconds(value: float | None) -> str:
