@@ -15,6 +15,19 @@ from structlog.typing import Processor
 
 Logger = structlog.stdlib.BoundLogger
 
+_NOISY = (
+    "httpx",
+    "httpx2",
+    "httpcore",
+    "openai",
+    "redisvl",
+    "kombu",
+    "amqp",
+    "aiohttp",
+    "celery.app.trace",
+    "celery.worker.strategy",
+)
+
 
 def configure_logs(
     level: str, log_format: Literal["auto", "json", "console"], service: str
@@ -50,7 +63,7 @@ def configure_logs(
     root.handlers[:] = [handler]
     root.setLevel(level)
     # These repeat at INFO what our own lines and metrics already say.
-    for noisy in ("httpx", "httpx2", "httpcore", "openai", "redisvl", "kombu", "amqp", "aiohttp"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
     structlog.configure(
         processors=[

@@ -92,8 +92,8 @@ class Housekeeping:
         away = False
         while not self._stop.is_set():
             try:
-                await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 await heartbeats.beat(self._heartbeat(), HEARTBEAT_TTL_SECONDS)
+                await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 away = False
             except StoreUnavailable as error:
                 if not away:
