@@ -184,13 +184,14 @@ class Doorkeeper:
 
 
 def presented_keys(authorization: bytes | None, x_api_key: bytes | None) -> list[bytes]:
-    """The keys that a request brings, from both headers that may hold one."""
+    """The keys that a request brings, from both headers that may hold one; an empty one counts."""
     found = []
     if authorization is not None:
         scheme, _, credentials = authorization.partition(b" ")
-        if scheme.lower() == b"bearer" and credentials.strip():
-            found.append(credentials.strip())
-    if x_api_key is not None and x_api_key.strip():
+        # Basic belongs to a proxy in front, which often hands it on.
+        if scheme.lower() != b"basic":
+            found.append(credentials.strip() if scheme.lower() == b"bearer" else authorization)
+    if x_api_key is not None:
         found.append(x_api_key.strip())
     return found
 

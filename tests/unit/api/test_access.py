@@ -129,7 +129,8 @@ def test_all_keys_are_compared_whichever_matches(monkeypatch: pytest.MonkeyPatch
         (b"bearer  one ", None, [b"one"]),
         (b"Basic b25l", b"two", [b"two"]),
         (b"Bearer one", b"two", [b"one", b"two"]),
-        (b"Bearer", b" ", []),
+        (b"Bearer ", b" ", [b"", b""]),
+        (b"one", None, [b"one"]),
     ],
 )
 def test_where_a_key_is_looked_for(
