@@ -18,12 +18,13 @@ from typing import Final
 import numpy as np
 
 from eventstream.llm.calls import Calls, CallSpec, Tally
-from eventstream.llm.client import ProviderClient, Vectors
+from eventstream.llm.client import ProviderClient
 from eventstream.llm.contract import FloatArray, LocalModelProtocol
 from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Limit
 from eventstream.llm.providers import Endpoint
 from eventstream.llm.tokens import estimate_tokens
+from eventstream.llm.wire import Vectors
 
 EMBED_SECONDS: Final = 10.0
 """A look-up that takes longer costs more than the model call that it may save."""

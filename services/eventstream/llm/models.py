@@ -23,7 +23,7 @@ from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import DEFAULT_STREAM, Keys
 from eventstream.llm.calls import Calls, CallSpec, Tally
-from eventstream.llm.client import ChatAnswer, ChatRequest, ProviderClient
+from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
     TRUNCATED,
     CallDeferred,
@@ -46,6 +46,7 @@ from eventstream.llm.providers import (
 )
 from eventstream.llm.structured import Checked, OutputProblem, check
 from eventstream.llm.tokens import estimate_conversation
+from eventstream.llm.wire import ChatAnswer
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings

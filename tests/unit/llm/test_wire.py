@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import httpx2
+import openai
 import pytest
 
-from eventstream.llm.client import ErrorKind, ProviderError, _chat_answer, _retry_after, advertised
 from eventstream.llm.cost import Tokens
 from eventstream.llm.embeddings import MAX_TEXT_BYTES, batches
 from eventstream.llm.limits import Advertised, Quantity
+from eventstream.llm.wire import (
+    ErrorKind,
+    ProviderError,
+    advertised,
+    chat_answer,
+    retry_after,
+    status_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +55,11 @@ def test_headers_that_say_nothing_usable_are_left_out(name: str, value: str) -> 
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
-    assert _retry_after(headers) == seconds
+    assert retry_after(headers) == seconds
 
 
 def test_cached_prompt_tokens_are_seen() -> None:
-    answer = _chat_answer(
+    answer = chat_answer(
         httpx2.Response(
             200,
             json={
@@ -69,7 +77,7 @@ def test_cached_prompt_tokens_are_seen() -> None:
 
 
 def test_a_provider_that_counts_nothing_is_counted_by_estimate() -> None:
-    answer = _chat_answer(
+    answer = chat_answer(
         httpx2.Response(200, json={"choices": [{"message": {"content": "twelve chars"}}]}),
         prompt_tokens=40,
     )
@@ -81,7 +89,7 @@ def test_a_provider_that_counts_nothing_is_counted_by_estimate() -> None:
 )
 def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
     with pytest.raises(ProviderError) as error:
-        _chat_answer(httpx2.Response(200, json=body), prompt_tokens=1)
+        chat_answer(httpx2.Response(200, json=body), prompt_tokens=1)
     assert error.value.kind is ErrorKind.MALFORMED
 
 
@@ -99,3 +107,51 @@ def test_a_long_text_is_cut_between_characters() -> None:
 
 def test_long_texts_share_no_batch_that_is_too_large() -> None:
     assert [len(batch) for batch in batches(["x" * MAX_TEXT_BYTES] * 50, 100)] == [24, 24, 2]
+
+
+def refused(status: int, body: object, headers: dict[str, str] | None = None) -> ProviderError:
+    request = httpx2.Request("POST", "http://provider/v1/chat/completions")
+    response = httpx2.Response(status, headers=headers, request=request)
+    error = openai.APIStatusError("as the library says it", response=response, body=body)
+    return status_error(error, formatted=True)
+
+
+@pytest.mark.parametrize(
+    ("story", "status", "body", "kind"),
+    [
+        ("OpenAI's limit", 429, {"message": "Rate limit reached"}, "rate_limited"),
+        ("OpenAI's spent account", 429, {"message": "x", "code": "insufficient_quota"},
+         "quota_exhausted"),
+        ("Hugging Face's spent credits", 402, {"error": "exceeded"}, "quota_exhausted"),
+        ("a wrong key", 401, {"message": "Incorrect API key"}, "key_refused"),
+        ("a key without the right", 403, None, "key_refused"),
+        ("Gemini's wrong key", 400, [{"error": {"message": "API key not valid."}}],
+         "key_refused"),
+        ("a schema it does not know", 400, {"message": "Invalid schema for response_format"},
+         "format_refused"),
+        ("Gemini on schemas", 400,
+         [{"error": {"message": "Unknown name \"x\" at 'generation_config.response_schema'"}}],
+         "format_refused"),
+        ("too long", 400, {"message": "maximum context length is 8192"}, "refused"),
+        ("no such model", 404, {"message": "does not exist"}, "refused"),
+        ("a body of its own kind", 422, "what?", "refused"),
+        ("overloaded", 503, None, "server_error"),
+        ("too slow", 408, None, "server_error"),
+    ],
+)  # fmt: skip
+def test_what_a_status_means(story: str, status: int, body: object, kind: str) -> None:
+    assert refused(status, body).kind == kind
+
+
+def test_the_providers_own_words_are_given_in_part() -> None:
+    assert refused(404, {"message": "No such model"}).message == "404: No such model"
+    assert refused(404, None).message == "404: no reason was given"
+    assert len(refused(400, {"message": "x" * 9000}).message) < 400
+
+
+def test_gemini_says_in_the_body_how_long_to_wait() -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
+    error = refused(429, [{"error": {"message": "quota", "details": [{}, info]}}])
+    assert error.retry_after_seconds == 34
+    assert refused(429, {"details": "none"}).retry_after_seconds is None
+    assert refused(429, {}, {"retry-after": "2"}).retry_after_seconds == 2

@@ -1,0 +1,266 @@
+"""What providers' answers and errors say, read from what came over the wire.
+
+Pure: responses in, values out. Answers are read from the raw bytes, which is a third cheaper than
+the library's models and lets the rate-limit headers be seen. Every error becomes a ProviderError of
+a kind that can be decided upon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+import httpx2
+import numpy as np
+import openai
+import orjson
+
+from eventstream.llm.contract import FloatArray
+from eventstream.llm.cost import Tokens
+from eventstream.llm.limits import Advertised, Quantity
+from eventstream.llm.tokens import estimate_tokens
+
+_MESSAGE_CHARS: Final = 300
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class ErrorKind(StrEnum):
+    """What a failed call means. Also the `error_type` of its metric."""
+
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota_exhausted"
+    AUTH = "key_refused"
+    FORMAT = "format_refused"
+    REFUSED = "refused"
+    SERVER = "server_error"
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    MALFORMED = "malformed_answer"
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may well succeed in a moment."""
+        return self in (
+            ErrorKind.SERVER,
+            ErrorKind.TIMEOUT,
+            ErrorKind.CONNECTION,
+            ErrorKind.MALFORMED,
+        )
+
+
+class ProviderError(Exception):
+    """A call that brought no answer."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_seconds: float | None = None,
+        said: Advertised | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.retry_after_seconds = retry_after_seconds
+        self.said = said
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What every successful call brings."""
+
+    tokens: Tokens
+    said: Advertised = field(default_factory=Advertised)
+
+
+@dataclass(frozen=True)
+class ChatAnswer(Answered):
+    """A model's answer to a conversation."""
+
+    content: str = ""
+    finish_reason: str = "stop"
+    refusal: str = ""
+    """The model's own words when it declines."""
+
+
+@dataclass(frozen=True)
+class Vectors(Answered):
+    """Unit vectors, one row a text."""
+
+    rows: FloatArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+
+
+def status_error(error: openai.APIStatusError, *, formatted: bool) -> ProviderError:
+    """What an error status means; `formatted`: the request had a `response_format`."""
+    status = error.status_code
+    detail = _error_object(error.body)
+    message = _provider_message(detail)
+    if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
+        # A spent account: no short wait helps it.
+        kind = ErrorKind.QUOTA
+    elif status == 429:
+        kind = ErrorKind.RATE_LIMITED
+    elif status in (401, 403) or (status == 400 and "api key not valid" in message.lower()):
+        # Gemini answers 400 to a key that it does not know.
+        kind = ErrorKind.AUTH
+    elif status in (408, 409, 425) or status >= 500:
+        kind = ErrorKind.SERVER
+    elif status in (400, 422) and formatted and _about_format(message):
+        kind = ErrorKind.FORMAT
+    else:
+        kind = ErrorKind.REFUSED
+    headers = error.response.headers
+    retry_after_seconds = retry_after(headers)
+    if retry_after_seconds is None:
+        retry_after_seconds = _retry_delay(detail)
+    return ProviderError(
+        kind,
+        f"{status}: {message}",
+        status=status,
+        retry_after_seconds=retry_after_seconds,
+        said=advertised(headers),
+    )
+
+
+def _about_format(message: str) -> bool:
+    words = message.lower()
+    return any(word in words for word in ("response_format", "response format", "schema"))
+
+
+def _error_object(body: object) -> dict[str, Any]:
+    """The object that describes an error, wherever a provider puts it (Gemini: in a list)."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    inner = body.get("error", body) if isinstance(body, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _provider_message(detail: dict[str, Any]) -> str:
+    text = detail.get("message")
+    words = text if isinstance(text, str) and text else "no reason was given"
+    return words if len(words) <= _MESSAGE_CHARS else words[: _MESSAGE_CHARS - 1] + "…"
+
+
+def _retry_delay(detail: dict[str, Any]) -> float | None:
+    """Gemini's `google.rpc.RetryInfo`, which stands in the body instead of a header."""
+    details = detail.get("details")
+    for item in details if isinstance(details, list) else []:
+        if isinstance(item, dict) and isinstance(item.get("retryDelay"), str):
+            return _duration_seconds(item["retryDelay"])
+    return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a provider asks to wait; None where it says nothing usable."""
+    # Dates are allowed by RFC 9110 but sent by none of these providers.
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * scale
+        except ValueError:
+            continue
+        if 0 <= seconds <= 86_400:
+            return seconds
+    return None
+
+
+def advertised(headers: Mapping[str, str]) -> Advertised:
+    """What `x-ratelimit-*` headers say; what is missing or unreadable is left out."""
+    return Advertised(_said_about("requests", headers), _said_about("tokens", headers))
+
+
+def _said_about(quantity: str, headers: Mapping[str, str]) -> Quantity | None:
+    try:
+        limit = int(headers.get(f"x-ratelimit-limit-{quantity}", ""))
+        remaining = int(headers.get(f"x-ratelimit-remaining-{quantity}", ""))
+    except ValueError:
+        return None
+    seconds = _duration_seconds(headers.get(f"x-ratelimit-reset-{quantity}", ""))
+    if seconds is None or limit <= 0 or remaining < 0:
+        return None
+    return Quantity(limit, remaining, seconds)
+
+
+def _duration_seconds(text: str) -> float | None:
+    """Seconds of a duration as OpenAI writes it: `6m0s`, `1.5s`, `20ms`."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def _document(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        document = orjson.loads(response.content)
+    except orjson.JSONDecodeError as error:
+        raise ProviderError(ErrorKind.MALFORMED, "the answer is not JSON") from error
+    if not isinstance(document, dict):
+        raise ProviderError(ErrorKind.MALFORMED, "the answer is not a JSON object")
+    return document
+
+
+def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
+    """What the provider counted; the estimate where it says nothing: no call is free."""
+    usage = document.get("usage") or {}
+    if not usage.get("prompt_tokens") and not usage.get("completion_tokens"):
+        return estimate
+    details = usage.get("prompt_tokens_details") or {}
+    return Tokens(
+        prompt=int(usage.get("prompt_tokens") or 0),
+        completion=int(usage.get("completion_tokens") or 0),
+        cached_prompt=int(details.get("cached_tokens") or 0),
+    )
+
+
+def chat_answer(response: httpx2.Response, prompt_tokens: int) -> ChatAnswer:
+    """A model's answer; `prompt_tokens` counts where the provider does not.
+
+    Raises ProviderError (MALFORMED).
+    """
+    document = _document(response)
+    try:
+        choice = document["choices"][0]
+        message = choice["message"]
+        content = message.get("content") or ""
+        refusal = message.get("refusal") or ""
+        if not isinstance(content, str):
+            raise TypeError("content")
+        tokens = _tokens(document, Tokens(prompt_tokens, estimate_tokens(content)))
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise ProviderError(ErrorKind.MALFORMED, "the answer holds no message") from error
+    return ChatAnswer(
+        tokens,
+        advertised(response.headers),
+        content=content,
+        finish_reason=str(choice.get("finish_reason") or "stop"),
+        refusal=str(refusal),
+    )
+
+
+def vectors_of(response: httpx2.Response, shape: tuple[int, int], estimate: Tokens) -> Vectors:
+    """Unit rows of an embeddings answer that must have this shape.
+
+    Raises ProviderError: MALFORMED, or REFUSED for vectors of another length.
+    """
+    document = _document(response)
+    try:
+        items = sorted(document["data"], key=lambda item: item.get("index", 0))
+        rows = np.array([item["embedding"] for item in items], dtype=np.float32)
+        tokens = _tokens(document, estimate)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ProviderError(ErrorKind.MALFORMED, "the answer holds no vectors") from error
+    if rows.shape != shape:
+        raise ProviderError(
+            ErrorKind.REFUSED,
+            f"the vectors came as {rows.shape}, {shape} was expected: see VECTOR_DIMENSION",
+        )
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
+        raise ProviderError(ErrorKind.MALFORMED, "a vector has no direction")
+    return Vectors(tokens, advertised(response.headers), rows=rows / lengths)
