@@ -51,7 +51,8 @@ def live_panel(now: Figures, prices: PriceList, latest: Sequence[Answer]) -> Pan
         answers.add_column(style=style, no_wrap=True)
     for answer in latest:
         answers.add_row(Text(answer.text), Text(answer.answer), Text(answer.origin))
-    bar = ProgressBar(total=max(1, now.total), completed=now.finished, width=60)
+    bar = Table.grid()  # a bar by itself does not end its line
+    bar.add_row(ProgressBar(total=max(1, now.total), completed=now.finished, width=60))
     return Panel(
         Group(bar, numbers, Text(), answers), title="Demonstration: reviews", border_style="cyan"
     )
@@ -97,7 +98,7 @@ def _saved(now: Figures, prices: PriceList) -> str:
     if spent or saved:
         return f"${saved / 1e6:.5f} of ${(spent + saved) / 1e6:.5f}"
     would = now.saved.at_reference(prices)
-    return f"$0, the local model is free (${would / 1e6:.5f} or more with {REFERENCE_MODEL})"
+    return f"$0 (${would / 1e6:.5f} with {REFERENCE_MODEL})"
 
 
 def _seconds(value: float | None) -> str:
