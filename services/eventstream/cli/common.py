@@ -123,7 +123,7 @@ def stdout_console() -> Console:
 
 def a_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
     """An empty table; the columns named in `numbers` are aligned to the right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     return table

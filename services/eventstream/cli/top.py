@@ -110,7 +110,8 @@ def top(interval: float, once: bool, as_json: bool) -> None:
 
     QUEUED waits for a worker, HELD is being worked on, LATER waits for a provider's limit or a
     budget, LAG is still in Kafka. P50 and P95 are from acceptance to answer, as upper bounds of a
-    histogram. SAVED is what the cache's answers would have cost.
+    histogram. AGAIN came in a second time. SAVED is what the answers from the cache
+    would have cost.
 
     \b
     Examples:
@@ -244,19 +245,19 @@ async def _kafka_lags(state: State, names: list[str], now: float) -> dict[str, i
 
 def render(snapshot: Snapshot, trouble: str = "") -> RenderableType:
     """The screen: streams, workers, and what is wrong, if anything is."""
-    parts: list[RenderableType] = [_streams_table(snapshot), _workers_table(snapshot)]
-    if not snapshot.streams:
-        parts.insert(0, Text("No stream yet: `eventstream up`, or `eventstream streams apply`."))
+    parts: list[RenderableType] = (
+        [_now_table(snapshot), _totals_table(snapshot)]
+        if snapshot.streams
+        else [Text("No stream yet: `eventstream up`, or `eventstream streams apply`.")]
+    )
+    parts.append(_workers_table(snapshot))
     if trouble:
         parts.append(Text(trouble, style="bold red"))
     return Group(*parts)
 
 
-def _streams_table(snapshot: Snapshot) -> Table:
-    numbers = (
-        *("QUEUED", "HELD", "LATER", "OLDEST", "LAG", "ACCEPTED", "ANSWERED", "FAILED", "REPEATED"),
-        *("A SECOND", "HITS", "P50", "P95", "TOKENS", "COST", "SAVED"),
-    )
+def _now_table(snapshot: Snapshot) -> Table:
+    numbers = ("QUEUED", "HELD", "LATER", "OLDEST", "LAG", "A SECOND", "P50", "P95")
     table = a_table("STREAM", *numbers, numbers=numbers)
     for row in snapshot.streams:
         table.add_row(
@@ -266,14 +267,24 @@ def _streams_table(snapshot: Snapshot) -> Table:
             f"{row.deferred:,}",
             _seconds(row.oldest_seconds),
             "-" if row.kafka_lag is None else f"{row.kafka_lag:,}",
+            "-" if row.answered_per_second is None else f"{row.answered_per_second:,.1f}",
+            _milliseconds(row.p50_ms),
+            _milliseconds(row.p95_ms),
+        )
+    return table
+
+
+def _totals_table(snapshot: Snapshot) -> Table:
+    numbers = ("ACCEPTED", "ANSWERED", "FAILED", "AGAIN", "HITS", "TOKENS", "COST", "SAVED")
+    table = a_table("STREAM", *numbers, numbers=numbers)
+    for row in snapshot.streams:
+        table.add_row(
+            Text(row.stream, style="bold cyan"),
             f"{row.accepted:,}",
             f"{row.answered:,}",
             Text(f"{row.failed:,}", style="red" if row.failed else ""),
             f"{row.duplicates:,}",
-            "-" if row.answered_per_second is None else f"{row.answered_per_second:,.1f}",
             f"{row.hit_rate:.0%}" if row.answered else "-",
-            _milliseconds(row.p50_ms),
-            _milliseconds(row.p95_ms),
             f"{row.tokens:,}",
             dollars(row.cost_microdollars),
             Text(dollars(row.saved_microdollars), style="green"),
@@ -283,7 +294,7 @@ def _streams_table(snapshot: Snapshot) -> Table:
 
 def _workers_table(snapshot: Snapshot) -> Table:
     numbers = ("PROCESSES", "HOLDS", "FINISHED", "SEEN")
-    table = a_table("WORKER", *numbers, "QUEUES", "STATE", numbers=numbers)
+    table = a_table("WORKER", *numbers, "STATE", "QUEUES", numbers=numbers)
     for row in snapshot.workers:
         table.add_row(
             row.name,
@@ -291,8 +302,8 @@ def _workers_table(snapshot: Snapshot) -> Table:
             f"{row.held:,}",
             f"{row.finished:,}",
             f"{_seconds(row.beat_seconds_ago)} ago",
-            ", ".join(row.queues),
             "stopping" if row.stopping else "running",
+            ", ".join(row.queues),
         )
     if not snapshot.workers:
         table.add_row(Text("none is alive: events wait", style="yellow"), *("",) * 6)

@@ -1,0 +1,126 @@
+"""What `eventstream top` makes of the numbers, as tables of situations."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from eventstream.cli.common import dollars
+from eventstream.cli.top import (
+    LAG_FRESH_SECONDS,
+    Snapshot,
+    StreamRow,
+    WorkerRow,
+    render,
+    total_lag,
+    with_rates,
+)
+
+ROW = StreamRow(
+    stream="reviews",
+    queued=1234,
+    in_flight=32,
+    deferred=5,
+    oldest_seconds=7300.0,
+    kafka_lag=None,
+    accepted=9000,
+    answered=4000,
+    failed=3,
+    duplicates=12,
+    hit_rate=0.614,
+    p50_ms=64,
+    p95_ms=2048,
+    tokens=1_000_000,
+    cost_microdollars=1_234_500,
+    saved_microdollars=250_000_000,
+)
+NOW = 1_000_000.0
+
+
+def at(seconds: float, *rows: StreamRow) -> Snapshot:
+    return Snapshot(at=NOW + seconds, streams=rows, workers=())
+
+
+@pytest.mark.parametrize(
+    ("story", "before", "after", "expected"),
+    [
+        ("four answers in two seconds", at(0, ROW), at(2, replace(ROW, answered=4004)), 2.0),
+        ("nothing happened", at(0, ROW), at(2, ROW), 0.0),
+        ("a stream that is new has no rate yet", at(0), at(2, ROW), None),
+        ("counters that were lost begin again", at(0, ROW), at(2, replace(ROW, answered=7)), 0.0),
+        ("a clock that was put back gives no rate", at(0, ROW), at(-5, ROW), None),
+    ],
+)
+def test_answers_a_second(
+    story: str, before: Snapshot, after: Snapshot, expected: float | None
+) -> None:
+    assert with_rates(after, before).streams[0].answered_per_second == expected, story
+
+
+@pytest.mark.parametrize(
+    ("story", "fields", "expected"),
+    [
+        ("nobody has measured", [], None),
+        ("all is read", [(0, 0), (0, 0)], 0),
+        ("partitions add up", [(5, 0), (7, 1)], 12),
+        ("what is stale is left out", [(5, 0), (7, LAG_FRESH_SECONDS + 1)], 5),
+        ("all is stale", [(5, 60), (7, 60)], None),
+    ],
+)
+def test_kafka_lag(story: str, fields: list[tuple[int, float]], expected: int | None) -> None:
+    stored = {
+        f"t:{partition}".encode(): f'{{"lag":{lag},"measured_at":{NOW - age}}}'.encode()
+        for partition, (lag, age) in enumerate(fields)
+    }
+
+    assert total_lag(stored, NOW) == expected, story
+
+
+def test_a_lag_written_in_a_newer_form_is_left_out() -> None:
+    assert total_lag({b"t:0": b'{"records": 5}'}, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("microdollars", "text"),
+    [(0, "$0.0000"), (1_234_500, "$1.2345"), (250_000_000, "$250"), (1_250_000_000, "$1,250")],
+)
+def test_dollars(microdollars: int, text: str) -> None:
+    assert dollars(microdollars) == text
+
+
+def screen(snapshot: Snapshot, trouble: str = "") -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(render(snapshot, trouble))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_stream_fits_a_screen_of_80_columns() -> None:
+    now, totals = (line for line in screen(at(0, ROW)).splitlines() if "reviews" in line)
+
+    assert now.split() == [
+        *("reviews", "1,234", "32", "5", "2.0", "h", "-", "-", "64", "ms", "2.0", "s")
+    ]
+    assert totals.split() == [
+        *("reviews", "9,000", "4,000", "3", "12", "61%", "1,000,000", "$1.2345", "$250")
+    ]
+
+
+def test_the_screen_shows_workers_and_says_when_one_stops() -> None:
+    worker = WorkerRow("w-1", 4, 32, 500, ("ai_processing", "reviews"), 3.2, stopping=True)
+    shown = screen(replace(at(0, ROW), workers=(worker,)))
+
+    (line,) = [line for line in shown.splitlines() if "w-1" in line]
+    assert line.split() == [
+        *("w-1", "4", "32", "500", "3", "s", "ago", "stopping", "ai_processing,", "reviews")
+    ]
+
+
+def test_the_screen_says_what_is_wrong_and_keeps_the_last_numbers() -> None:
+    shown = screen(at(0, ROW), "Redis can't be reached while reading streams; trying again")
+
+    assert "reviews" in shown
+    assert "trying again" in shown
