@@ -4,13 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from eventstream.cache.keys import text_digest
 from eventstream.cache.normalise import exact_key_text
+
+SCHEMA: Final = 1
+"""The shape of stored answers. Another number is another world: neither reads the other's."""
 
 FloatArray = npt.NDArray[np.float32]
 Policy = Literal["disabled", "exact", "threshold", "guarded"]
@@ -49,6 +52,7 @@ class CacheScope:
     def digest(self) -> str:
         """A digest of all fields, in hexadecimal."""
         parts = (
+            SCHEMA,
             self.stream,
             self.task_type,
             self.model,

@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 from redisvl.query.filter import Tag
 
-from eventstream.cache.contract import CacheEntry, CacheQuery, FloatArray
+from eventstream.cache.contract import SCHEMA, CacheEntry, CacheQuery, FloatArray
 from eventstream.cache.index import model_digest, vector_field
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.normalise import clean_text
 from eventstream.cache.similarity import Similarity, from_distance
 
-SCHEMA: Final = b"1"
+_SCHEMA: Final = str(SCHEMA).encode()
 _EXACT_FIELDS: Final = ("schema", "response")
 _DISTANCE: Final = "distance"
 
@@ -47,14 +47,14 @@ def read_exact(reply: Any) -> bytes | None:
     if not isinstance(reply, list) or len(reply) != len(_EXACT_FIELDS):
         return None
     schema, response = reply
-    return response if schema == SCHEMA and isinstance(response, bytes) else None
+    return response if schema == _SCHEMA and isinstance(response, bytes) else None
 
 
 def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:
     """Queue the commands that store `entry` and let it expire; `read_writes` reads the replies."""
     scope = entry.query.scope
     fields: dict[str, bytes | str] = {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "text": _bytes(clean_text(entry.query.text)),
         "response": entry.response,
         "stream": _bytes(scope.stream),
@@ -101,7 +101,7 @@ def search_command(
 def read_candidate(reply: Any) -> Candidate | None:
     """The candidate in a search reply; None when there is none or it can't be read."""
     fields = _first_document(reply)
-    if fields is None or fields.get(b"schema") != SCHEMA:
+    if fields is None or fields.get(b"schema") != _SCHEMA:
         return None
     text, response = fields.get(b"text"), fields.get(b"response")
     if not isinstance(text, bytes) or not isinstance(response, bytes):

@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
 from eventstream.cache.keys import CacheKeys
-from eventstream.cache.server import REDIS_FAILURES, RELEASE_SCRIPT, RENEW_SCRIPT
+from eventstream.cache.server import RELEASE_SCRIPT, RENEW_SCRIPT, BoundedPipelines
 
 LEASE_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 120.0
@@ -76,19 +76,17 @@ class Flights:
 
     def __init__(
         self,
-        client: Any,
+        pipelines: BoundedPipelines,
         keys: CacheKeys,
         *,
-        timeout_seconds: float,
         clock: Callable[[], float],
         lease_seconds: float = LEASE_SECONDS,
         longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
         tick_seconds: float = TICK_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._client = client
+        self._pipelines = pipelines
         self._keys = keys
-        self._timeout_seconds = timeout_seconds
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._longest_wait_seconds = longest_wait_seconds
@@ -99,7 +97,10 @@ class Flights:
         self._tending: asyncio.Task[None] | None = None
 
     async def claim(self, keys: Sequence[str]) -> list[FlightLease | FlightWait]:
-        """A lead or a wait for each key, in order, in one round trip; never raises an error."""
+        """A lead or a wait for each key, in order, in one round trip; never raises an error.
+
+        Claim right before asking: a lead that waits for a free slot holds up those who have one.
+        """
         fresh: list[FlightLease] = []
         outcomes: list[FlightLease | FlightWait] = []
         for key in keys:
@@ -159,13 +160,13 @@ class Flights:
 
     async def _take(self, leases: list[FlightLease]) -> dict[str, bytes]:
         """Set the keys of `leases`; key -> the holder's token where another process was faster."""
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._pipelines.new()
         milliseconds = int(self._lease_seconds * 1000)
         for lease in leases:
             key = self._keys.flight(lease.key)
             pipeline.set(key, lease._token, nx=True, px=milliseconds)
             pipeline.get(key)
-        replies = await self._execute(pipeline)
+        replies, _ = await self._pipelines.execute(pipeline)
         if replies is None:
             return {}
         return {
@@ -178,9 +179,9 @@ class Flights:
         if self._leads.get(lease.key) is not lease:
             return
         self._forget(lease)
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._pipelines.new()
         pipeline.eval(RELEASE_SCRIPT, 1, self._keys.flight(lease.key), lease._token)
-        await self._execute(pipeline)
+        await self._pipelines.execute(pipeline)
 
     def _tend(self) -> None:
         if (self._leads or self._waits) and (self._tending is None or self._tending.done()):
@@ -197,25 +198,16 @@ class Flights:
         waits = list(self._waits.values())
         if not due and not waits:
             return
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._pipelines.new()
         for lease in due:
             lease._renew_at = self._next_renewal()
             key = self._keys.flight(lease.key)
             pipeline.eval(RENEW_SCRIPT, 1, key, lease._token, int(self._lease_seconds * 1000))
         for wait in waits:
             pipeline.get(self._keys.flight(wait.key))
-        replies = await self._execute(pipeline)
+        replies, _ = await self._pipelines.execute(pipeline)
         for position, wait in enumerate(waits):
             # Without Redis nobody can tell: let them go and ask.
             if replies is None or replies[len(due) + position] != wait._token:
                 self._waits.pop(wait.key, None)
                 wait._landed.set()
-
-    async def _execute(self, pipeline: Any) -> list[Any] | None:
-        """The replies; None when Redis did not answer in time."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except REDIS_FAILURES:
-            return None
-        return replies

@@ -43,7 +43,7 @@ from eventstream.cache.histogram import (
 from eventstream.cache.index import HNSW_FROM_ENTRIES, VectorIndex, is_missing_index, model_digest
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.policy import decide, wants_candidate
-from eventstream.cache.server import REDIS_FAILURES, search_node
+from eventstream.cache.server import REDIS_FAILURES, BoundedPipelines, search_node, unavailable
 from eventstream.errors import EventStreamError
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
@@ -83,9 +83,10 @@ class SemanticCache:
         self._ready: set[str] = set()
         self._retry_semantic_at = 0.0
         self._counts = PendingCounts(self._keys)
-        self._flights = Flights(
-            client, self._keys, timeout_seconds=timeout_seconds, clock=monotonic
+        self._pipelines = BoundedPipelines(
+            client, timeout_seconds=timeout_seconds, monotonic=monotonic
         )
+        self._flights = Flights(self._pipelines, self._keys, clock=monotonic)
         self.semantic_available = True
         """False once the server turned out to have no vector search; looked at again by itself."""
         self.semantic_reason = ""
@@ -114,6 +115,14 @@ class SemanticCache:
         metrics.CACHE_LOOK_UP_SECONDS.observe(max(0.0, self._monotonic() - started))
         return result
 
+    async def look_again(self, query: CacheQuery) -> CacheAnswer:
+        """An exact look for a query that missed before; not counted a second time.
+
+        For whoever has a lead or waited for one: between the look-up and the lead another leader
+        may have stored the answer and left. Never raises an error.
+        """
+        return (await self._read_exact([query]))[0]
+
     async def store(self, entries: Sequence[CacheEntry]) -> int:
         """Keep answers; how many were kept (0 when the cache is away). Never raises an error.
 
@@ -122,7 +131,7 @@ class SemanticCache:
         """
         if not entries:
             return 0
-        pipeline = self._pipeline()
+        pipeline = self._pipelines.new()
         for entry in entries:
             append_write(pipeline, self._keys, entry)
         replies, _ = await self._execute(pipeline, "store")
@@ -134,7 +143,10 @@ class SemanticCache:
         return kept
 
     async def claim_flights(self, keys: Sequence[str]) -> list[FlightLease | FlightWait]:
-        """For each key of a miss (`CacheAnswer.key`): the lead to ask the model, or a wait."""
+        """For each key of a miss (`CacheAnswer.key`): the lead to ask the model, or a wait.
+
+        Claim right before asking, and `look_again` with the lead in hand.
+        """
         return await self._flights.claim(keys)
 
     async def claim_flight(self, key: str) -> FlightLease | FlightWait:
@@ -146,7 +158,22 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         if not queries:
             return []
-        pipeline = self._pipeline()
+        answers = await self._read_exact(queries)
+        left = [
+            position
+            for position, query in enumerate(queries)
+            if answers[position].kind == "miss"
+            and not answers[position].unavailable
+            and wants_candidate(query)
+        ]
+        if embedder is not None and left:
+            found = await self._search([queries[position] for position in left], embedder)
+            for position, answer in zip(left, found, strict=True):
+                answers[position] = answer
+        return answers
+
+    async def _read_exact(self, queries: list[CacheQuery]) -> list[CacheAnswer]:
+        pipeline = self._pipelines.new()
         for query in queries:
             append_exact_read(pipeline, self._keys, query)
         counts = self._counts.take()
@@ -159,18 +186,9 @@ class SemanticCache:
         for query, reply in zip(queries, replies[: len(queries)], strict=True):
             response = read_exact(reply)
             if response is None:
-                answers.append(_miss(query))
+                answers.append(_miss(query, _refusal(reply)))
             else:
                 answers.append(CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0))
-        left = [
-            position
-            for position, query in enumerate(queries)
-            if answers[position].kind == "miss" and wants_candidate(query)
-        ]
-        if embedder is not None and left:
-            found = await self._search([queries[position] for position in left], embedder)
-            for position, answer in zip(left, found, strict=True):
-                answers[position] = answer
         return answers
 
     async def _search(self, queries: list[CacheQuery], embedder: Embedder) -> list[CacheAnswer]:
@@ -180,7 +198,7 @@ class SemanticCache:
             return [_miss(query, problem) for query in queries]
         embeddings = EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
         texts = list({query.text: None for query in queries})
-        pipeline = self._pipeline()
+        pipeline = self._pipelines.new()
         embeddings.append_reads(pipeline, texts)
         replies, problem = await self._execute(pipeline, "embeddings")
         if replies is None:
@@ -209,10 +227,10 @@ class SemanticCache:
         embeddings: EmbeddingCache,
         vectors: dict[str, Embedding],
         fresh: dict[str, Embedding],
-        problem: str,
+        embed_problem: str,
     ) -> list[CacheAnswer]:
         alias = self._indexes[embeddings.model].alias
-        pipeline = self._pipeline()
+        pipeline = self._pipelines.new()
         node = await search_node(self._client)
         searched = [query for query in queries if query.text in vectors]
         for query in searched:
@@ -222,21 +240,21 @@ class SemanticCache:
         # The searches come first, so that answers do not wait for vectors to be kept.
         embeddings.append_writes(pipeline, fresh)
         replies: list[Any] | None = None
+        search_problem = ""
         if searched:
             replies, search_problem = await self._execute(pipeline, "search")
-            problem = search_problem or problem
         reply_of = iter(replies or [])
         answers = []
         for query in queries:
             embedding = vectors.get(query.text)
             if embedding is None:
-                answers.append(_miss(query, problem))
+                answers.append(_miss(query, embed_problem))
                 continue
             reply = next(reply_of, None)
             if isinstance(reply, Exception):
                 self._search_failed(embeddings.model, reply)
             answer = decide(query, embedding, read_candidate(reply))
-            answers.append(replace(answer, unavailable=problem) if problem else answer)
+            answers.append(replace(answer, unavailable=search_problem))
         return answers
 
     # The vector index
@@ -288,7 +306,7 @@ class SemanticCache:
             return self.semantic_reason
         except REDIS_FAILURES as error:
             metrics.CACHE_ERRORS.labels("index").inc()
-            return _unavailable(error)
+            return unavailable(error)
         if not ready:
             return "another process is making the vector index"
         self._semantic_on()
@@ -363,7 +381,7 @@ class SemanticCache:
     async def flush(self) -> None:
         """Write the counts that wait for the next look-up; what fails stays pending."""
         counts = self._counts.take()
-        pipeline = self._pipeline()
+        pipeline = self._pipelines.new()
         if append_counts(pipeline, counts):
             replies, _ = await self._execute(pipeline, "flush")
             if replies is None:
@@ -403,23 +421,17 @@ class SemanticCache:
     async def _unlink_all(self, batch: list[bytes]) -> int:
         if not batch:
             return 0
-        pipeline = self._pipeline()
+        pipeline = self._pipelines.new()
         for key in batch:
             # Not `pipeline.unlink`: a cluster's pipeline turns that into many keys at once.
             pipeline.execute_command("UNLINK", key)
         return sum(await pipeline.execute())
 
-    def _pipeline(self) -> Any:
-        return self._client.pipeline(transaction=False)
-
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
-        """The replies in time, or None and why there are none."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await pipeline.execute(raise_on_error=False), ""
-        except REDIS_FAILURES as error:
+        replies, problem = await self._pipelines.execute(pipeline)
+        if replies is None:
             metrics.CACHE_ERRORS.labels(call).inc()
-            return None, _unavailable(error)
+        return replies, problem
 
 
 def _identity(query: CacheQuery) -> tuple[str, str, float | None]:
@@ -430,5 +442,8 @@ def _miss(query: CacheQuery, problem: str = "") -> CacheAnswer:
     return CacheAnswer("miss", "miss", query.key, unavailable=problem)
 
 
-def _unavailable(error: BaseException) -> str:
-    return f"cache_unavailable: {str(error) or type(error).__name__}"
+def _refusal(reply: Any) -> str:
+    """Why the server refused to read; a key that holds something else is just a miss."""
+    if not isinstance(reply, Exception) or str(reply).startswith("WRONGTYPE"):
+        return ""
+    return unavailable(reply)

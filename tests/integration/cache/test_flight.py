@@ -6,6 +6,7 @@ import time
 from eventstream.cache.contract import CacheEntry, CacheQuery
 from eventstream.cache.flight import FlightLease, Flights, FlightWait
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.server import BoundedPipelines
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import query
@@ -26,6 +27,9 @@ class Process:
             claim = await self.cache.claim_flight(found.key)
             if isinstance(claim, FlightLease):
                 async with claim:
+                    again = await self.cache.look_again(asked)
+                    if again.response is not None:
+                        return again.response
                     response = await self.model.ask(asked.text)
                     await self.cache.store([CacheEntry(asked, response, 60)])
                     return response
@@ -47,11 +51,14 @@ class SlowModel:
         return b"answer"
 
 
+def pipelines(client: AsyncRedis) -> BoundedPipelines:
+    return BoundedPipelines(client, timeout_seconds=5, monotonic=time.monotonic)
+
+
 def flights(client: AsyncRedis, prefix: str, *, lease_seconds: float = 5.0) -> Flights:
     return Flights(
-        client,
+        pipelines(client),
         CacheKeys(prefix),
-        timeout_seconds=5,
         clock=time.monotonic,
         lease_seconds=lease_seconds,
         tick_seconds=0.01,
@@ -83,6 +90,21 @@ async def test_one_question_in_many_processes_is_asked_once(
     assert model.calls == 1
     for process in processes:
         await process.cache.aclose()
+
+
+async def test_an_answer_that_came_between_look_up_and_lead_is_found(
+    cache: SemanticCache,
+) -> None:
+    missed = (await cache.look_up([query("Where?")], None))[0]
+    await cache.store([CacheEntry(query("Where?"), b"here", 60)])
+    claim = await cache.claim_flight(missed.key)
+    assert isinstance(claim, FlightLease)
+
+    again = await cache.look_again(query("Where?"))
+
+    assert again.response == b"here"
+    (window,) = await cache.histogram("reviews")
+    assert window.outcomes == {"miss": 1}
 
 
 async def test_one_claim_of_many_keys_leads_each_of_them_once(
@@ -132,9 +154,8 @@ async def test_after_the_leader_the_next_may_lead(cache_client: AsyncRedis, pref
 
 async def test_a_dead_leader_is_replaced(cache_client: AsyncRedis, prefix: str) -> None:
     dead = Flights(
-        cache_client,
+        pipelines(cache_client),
         CacheKeys(prefix),
-        timeout_seconds=5,
         clock=time.monotonic,
         lease_seconds=0.1,
         sleep=never,
@@ -160,9 +181,8 @@ async def test_a_living_leader_keeps_its_lead(cache_client: AsyncRedis, prefix: 
         renewals.release()
 
     leader = Flights(
-        cache_client,
+        pipelines(cache_client),
         CacheKeys(prefix),
-        timeout_seconds=5,
         clock=time.monotonic,
         lease_seconds=1.5,
         tick_seconds=0.2,
@@ -196,9 +216,8 @@ async def test_a_wait_is_bounded(cache_client: AsyncRedis, prefix: str) -> None:
     leader = flights(cache_client, prefix)
     await leader.claim(["q"])
     impatient = Flights(
-        cache_client,
+        pipelines(cache_client),
         CacheKeys(prefix),
-        timeout_seconds=5,
         clock=time.monotonic,
         longest_wait_seconds=0.05,
     )
