@@ -99,10 +99,21 @@ def read_model(model: type[Model], document: Any, where: str = "") -> Model:
             errors=(FieldError(where, Reason.NOT_AN_OBJECT, message),) if where else (),
         )
     try:
-        return model.model_validate(document)
+        try:
+            return model.model_validate(document)
+        except ValidationError:
+            return model.model_validate(_with_whole_numbers(document))
     except ValidationError as error:
         errors = field_errors(error, where)
         raise Problem(Reason(errors[0].reason), errors[0].message, errors=errors) from None
+
+
+def _with_whole_numbers(document: dict[str, Any]) -> dict[str, Any]:
+    # JSON has one kind of number: 4.0 is 4, where an integer is asked for too.
+    return {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in document.items()
+    }
 
 
 def field_errors(error: ValidationError, where: str = "") -> list[FieldError]:

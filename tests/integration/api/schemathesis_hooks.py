@@ -17,7 +17,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
     that was used for other content is rightly refused.
     """
     wait = (case.query or {}).get("wait")
-    if re.fullmatch(r"\d+(\.\d+)?", str(wait)) and float(wait) <= 60:
+    if re.fullmatch(r"\d+(\.\d+)?", str(wait)) and float(str(wait)) <= 60:
         case.query["wait"] = "0.01"
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch("[!-~]{1,255}", key):

@@ -85,6 +85,11 @@ def test_the_refused_value_is_not_repeated() -> None:
     assert "a secret" not in problem.value.detail
 
 
+def test_a_whole_number_is_an_integer_however_it_is_written() -> None:
+    asked = read_model(ProcessRequest, {"text": "a", "max_tokens": 4.0, "temperature": 1.0})
+    assert (asked.max_tokens, asked.temperature) == (4, 1.0)
+
+
 def test_fields_of_a_batch_carry_their_place() -> None:
     with pytest.raises(Problem) as problem:
         read_model(ProcessRequest, {"text": ""}, "events.3")

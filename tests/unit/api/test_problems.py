@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import orjson
 import pytest
 
@@ -74,3 +76,9 @@ def test_long_and_strange_paths_and_fields_stay_bounded() -> None:
     assert document["instance"].isascii()
     assert len(document["errors"]) == 1000
     assert len(document["errors"][0]["field"]) == 200
+
+
+def test_the_manual_lists_every_reason() -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
+    for reason, kind in KINDS.items():
+        assert f"| {kind.status} | `{reason}` | {kind.title} |" in manual
