@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.consumer.service import consumer_tools
 from eventstream.embedded.apache_kafka import ApacheKafka
@@ -184,12 +185,59 @@ async def test_a_dead_letter_topic_that_takes_nothing_holds_the_stream_and_skips
     assert [letter.value for letter in letters] == [b"bad"]
 
 
+class Gated(Inbox):
+    """Answers the first batch with records of all three partitions only once its gate is open."""
+
+    reached: asyncio.Event
+    gate: asyncio.Event
+
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Acceptance]:
+        answers = await super().accept(arrivals)
+        places = {each.event.source.partition for each in arrivals if each.event.source}
+        if places == {0, 1, 2}:
+            self.reached.set()
+            await self.gate.wait()
+        return answers
+
+
+async def test_a_batch_that_ends_after_its_partition_went_elsewhere_moves_no_offset(
+    stream: Stream,
+) -> None:
+    tools = stream.tools
+    late = Gated(tools.redis, tools.keys, result_ttl_seconds=60, lease_seconds=30)
+    late.reached, late.gate = asyncio.Event(), asyncio.Event()
+    slow = replace(stream, tools=replace(tools, inbox=late))
+    produced = 0
+
+    async def reached() -> bool:
+        nonlocal produced
+        await asyncio.gather(
+            *(stream.produce(a_text(f"{produced} {n}"), key=b"%d" % n) for n in range(30))
+        )
+        produced += 30
+        return late.reached.is_set()
+
+    with capture_logs() as lines:
+        async with slow.consumed():
+            await until(reached, "a batch of all partitions is in hand")
+            async with stream.consumed():
+                await until(lambda: shared(stream), "both hold partitions")
+                late.gate.set()
+                await stream.committed_all(produced)
+        counters = await stream.counters()
+
+    assert counters.accepted - counters.duplicates == produced
+    assert counters.duplicates > 0
+    assert "consumer_begins_again" not in [line["event"] for line in lines]
+
+
 class NeverAnswers(Inbox):
     """Accepts, and dies before anybody hears of it."""
 
-    async def accept(self, arrivals: list[Arrival]) -> list[Acceptance]:  # type: ignore[override]
-        await super().accept(arrivals)
-        return await asyncio.Event().wait()  # type: ignore[return-value]
+    async def accept(self, arrivals: Sequence[Arrival]) -> list[Acceptance]:
+        answers = await super().accept(arrivals)
+        await asyncio.Event().wait()
+        return answers
 
 
 async def test_what_was_accepted_and_not_committed_is_read_again_as_duplicates(
