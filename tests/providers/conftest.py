@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -42,6 +43,7 @@ async def make_models(
         environment: dict[str, str] | None = None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         **settings: object,
     ) -> Models:
         defaults: dict[str, object] = {
@@ -57,6 +59,7 @@ async def make_models(
             local=None,
             environment=environment or {},
             now=now,
+            sleep=sleep,
         )
         made.append(models)
         return models
