@@ -1,0 +1,115 @@
+"""What a pass decides: values that `act` carries out and that status and conditions are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from eventstream_operator.decide.memory import Memory
+
+
+class Outcome(StrEnum):
+    """What became of one Deployment's replicas in this pass, and if nothing, why.
+
+    The words stand in status, conditions, Kubernetes events and logs.
+    """
+
+    SCALED_OUT = "ScaledOut"
+    SCALED_IN = "ScaledIn"
+    STEADY = "Steady"
+    """As many as wanted."""
+    AT_MAX = "AtMax"
+    AT_MIN = "AtMin"
+    WITHIN_TOLERANCE = "WithinTolerance"
+    """Fewer would do, but by less than the tolerance band."""
+    STABILISING = "Stabilising"
+    """Fewer would do, but not for the whole stabilisation window yet."""
+    JUST_STARTED = "JustStarted"
+    """Fewer would do, but the operator has not watched for a whole window yet."""
+    PODS_STARTING = "PodsStarting"
+    """More would be wanted; the ones asked for already are not ready, so the step limit holds."""
+    NOTHING_WAITS = "NothingWaits"
+    """The queue is longer than the trigger, but every event is in a worker's hands."""
+    RATE_LIMITED = "RateLimited"
+    BUDGET_EXHAUSTED = "BudgetExhausted"
+    INEFFECTIVE = "Ineffective"
+    """Earlier additions brought no throughput: no more, and they are taken back."""
+    SIGNAL_MISSING = "SignalMissing"
+    SIGNAL_STALE = "SignalStale"
+    NO_CPU_REQUEST = "NoCpuRequest"
+    CONFLICT = "Conflict"
+    PAUSED = "Paused"
+    RECOMMENDED = "Recommended"
+    """A change is due; mode Recommend only says so."""
+    NOT_SCALED = "NotScaled"
+    """Nothing to decide: the stream has no such Deployment, or does not own it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One Deployment."""
+
+    target: int | None
+    """Replicas to set; None: leave them as they are."""
+    outcome: Outcome
+    recommended: int | None
+    """What is right, whether or not the mode allows to set it; None: not known."""
+
+
+ConditionType = Literal[
+    "Ready",
+    "ScalingActive",
+    "RateLimited",
+    "BudgetExhausted",
+    "ReviewThreshold",
+    "Conflict",
+    "Degraded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One Kubernetes condition, without its transition time (which `act` keeps)."""
+
+    type: ConditionType
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    """What is, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers behind the decision; None: not known."""
+
+    backlog: int | None
+    """queued + in flight + Kafka lag. Deferred events are no work for a worker now."""
+    lag: int | None
+    arrivals_per_second: float | None
+    """Into the inbox; what Kafka holds back is in `lag`."""
+    capacity_per_second: float | None
+    """Of one worker that has work in hand."""
+    hit_rate_percent: float | None
+    """Of the look-ups in the window."""
+
+
+Phase = Literal["Running", "Idle", "Limited", "Held", "Degraded", "Conflict", "Paused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one pass decides for one stream."""
+
+    workers: Verdict
+    consumers: Verdict
+    api: Verdict
+    sentence: str
+    """`status.decision`: one line of plain numbers."""
+    phase: Phase
+    """`status.phase`: the one word for a list of streams."""
+    conditions: tuple[Condition, ...]
+    """All seven, always in the same order."""
+    figures: Figures
+    memory: Memory
+    """For the next pass."""
