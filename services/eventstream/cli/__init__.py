@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "cache": ("eventstream.cli.cache", "cache", "Look into the semantic cache, or clear it."),
     "dlq": ("eventstream.cli.dlq", "dlq", "List, show and replay dead letters."),
     "replay": ("eventstream.cli.replay", "replay", "Read a Kafka topic again from a time on."),
+    "crd": ("eventstream.cli.crd", "crd", "Print the EventStream resource definition as YAML."),
     "api": ("eventstream.cli.api", "api", "Run the HTTP API."),
     "consumer": ("eventstream.cli.consumer", "consumer", "Run the Kafka consumer."),
     "worker": ("eventstream.cli.worker", "worker", "Run a Celery worker."),
