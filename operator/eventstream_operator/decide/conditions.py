@@ -1,0 +1,265 @@
+"""The seven conditions: what is, and what to do about it."""
+
+from __future__ import annotations
+
+from eventstream.spec import StreamSpec
+from eventstream_operator.decide.ceilings import budget_holds, provider_pressure
+from eventstream_operator.decide.decision import Condition, ConditionType, Outcome, Phase, Verdict
+from eventstream_operator.decide.memory import Memory
+from eventstream_operator.decide.signals import fresh, problems
+from eventstream_operator.decide.tuning import REVIEW_LOOK_UPS
+from eventstream_operator.observe.observation import CacheWindow, Observation, Replicas
+
+
+def conditions_of(
+    spec: StreamSpec,
+    observation: Observation,
+    memory: Memory,
+    *,
+    workers: Verdict,
+    api: Verdict,
+    why: str,
+    now: float,
+) -> tuple[Condition, ...]:
+    """All seven, in the order in which a person would want to read them."""
+    return (
+        _ready(spec, observation),
+        _scaling_active(spec, workers, why),
+        _rate_limited(observation, workers, why),
+        _budget_exhausted(spec, observation),
+        _review_threshold(spec, observation),
+        _conflict(spec, observation),
+        _degraded(spec, observation, memory, api, now),
+    )
+
+
+def phase_of(
+    spec: StreamSpec, observation: Observation, conditions: tuple[Condition, ...]
+) -> Phase:
+    """The one word for a list of streams: the worst thing first."""
+    true = {condition.type for condition in conditions if condition.status == "True"}
+    if spec.scaling.mode == "Paused":
+        return "Paused"
+    if "Conflict" in true:
+        return "Conflict"
+    if "Degraded" in true:
+        return "Degraded"
+    if "BudgetExhausted" in true:
+        return "Held"
+    if "RateLimited" in true:
+        return "Limited"
+    replicas = fresh(observation.workers)
+    return "Idle" if replicas is not None and replicas.desired == 0 else "Running"
+
+
+def _condition(type_: ConditionType, is_so: bool, reason: str, message: str) -> Condition:
+    return Condition(type_, "True" if is_so else "False", reason, message)
+
+
+def _ready(spec: StreamSpec, observation: Observation) -> Condition:
+    wanted: list[tuple[str, Replicas | None]] = [("worker", fresh(observation.workers))]
+    if spec.source is not None:
+        wanted.append(("consumer", fresh(observation.consumers)))
+    for name, replicas in wanted:
+        if replicas is None:
+            return Condition(
+                "Ready",
+                "Unknown",
+                "DeploymentUnknown",
+                f"The {name}s' Deployment could not be read. If this stays: does it exist, and may"
+                " the operator's ServiceAccount read Deployments?",
+            )
+    for name, replicas in wanted:
+        if replicas is not None and replicas.desired > 0 and replicas.ready == 0:
+            return _condition(
+                "Ready",
+                False,
+                "NoPodReady",
+                f"No {name} of {replicas.desired} is ready: look at its pods' events and logs.",
+            )
+    counts = ", ".join(
+        f"{replicas.ready} of {replicas.desired} {name}s"
+        for name, replicas in wanted
+        if replicas is not None
+    )
+    workers = wanted[0][1]
+    if workers is not None and workers.desired == 0:
+        return _condition(
+            "Ready", True, "ScaledToZero", f"{counts} ready: the first event brings one back."
+        )
+    return _condition("Ready", True, "PodsReady", f"{counts} ready.")
+
+
+def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
+    outcome = workers.outcome
+    messages = {
+        Outcome.PAUSED: "scaling.mode is Paused: set it to Auto to scale again.",
+        Outcome.RECOMMENDED: "scaling.mode is Recommend: status.decision says what Auto would do.",
+        Outcome.CONFLICT: "Another autoscaler has the workers: see the condition Conflict.",
+        Outcome.SIGNAL_MISSING: "A signal is missing, so nothing scales in: see Degraded.",
+        Outcome.SIGNAL_STALE: "A signal is too old, so nothing scales in: see Degraded.",
+    }
+    if outcome in messages:
+        return _condition("ScalingActive", False, outcome.value, messages[outcome])
+    if spec.scaling.mode == "Recommend":
+        return _condition("ScalingActive", False, "Recommended", messages[Outcome.RECOMMENDED])
+    detail = f"{outcome.value}: {why}." if why else f"{outcome.value}."
+    return _condition("ScalingActive", True, outcome.value, f"The operator sets replicas. {detail}")
+
+
+def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condition:
+    pressure = provider_pressure(fresh(observation.provider))
+    if pressure is None and workers.outcome is Outcome.RATE_LIMITED:
+        pressure = why
+    if pressure is None:
+        return _condition(
+            "RateLimited", False, "BelowLimits", "The provider's limits hold nothing back."
+        )
+    return _condition(
+        "RateLimited",
+        True,
+        "ProviderLimit",
+        f"More workers bring nothing: {pressure}. Ask the provider for a higher limit, take"
+        " another model, or let the cache answer more.",
+    )
+
+
+def _budget_exhausted(spec: StreamSpec, observation: Observation) -> Condition:
+    limit = spec.limits.budget
+    if limit is None:
+        return _condition("BudgetExhausted", False, "NoBudget", "The stream has no budget.")
+    budget = fresh(observation.budget)
+    if budget is None:
+        return Condition(
+            "BudgetExhausted", "Unknown", "SpendUnknown", "Today's spend could not be read."
+        )
+    spent = f"{_dollars(budget.spent_microdollars)} of {_dollars(budget.limit_microdollars)}"
+    if not budget.exhausted:
+        return _condition("BudgetExhausted", False, "WithinBudget", f"{spent} spent today (UTC).")
+    if budget_holds(spec, observation):
+        rest = "Events that the cache cannot answer wait for the next UTC day"
+    else:
+        rest = "Events that the cache cannot answer fail until the next UTC day"
+    return _condition(
+        "BudgetExhausted",
+        True,
+        "BudgetSpent",
+        f"{spent} spent today (UTC). {rest}, unless limits.budget.usd is raised.",
+    )
+
+
+def _review_threshold(spec: StreamSpec, observation: Observation) -> Condition:
+    cache = fresh(observation.cache, stale_seconds=float("inf"))
+    if not spec.cache.enabled:
+        return _condition("ReviewThreshold", False, "CacheOff", "The cache is switched off.")
+    if cache is None:
+        return Condition(
+            "ReviewThreshold", "Unknown", "LookUpsUnknown", "Look-ups could not be counted."
+        )
+    minimum = spec.cache.min_hit_rate_percent
+    if cache.look_ups < REVIEW_LOOK_UPS:
+        message = (
+            f"{cache.look_ups} look-ups in {_minutes(cache)}: judged from {REVIEW_LOOK_UPS} on."
+        )
+        return _condition("ReviewThreshold", False, "TooFewLookUps", message)
+    rate = 100 * cache.hits / cache.look_ups
+    hits = f"{rate:.0f} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
+    if rate >= minimum:
+        return _condition(
+            "ReviewThreshold", False, "HitRateFine", f"{hits} (trigger: below {minimum} %)."
+        )
+    return _condition(
+        "ReviewThreshold",
+        True,
+        "HitRateLow",
+        f"{hits}, below {minimum} %. {_near_misses(cache)}",
+    )
+
+
+def _near_misses(cache: CacheWindow) -> str:
+    """What the histogram of refused candidates says about the threshold."""
+    # Even if every near miss had been a hit, the rate would not be above this.
+    most = 100 * (cache.hits + cache.near_misses) / cache.look_ups
+    if not cache.near_misses:
+        return (
+            "No candidate was refused, so another threshold or policy would change nothing: this"
+            f" stream repeats itself in {most:.0f} % at most. Lower cache.minHitRatePercent, or"
+            " keep answers longer (cache.ttlSeconds)."
+        )
+    buckets = sorted(cache.near_misses_by_similarity.items(), key=lambda item: -item[1])[:3]
+    spread = ", ".join(f"{count} from {similarity:.2f}" for similarity, count in sorted(buckets))
+    where = f" (by similarity: {spread})" if spread else ""
+    return (
+        f"{cache.near_misses} candidates were refused{where}; with all of them the rate would be"
+        f" {most:.0f} %. See `eventstream cache` before changing cache.threshold or cache.policy:"
+        " a refused candidate is often a wrong answer."
+    )
+
+
+def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
+    conflicts = observation.conflicts
+    found = [
+        f"{other} also scales the {name}: delete it, or set scaling.mode to Paused"
+        for name, other in (
+            ("workers", conflicts.workers_scaled_by),
+            ("consumers", conflicts.consumers_scaled_by if spec.source else None),
+            ("API", conflicts.api_scaled_by if spec.scaling.api else None),
+        )
+        if other is not None
+    ]
+    if spec.scaling.api is not None and conflicts.api_owner != observation.stream:
+        owner = conflicts.api_owner
+        whose = f"belongs to the stream {owner!r}" if owner else "names no stream as its owner"
+        found.append(
+            f"scaling.api is set, but the API {whose}: remove scaling.api here, or set the"
+            " annotation ai-eventstream.io/scaled-by of the API's Deployment"
+        )
+    if not found:
+        return _condition("Conflict", False, "SoleOwner", "Nothing else scales this stream.")
+    reason = "OtherAutoscaler" if "also scales" in found[0] else "ApiOwnedElsewhere"
+    return _condition("Conflict", True, reason, f"{'; '.join(found)}.")
+
+
+def _degraded(
+    spec: StreamSpec, observation: Observation, memory: Memory, api: Verdict, now: float
+) -> Condition:
+    missing = problems(spec, observation)
+    if missing:
+        return _condition(
+            "Degraded",
+            True,
+            "SignalsMissing",
+            f"{_sentence(missing)}; what depends on it holds. Are Redis, Kafka, the metrics API"
+            " and the stream's pods up?",
+        )
+    if api.outcome is Outcome.NO_CPU_REQUEST:
+        return _condition(
+            "Degraded",
+            True,
+            "NoCpuRequest",
+            "The API's container has no CPU request, so its use cannot be judged: set"
+            " api.resources.requests.cpu.",
+        )
+    ineffective = memory.ineffective
+    if ineffective is not None and now < ineffective.until:
+        return _condition(
+            "Degraded",
+            True,
+            "ScaleUpIneffective",
+            f"{ineffective.cause}. {ineffective.workers} workers are the ceiling for another"
+            f" {ineffective.until - now:.0f} s.",
+        )
+    return _condition("Degraded", False, "AllSignals", "Every signal is there and fresh.")
+
+
+def _sentence(parts: tuple[str, ...]) -> str:
+    text = ", ".join(parts)
+    return text[0].upper() + text[1:]
+
+
+def _minutes(cache: CacheWindow) -> str:
+    return f"{cache.seconds / 60:.0f} min" if cache.seconds >= 60 else f"{cache.seconds:.0f} s"
+
+
+def _dollars(microdollars: int) -> str:
+    return f"${microdollars / 1_000_000:.2f}"
