@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+
+import httpx
 
 from eventstream.errors import Reason
 from eventstream.events import State, default_event_id
@@ -11,6 +14,7 @@ from eventstream.keys import queue_for
 from eventstream.spec import Source, StreamSpec, Task
 from tests.kafka.harness import Stream, a_text, metric, until
 from tests.support.events import an_answer
+from tests.support.redis_server import free_port
 
 
 async def test_a_record_becomes_an_event_with_its_bytes_and_key(stream: Stream) -> None:
@@ -216,3 +220,20 @@ async def test_a_topic_created_anew_is_read_from_its_beginning(stream: Stream) -
         counters = await stream.accepted(6)
 
     assert counters.duplicates == 0
+
+
+async def test_a_process_exposes_its_metrics_and_ends_in_good_order(stream: Stream) -> None:
+    port = free_port()
+    process = await stream.consumer_process(METRICS_PORT=str(port))
+    await stream.produce(a_text("one"))
+    await stream.accepted(1)
+
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    process.send_signal(signal.SIGTERM)
+
+    assert await process.wait() == 0
+    consumed = f'records_consumed_total{{stream="reviews",topic="{stream.topic}"}} 1.0'
+    assert f"eventstream_kafka_{consumed}" in page
+    assert sum((await stream.committed()).values()) == 1
+    assert await stream.holders() == []

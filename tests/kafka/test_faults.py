@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -291,12 +290,12 @@ async def test_two_consumers_share_the_partitions_and_lose_nothing(stream: Strea
 
 async def test_a_killed_consumer_process_loses_nothing(stream: Stream) -> None:
     await stream.produce(*(a_text(f"text {number}") for number in range(3000)))
-    first = await a_consumer_process(stream, KAFKA_MAX_POLL_RECORDS="50")
+    first = await stream.consumer_process(KAFKA_MAX_POLL_RECORDS="50")
     await stream.accepted(1)
     first.kill()
     await first.wait()
 
-    second = await a_consumer_process(stream)
+    second = await stream.consumer_process()
     counters = await stream.accepted(3000)
     await stream.committed_all(3000)
     second.send_signal(signal.SIGTERM)
@@ -304,13 +303,3 @@ async def test_a_killed_consumer_process_loses_nothing(stream: Stream) -> None:
     assert await second.wait() == 0
     assert counters.accepted - counters.duplicates == 3000
     assert await stream.holders() == []
-
-
-async def a_consumer_process(stream: Stream, **environment: str) -> asyncio.subprocess.Process:
-    """`eventstream consumer` as a user runs it."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "eventstream", "consumer"),
-        stderr=asyncio.subprocess.DEVNULL,
-        env=stream.environment() | environment,
-    )
