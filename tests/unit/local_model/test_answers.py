@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from eventstream.llm.local import LocalModel, LocalModelCannot, LocalRequest
-from eventstream.llm.local.measure import MEASURES, main, score
+from eventstream.llm.local.measure import MEASURES, Measure, main, score
 
 LATE = "My parcel arrived two days late and the box was crushed. The courier was rude."
 TARDE = "El paquete llegó tarde y la caja estaba rota. El repartidor fue grosero."
@@ -28,11 +28,9 @@ def response(model: LocalModel, task_type: str, text: str, *labels: str) -> str:
 @pytest.mark.parametrize("language", ["en", "es"])
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 def test_the_held_out_half_stays_above_its_floor(
-    model: LocalModel, texts: Path, measure: object, language: str
+    model: LocalModel, texts: Path, measure: Measure, language: str
 ) -> None:
-    chosen = next(one for one in MEASURES if one is measure)
-
-    assert score(model, texts, chosen, language, "held_out_").share >= FLOORS[chosen.name]
+    assert score(model, texts, measure, language, "held_out_").share >= FLOORS[measure.name]
 
 
 @pytest.mark.parametrize(
