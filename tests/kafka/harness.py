@@ -191,6 +191,11 @@ class Stream:
 
         await until(enough, f"{records} records committed")
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of metrics about the source."""
+        return {"stream": self.name, "topic": self.topic}
+
     def environment(self) -> dict[str, str]:
         """What a process of ours needs to serve this stream."""
         return {

@@ -139,28 +139,30 @@ async def test_lag_is_what_lies_in_kafka_and_in_no_inbox(stream: Stream) -> None
 async def test_a_full_inbox_pauses_the_partitions_and_a_drained_one_resumes_them(
     stream: Stream,
 ) -> None:
-    await stream.produce(*(a_text(f"text {number}") for number in range(60)))
+    await stream.produce(*(a_text(f"text {number}") for number in range(300)))
     queue = queue_for(stream.name, "kafka")
 
     async with stream.consumed(kafka_max_backlog=10, kafka_max_poll_records=5):
         await until(lambda: paused(stream) == 3, "partitions paused")
         assert (await stream.counters()).accepted <= 15
-        lag = sum(figure.lag for figure in (await stream.lag()).values())
 
         async def drained() -> bool:
             claim = await stream.tools.inbox.claim(queue, "worker", 100)
             await stream.tools.inbox.finish([an_answer(held) for held in claim.fresh])
-            return (await stream.counters()).answered == 60
+            return (await stream.counters()).answered == 300
 
-        async def lag_seen() -> int:
-            return sum(figure.lag for figure in (await stream.lag()).values())
+        async def lag_of_all_partitions() -> int:
+            figures = (await stream.lag()).values()
+            return len(figures) == 3 and sum(figure.lag for figure in figures)
 
-        assert lag or await until(lag_seen, "lag while paused")
-        await until(drained, "all 60 answered")
+        lag = await until(lag_of_all_partitions, "lag while paused")
+        assert lag >= 300 - 15
+        assert metric("eventstream_kafka_records_consumed_total", **stream.labels) < 100
+        await until(drained, "all 300 answered")
         await until(lambda: paused(stream) == 0, "partitions resumed")
         counters = await stream.counters()
 
-    assert (counters.accepted, counters.duplicates) == (60, 0)
+    assert (counters.accepted, counters.duplicates) == (300, 0)
 
 
 def paused(stream: Stream) -> float:
@@ -237,3 +239,11 @@ async def test_a_process_exposes_its_metrics_and_ends_in_good_order(stream: Stre
     assert f"eventstream_kafka_{consumed}" in page
     assert sum((await stream.committed()).values()) == 1
     assert await stream.holders() == []
+
+
+async def test_a_metrics_port_in_use_is_said_in_a_sentence(stream: Stream) -> None:
+    taken = (stream.settings.kafka_bootstrap_servers or "").split(":")[1]
+
+    ran = await stream.command("consumer", METRICS_PORT=taken)
+
+    assert (ran.code, "METRICS_PORT" in ran.err) == (2, True)

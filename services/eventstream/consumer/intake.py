@@ -126,6 +126,7 @@ class Intake:
             EVENTS_REFUSED.labels(self._stream, "kafka", each.reason.value).inc()
             self._log.warning(
                 "dead_lettered",
+                event_id=each.event_id,
                 reason=each.reason.value,
                 topic=each.record.source.topic,
                 partition=each.record.source.partition,
