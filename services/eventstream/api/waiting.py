@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from eventstream.api.context import context_of
 from eventstream.api.ending import end
 from eventstream.api.parts import parts_of
-from eventstream.api.replies import Reply
+from eventstream.api.replies import NO_STORE, Reply
 from eventstream.events import TaskStatus
 from eventstream.metrics import HTTP_WAITING
 
@@ -60,6 +60,7 @@ def status_reply(status: TaskStatus) -> Reply:
                 "progress": status.progress,
             }
         ),
+        (NO_STORE,),
     )
 
 
