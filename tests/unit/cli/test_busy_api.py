@@ -56,6 +56,7 @@ def an_api(*replies: Reply) -> Iterator[Api]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             api.keys.append(self.headers["Idempotency-Key"])
