@@ -139,6 +139,7 @@ async def open_parts(
         accept=accept,
     )
     background = asyncio.create_task(_background(parts, door))
+    background.add_done_callback(_say_why_it_ended)
     try:
         yield parts
     finally:
@@ -169,6 +170,11 @@ async def _background(parts: Parts, door: Doorkeeper) -> None:
             parts.lifecycle.ready = True
             log.info("ready", streams=sorted(parts.watch.streams))
     await parts.watch.run()
+
+
+def _say_why_it_ended(background: asyncio.Task[None]) -> None:
+    if not background.cancelled() and (error := background.exception()) is not None:
+        log.error("background_work_failed", exc_info=error)
 
 
 def print_made_key(key: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from eventstream.api.backlog import BacklogWatch
+from eventstream.api.ending import end
 from eventstream.events import Event
 from eventstream.inbox import Arrival, Held, Inbox
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.results import Results
 from eventstream.settings import Settings
@@ -104,6 +108,19 @@ async def test_full_from_the_limit_on_and_a_burst_does_not_overshoot(
     await watch.refresh()
     watch.note_accepted(5)
     assert watch.full
+
+
+async def test_a_pass_that_fails_is_not_the_last(
+    watch: BacklogWatch, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await redis_client.hset(keys.counters("default"), "answered", "not a number")
+    running = asyncio.create_task(watch.run(0.001))
+    while not watch.streams:
+        await asyncio.sleep(0.001)
+    await redis_client.hset(keys.counters("default"), "answered", "1")
+    while watch.estimated_seconds("default") != 0:
+        await asyncio.sleep(0.001)
+    await end(running)
 
 
 async def test_the_gauges_follow_and_go_with_their_stream(
