@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from eventstream.errors import ConfigurationError
-from eventstream.llm.contract import LocalModelProtocol
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
+
+if TYPE_CHECKING:
+    from eventstream.llm.contract import LocalModelProtocol
 
 
 @click.command()
@@ -31,6 +34,8 @@ def worker(concurrency: int | None, streams: str | None) -> None:
     if streams is not None:
         os.environ["WORKER_STREAMS"] = streams
     settings = load_settings()
+    # One thread a process: the pool is the parallelism, and numpy's own threads do not fork well.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from eventstream.worker import exposition
 
     folder = exposition.prepare()
@@ -59,6 +64,7 @@ def _run(settings: Settings) -> None:
     try:
         app.worker_main(
             [
+                "--quiet",
                 "worker",
                 *("--hostname", process_name()),
                 *("--queues", ",".join(queues)),
