@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio import RedisCluster
 
 from eventstream.errors import ConfigurationError
+from eventstream.redis_client import connect_cache
 from eventstream.settings import Settings, load_settings
 
 
@@ -89,3 +91,11 @@ def test_a_cluster_may_be_the_cache() -> None:
     )
 
     assert settings.cache_url == "redis+cluster://h:7000"
+
+
+def test_a_clusters_client_is_made_only_for_a_clusters_address() -> None:
+    plain = connect_cache("redis://h:1/0", timeout_seconds=1)
+    cluster = connect_cache("rediss+cluster://h:7000/0", timeout_seconds=1)
+
+    assert not isinstance(plain, RedisCluster)
+    assert isinstance(cluster, RedisCluster)

@@ -21,6 +21,7 @@ from eventstream.cli.common import (
     run,
     stdout_console,
 )
+from eventstream.redis_client import connect_cache
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import TASK_TYPE_ALIASES
 

@@ -31,6 +31,7 @@ from eventstream.redis_client import connect, connect_cache
 from eventstream.registry import Registry
 from eventstream.results import FinishedListener, Results
 from eventstream.settings import Settings
+from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
@@ -151,7 +152,7 @@ class WorkerProcess:
         try:
             await self._drain.run()
         finally:
-            refresh.cancel()
+            await end(refresh)
             self._busy_since = 0.0
             BUSY_SECONDS.inc(time.monotonic() - began)
             self._report(self._drain.counts)
