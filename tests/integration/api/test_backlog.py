@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import REGISTRY
 
 from eventstream.api.backlog import BacklogWatch
-from eventstream.api.ending import end
 from eventstream.events import Event
 from eventstream.inbox import Arrival, Held, Inbox
 from eventstream.keys import Keys
@@ -18,6 +17,7 @@ from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.results import Results
 from eventstream.settings import Settings
+from eventstream.tasks import end
 
 Answer = Callable[..., Awaitable[list[Held]]]
 
