@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,6 +15,10 @@ from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
 from eventstream.results import Results
 from tests.support.redis_server import RedisServer
+
+# A run that was started in the background ignores SIGINT, and so would every process that a test
+# starts and interrupts. A handler of our own is reset to the default when they are executed.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Settings of the machine must not leak into tests.
 for _name in (

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal, cast
 
 import orjson
+from redis.exceptions import ResponseError
 
 from eventstream import lua
 from eventstream.errors import EventRefused, Reason
@@ -448,9 +449,10 @@ class Inbox:
     async def tidy(self, queue: str, idle_seconds: float) -> int:
         """Forget consumers that hold nothing and were not seen for `idle_seconds`; how many."""
         async with reading_or_writing("tidying an inbox"):
-            if not await self._redis.exists(self._keys.inbox(queue)):
-                return 0
-            consumers = await self._redis.xinfo_consumers(self._keys.inbox(queue), INBOX_GROUP)
+            try:
+                consumers = await self._redis.xinfo_consumers(self._keys.inbox(queue), INBOX_GROUP)
+            except ResponseError:
+                return 0  # Nobody has claimed from this queue yet: no inbox, or no group.
             idle = [
                 consumer["name"]
                 for consumer in consumers

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -196,8 +196,7 @@ class Pipeline:
 
     async def _known_by_now(self, ask: Ask) -> Answered | None:
         assert ask.query is not None
-        exactly = replace(ask.query, policy="exact")
-        [answer] = await self._cache.look_up([exactly], None)
+        answer = await self._cache.look_again(ask.query)
         if answer.kind == "miss":
             return None
         return _hit(ask.held, answer, "flight", ask.seconds_so_far)

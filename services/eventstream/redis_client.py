@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis.asyncio
+from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -67,6 +68,27 @@ def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> A
         url, max_connections=max_connections, timeout=timeout_seconds, **options
     )
     return redis.asyncio.Redis.from_pool(pool)
+
+
+def connect_cache(
+    url: str, *, timeout_seconds: float, max_connections: int = 64
+) -> AsyncRedis | RedisCluster:
+    """A client of the cache's server, the one store that may be a cluster.
+
+    `url`: as `connect` takes it, or redis+cluster:// (rediss+cluster://) with any one node.
+    """
+    scheme, separator, rest = url.partition("+cluster://")
+    if not separator:
+        return connect(url, timeout_seconds=timeout_seconds, max_connections=max_connections)
+    # A cluster has one database, and follows its own redirections: that is its one retry.
+    return RedisCluster.from_url(
+        f"{scheme}://{rest.partition('/')[0]}",
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        max_connections=max_connections,
+        decode_responses=False,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 def _host_port(text: str) -> tuple[str, int]:

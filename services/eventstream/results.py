@@ -19,6 +19,7 @@ from eventstream.errors import StoreUnavailable
 from eventstream.events import Failure, Result, State, TaskStatus
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.tasks import end
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +235,7 @@ class FinishedListener:
             for event in events:
                 event.set()
         if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
+            await end(self._reader)
         await self._drop()
 
     async def _listen(self) -> None:

@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import DEFAULT_CONSUMER_GROUP, DEFAULT_PROCESSED_TOPIC, DEFAULT_TOPIC
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 Port = Annotated[int, Field(ge=0, le=65535)]
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -147,12 +155,33 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("redis_url", "celery_broker_url", "celery_result_backend")
+    @field_validator("redis_url")
+    @classmethod
+    def _a_cache_address(cls, value: str) -> str:
+        if urlsplit(value).scheme not in (*REDIS_SCHEMES, *CLUSTER_SCHEMES):
+            raise ValueError(
+                "must begin with redis://, rediss://, redis+cluster://, rediss+cluster://, unix://"
+                " or sentinel://"
+            )
+        return value
+
+    @field_validator("celery_broker_url", "celery_result_backend")
     @classmethod
     def _a_redis_address(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in REDIS_SCHEMES:
             raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
         return value
+
+    @model_validator(mode="after")
+    def _only_the_cache_is_a_cluster(self) -> Settings:
+        if urlsplit(self.redis_url).scheme in CLUSTER_SCHEMES and not (
+            self.celery_broker_url and self.celery_result_backend
+        ):
+            raise ValueError(
+                "redis_url: a cluster can only be the cache; name other servers in"
+                " CELERY_BROKER_URL and CELERY_RESULT_BACKEND"
+            )
+        return self
 
     @field_validator("eventstream_prefix")
     @classmethod
@@ -185,7 +214,8 @@ class Settings(BaseSettings):
 def _with_database(url: str, database: int) -> str:
     parts = urlsplit(url)
     if parts.scheme == "unix":
-        return parts._replace(query=f"db={database}").geturl()
+        # geturl() would drop the empty host, and with it the slashes that Redis clients want.
+        return f"unix://{parts.netloc}{parts.path}?db={database}"
     segments = [segment for segment in parts.path.split("/") if segment]
     if parts.scheme == "sentinel":
         # sentinel://host:port/service/db
@@ -204,8 +234,9 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = str(problem["loc"][0]).upper() if problem["loc"] else "the environment"
         message = problem["msg"].removeprefix("Value error, ")
+        name = str(problem["loc"][0]) if problem["loc"] else message.partition(":")[0]
+        name, message = name.upper(), message.removeprefix(f"{name}: ")
         raise ConfigurationError(
             name, message[0].lower() + message[1:], f"Change {name}, or unset it for its default"
         ) from None

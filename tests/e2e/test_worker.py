@@ -217,3 +217,12 @@ def test_a_worker_without_a_redis_says_so_in_one_sentence(deployment: Deployment
     last = worker.tail().strip().splitlines()[-1]
     assert last.startswith("eventstream: Redis can't be reached")
     until(lambda: not worker.running, 5, worker.tail)
+
+
+def test_production_without_a_key_does_not_start_with_the_local_model_unnoticed(
+    deployment: Deployment,
+) -> None:
+    worker = deployment.run("worker", ENVIRONMENT="production")
+
+    assert worker.wait() == 2
+    assert "EVENTSTREAM_PROVIDER=local" in worker.tail().splitlines()[-1]

@@ -166,14 +166,18 @@ class Stream:
 
         async def enough() -> list[DeadLetter] | None:
             with contextlib.suppress(TopicMissing):
-                found = await read_letters(self.settings, self.dead_letter_topic)
+                found = await self._read_letters()
                 return found if len(found) >= letters else None
             return None
 
         if not letters:
-            return await read_letters(self.settings, self.dead_letter_topic)
+            return await self._read_letters()
         found: list[DeadLetter] = await until(enough, f"{letters} dead letters")
         return found
+
+    async def _read_letters(self) -> list[DeadLetter]:
+        found = await read_letters(self.settings, self.dead_letter_topic, newest=1000)
+        return list(found.letters)
 
     async def committed(self) -> dict[int, int]:
         """Partition -> offset that the group has committed."""
@@ -186,6 +190,11 @@ class Stream:
             return sum((await self.committed()).values()) >= records
 
         await until(enough, f"{records} records committed")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of metrics about the source."""
+        return {"stream": self.name, "topic": self.topic}
 
     def environment(self) -> dict[str, str]:
         """What a process of ours needs to serve this stream."""
@@ -210,6 +219,15 @@ class Stream:
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
         return Ran(process.returncode, out.decode(), err.decode())
+
+    async def consumer_process(self, **environment: str) -> asyncio.subprocess.Process:
+        """`eventstream consumer` as a user runs it."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "eventstream", "consumer"),
+            stderr=asyncio.subprocess.DEVNULL,
+            env=self.environment() | environment,
+        )
 
     async def holders(self) -> list[int]:
         """How many partitions each consumer of the group holds."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+
+import httpx
 
 from eventstream.errors import Reason
 from eventstream.events import State, default_event_id
@@ -11,6 +14,7 @@ from eventstream.keys import queue_for
 from eventstream.spec import Source, StreamSpec, Task
 from tests.kafka.harness import Stream, a_text, metric, until
 from tests.support.events import an_answer
+from tests.support.redis_server import free_port
 
 
 async def test_a_record_becomes_an_event_with_its_bytes_and_key(stream: Stream) -> None:
@@ -135,28 +139,30 @@ async def test_lag_is_what_lies_in_kafka_and_in_no_inbox(stream: Stream) -> None
 async def test_a_full_inbox_pauses_the_partitions_and_a_drained_one_resumes_them(
     stream: Stream,
 ) -> None:
-    await stream.produce(*(a_text(f"text {number}") for number in range(60)))
+    await stream.produce(*(a_text(f"text {number}") for number in range(300)))
     queue = queue_for(stream.name, "kafka")
 
     async with stream.consumed(kafka_max_backlog=10, kafka_max_poll_records=5):
         await until(lambda: paused(stream) == 3, "partitions paused")
         assert (await stream.counters()).accepted <= 15
-        lag = sum(figure.lag for figure in (await stream.lag()).values())
 
         async def drained() -> bool:
             claim = await stream.tools.inbox.claim(queue, "worker", 100)
             await stream.tools.inbox.finish([an_answer(held) for held in claim.fresh])
-            return (await stream.counters()).answered == 60
+            return (await stream.counters()).answered == 300
 
-        async def lag_seen() -> int:
-            return sum(figure.lag for figure in (await stream.lag()).values())
+        async def lag_of_all_partitions() -> int:
+            figures = (await stream.lag()).values()
+            return len(figures) == 3 and sum(figure.lag for figure in figures)
 
-        assert lag or await until(lag_seen, "lag while paused")
-        await until(drained, "all 60 answered")
+        lag = await until(lag_of_all_partitions, "lag while paused")
+        assert lag >= 300 - 15
+        assert metric("eventstream_kafka_records_consumed_total", **stream.labels) < 100
+        await until(drained, "all 300 answered")
         await until(lambda: paused(stream) == 0, "partitions resumed")
         counters = await stream.counters()
 
-    assert (counters.accepted, counters.duplicates) == (60, 0)
+    assert (counters.accepted, counters.duplicates) == (300, 0)
 
 
 def paused(stream: Stream) -> float:
@@ -216,3 +222,28 @@ async def test_a_topic_created_anew_is_read_from_its_beginning(stream: Stream) -
         counters = await stream.accepted(6)
 
     assert counters.duplicates == 0
+
+
+async def test_a_process_exposes_its_metrics_and_ends_in_good_order(stream: Stream) -> None:
+    port = free_port()
+    process = await stream.consumer_process(METRICS_PORT=str(port))
+    await stream.produce(a_text("one"))
+    await stream.accepted(1)
+
+    async with httpx.AsyncClient() as client:
+        page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+    process.send_signal(signal.SIGTERM)
+
+    assert await process.wait() == 0
+    consumed = f'records_consumed_total{{stream="reviews",topic="{stream.topic}"}} 1.0'
+    assert f"eventstream_kafka_{consumed}" in page
+    assert sum((await stream.committed()).values()) == 1
+    assert await stream.holders() == []
+
+
+async def test_a_metrics_port_in_use_is_said_in_a_sentence(stream: Stream) -> None:
+    taken = (stream.settings.kafka_bootstrap_servers or "").split(":")[1]
+
+    ran = await stream.command("consumer", METRICS_PORT=taken)
+
+    assert (ran.code, "METRICS_PORT" in ran.err) == (2, True)

@@ -178,3 +178,40 @@ async def test_mistakes_are_answered_with_a_sentence(stream: Stream) -> None:
     assert (no_position.code, "PARTITION:OFFSET" in no_position.err) == (2, True)
     assert (no_setting.code, "KAFKA_BOOTSTRAP_SERVERS" in no_setting.err) == (2, True)
     assert (no_broker.code, "did not give" in no_broker.err) == (3, True)
+
+
+async def test_of_the_same_event_failed_twice_only_the_newest_letter_is_replayed(
+    stream: Stream,
+) -> None:
+    async with stream.consumed():
+        await stream.produce(a_text("text", event_id="e-1"))
+        await stream.accepted(1)
+        [held] = await claim(stream)
+        await fail(stream, held)
+        await fail(stream, held)
+
+        ran = await stream.command("dlq", "replay", "--all", "--stream", "reviews", "--json")
+        await until(lambda: accepted_again(stream, "e-1"), "accepted again")
+
+    assert ran.json()["counts"] == {"newer_one": 1, "replayed": 1}
+
+
+async def test_many_dead_letters_are_replayed_in_batches(stream: Stream) -> None:
+    async with stream.consumed():
+        values = [a_text(f"text {number}", task_type="poetry") for number in range(1200)]
+        await stream.produce(*values)
+        await stream.dead_letters(1000)
+        await until(lambda: counted(stream, 1200), "all dead-lettered")
+        poetic = stream.spec.model_copy(update={"task": Task(type="poetry", prompt="Rhyme.")})
+        await stream.registry.write({"reviews": poetic})
+
+    ran = await stream.command("dlq", "replay", "--all", "--stream", "reviews", "--json")
+    async with stream.consumed():
+        counters = await stream.accepted(1200)
+
+    assert ran.json()["counts"] == {"replayed": 1200}
+    assert counters.duplicates == 0
+
+
+async def counted(stream: Stream, letters: int) -> bool:
+    return (await stream.counters()).dead_lettered == letters

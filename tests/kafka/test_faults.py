@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -162,24 +161,21 @@ async def test_a_consumer_stops_in_good_order_while_its_broker_is_away(
 async def test_a_dead_letter_topic_that_takes_nothing_holds_the_stream_and_skips_nothing(
     stream: Stream,
 ) -> None:
-    # Two replicas are asked for and there is one broker: nothing is acknowledged.
-    unwritable = TopicPlan(stream.dead_letter_topic, 1, 1, settings={"min.insync.replicas": "2"})
+    # A dead letter's headers alone are longer.
+    unwritable = TopicPlan(stream.dead_letter_topic, 1, 1, settings={"max.message.bytes": "100"})
     await stream.tools.admin.ensure_topics([unwritable])
-    quick = AsyncProducer(producer_config(stream.settings) | {"delivery.timeout.ms": 1000})
-    here = replace(stream, tools=replace(stream.tools, producer=quick))
     before = tries("writing dead letters")
 
-    async with here.consumed():
-        await here.produce(a_text("good"), b"bad", a_text("good again"), key=b"in-order")
-        await here.accepted(2)
+    async with stream.consumed():
+        await stream.produce(a_text("good"), b"bad", a_text("good again"), key=b"in-order")
+        await stream.accepted(2)
         await until(lambda: tries("writing dead letters") > before, "the consumer waits")
-        assert sum((await here.committed()).values()) == 0
+        assert sum((await stream.committed()).values()) == 0
 
-        await here.set_topic(here.dead_letter_topic, "min.insync.replicas", "1")
-        await here.committed_all(3)
-        counters = await here.counters()
-        letters = await here.dead_letters(1)
-    await quick.aclose()
+        await stream.set_topic(stream.dead_letter_topic, "max.message.bytes", "1000000")
+        await stream.committed_all(3)
+        counters = await stream.counters()
+        letters = await stream.dead_letters(1)
 
     assert (counters.accepted, counters.duplicates) == (2, 0)
     assert [letter.value for letter in letters] == [b"bad"]
@@ -291,12 +287,12 @@ async def test_two_consumers_share_the_partitions_and_lose_nothing(stream: Strea
 
 async def test_a_killed_consumer_process_loses_nothing(stream: Stream) -> None:
     await stream.produce(*(a_text(f"text {number}") for number in range(3000)))
-    first = await a_consumer_process(stream, KAFKA_MAX_POLL_RECORDS="50")
+    first = await stream.consumer_process(KAFKA_MAX_POLL_RECORDS="50")
     await stream.accepted(1)
     first.kill()
     await first.wait()
 
-    second = await a_consumer_process(stream)
+    second = await stream.consumer_process()
     counters = await stream.accepted(3000)
     await stream.committed_all(3000)
     second.send_signal(signal.SIGTERM)
@@ -304,13 +300,3 @@ async def test_a_killed_consumer_process_loses_nothing(stream: Stream) -> None:
     assert await second.wait() == 0
     assert counters.accepted - counters.duplicates == 3000
     assert await stream.holders() == []
-
-
-async def a_consumer_process(stream: Stream, **environment: str) -> asyncio.subprocess.Process:
-    """`eventstream consumer` as a user runs it."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "eventstream", "consumer"),
-        stderr=asyncio.subprocess.DEVNULL,
-        env=stream.environment() | environment,
-    )

@@ -5,17 +5,36 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from pathlib import Path
 
+import pytest
+from pydantic import SecretStr
+
+from eventstream.errors import StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
-from eventstream.llm.models import CallDeferred
+from eventstream.llm.models import CallDeferred, Models
 from eventstream.llm.spending import Spending
-from eventstream.redis_client import AsyncRedis
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.settings import Settings
 from eventstream.spec import Budget, Limits, StreamSpec
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
+from tests.support.redis_server import RedisServer
 
 EVENTS = 60
+
+
+def summary(event_id: str) -> Event:
+    return Event(
+        id=event_id,
+        stream="s",
+        via="kafka",
+        text=f"Text of {event_id}.",
+        task_type="summarization",
+        temperature=0.7,
+        max_tokens=100,
+    )
 
 
 async def test_no_event_is_lost_and_no_call_uncounted(
@@ -23,20 +42,16 @@ async def test_no_event_is_lost_and_no_call_uncounted(
 ) -> None:
     aimock.answer("A summary.", tokens=(200, 50))
     aimock.chaos(dropRate=0.1, malformedRate=0.05, disconnectRate=0.05, rateLimitRate=0.02)
-    spec = StreamSpec(limits=Limits(requests_per_minute=10_000, budget=Budget(usd=20)))
+    spec = StreamSpec(
+        limits=Limits(
+            requests_per_minute=10_000, tokens_per_minute=10_000_000, budget=Budget(usd=20)
+        )
+    )
     processes = [make_models(), make_models()]
     shuffled = random.Random(7)
 
     async def one(number: int) -> int:
-        event = Event(
-            id=f"event-{number}",
-            stream="s",
-            via="kafka",
-            text=f"Text {number}.",
-            task_type="summarization",
-            temperature=0.7,
-            max_tokens=100,
-        )
+        event = summary(f"event-{number}")
         deferrals = 0
         while True:
             models = shuffled.choice(processes)
@@ -59,3 +74,31 @@ async def test_no_event_is_lost_and_no_call_uncounted(
     assert usage.prompt_tokens == EVENTS * 200
     assert usage.cost_microdollars == EVENTS * 60
     assert usage.held_microdollars == 0
+
+
+async def test_an_answer_is_kept_when_redis_goes_away_during_the_call(
+    aimock: AiMock, keys: Keys, tmp_path: Path
+) -> None:
+    aimock.answer("A summary.")
+    aimock.chaos(latencyMs=1000)
+    settings = Settings(
+        openai_api_key=SecretStr("sk-test"),
+        openai_base_url=aimock.openai_url,
+        rate_limit_calls=100,
+    )
+    with RedisServer(tmp_path) as server:
+        redis = connect(server.url(2), timeout_seconds=1)
+        models = Models(settings, redis, keys, local=None, environment={})
+        asked = summary("event-1")
+        plan = models.plan(asked, StreamSpec())
+        answer = asyncio.create_task(
+            models.answer(asked, StreamSpec(), plan, deadline=time.monotonic() + 20)
+        )
+        while not [key async for key in redis.scan_iter(match=f"{keys.prefix}*")]:
+            await asyncio.sleep(0.01)
+        server.kill()
+        assert (await answer).response == "A summary."
+        with pytest.raises(StoreUnavailable):
+            await models.answer(asked, StreamSpec(), plan, deadline=time.monotonic() + 20)
+        await models.aclose()
+        await redis.aclose()

@@ -123,6 +123,31 @@ async def test_a_place_that_is_left_is_free(limiter: Limiter, clock: Clock) -> N
     assert second.wait_seconds == first.wait_seconds
 
 
+async def test_a_place_that_nobody_comes_for_is_free_soon_after_its_time(
+    limiter: Limiter, clock: Clock
+) -> None:
+    limit = per_period(requests=1)
+    await admitted(limiter, limit)
+    got = await limiter.reserve(BUCKET, limit, tokens=1, holder="never comes")
+    assert isinstance(got, Refused)
+    clock.now += round(got.wait_seconds * 1000) + PERIOD_MS // 10
+    assert await admitted(limiter, limit)
+
+
+async def test_a_holder_who_is_very_late_is_still_served_before_newcomers(
+    limiter: Limiter, clock: Clock
+) -> None:
+    limit = per_period(requests=1)
+    await admitted(limiter, limit)
+    waits = []
+    for holder in ("second", "third"):
+        got = await limiter.reserve(BUCKET, limit, tokens=1, holder=holder)
+        assert isinstance(got, Refused)
+        waits.append(got.wait_seconds)
+    clock.now += PERIOD_MS * 3 // 2
+    assert await admitted(limiter, limit, holder="second")
+
+
 async def test_a_frozen_bucket_refuses_everyone_until_it_thaws(
     limiter: Limiter, clock: Clock
 ) -> None:

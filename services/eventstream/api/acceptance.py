@@ -46,13 +46,15 @@ _accepted: dict[str, Counter] = {}
 async def process(request: Request) -> Reply:
     """Accept one event; with `?wait=` stay for its result."""
     parts = parts_of(request)
+    context = context_of(request)
     stream = UNKNOWN_STREAM
     try:
         wait = wait_seconds(request)
-        event_id = idempotent_id(request, context_of(request).principal)
+        event_id = idempotent_id(request, context.principal)
         document = await parts.body.read_json(request)
         event = await _event(parts, read_model(ProcessRequest, document), event_id)
         stream = event.stream
+        context.name_event(event.id)
         _refuse_when_full(parts)
         acceptance = await _in_time(parts, parts.acceptor.submit(Arrival(event)))
         if acceptance.outcome is Outcome.CONFLICT:

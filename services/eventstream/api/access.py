@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from eventstream.api.problems import HttpReason, Problem
+from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
@@ -39,6 +41,7 @@ OPEN_PATHS: Final = frozenset(
 )
 READING_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LONG_ENOUGH_KEY: Final = 16
+_DIGEST = re.compile("[0-9a-f]{64}")
 CHALLENGE: Final = ((b"www-authenticate", b'Bearer realm="eventstream"'),)
 
 
@@ -171,6 +174,8 @@ class Doorkeeper:
             return  # Deleted in between: the next attempt makes another.
         if isinstance(stored, bytes):
             stored = stored.decode("ascii", "replace")
+        if not _DIGEST.fullmatch(stored):
+            raise StoreUnavailable(f"the Redis key {keys.api_keys!r} holds no digest: delete it")
         self._ring.add(bytes.fromhex(stored), read_only=False)
         self.waits_for_made_key = False
         if is_first:

@@ -43,6 +43,8 @@ class AccessRecord:
             "seconds": round(self.seconds, 6),
             "principal": self.context.principal.name,
         }
+        if self.context.event_id:
+            fields["event_id"] = self.context.event_id
         if self.context.reason:
             fields["reason"] = self.context.reason
         return fields

@@ -140,6 +140,8 @@ class BacklogWatch:
                 if not away:
                     log.warning("backlog_unknown", problem=str(error))
                 away = True
+            except Exception as error:  # what is known stays in use; look again
+                log.error("backlog_unreadable", exc_info=error)
             else:
                 if away:
                     log.info("backlog_known_again")

@@ -36,13 +36,14 @@ class BodyReader:
         Raises Problem: unsupported_media_type, too_large, body_timeout, busy, not_utf8,
         invalid_json; ClientDisconnect when the client left.
         """
-        _check_content_type(request)
-        return parse_json(await self._read(request))
+        given: dict[bytes, bytes] = dict(request.scope["headers"])
+        _check_content_type(given)
+        return parse_json(await self._read(request, given))
 
-    async def _read(self, request: Request) -> bytes:
-        declared = request.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:19]) > self._max_bytes:
-            if "expect" not in request.headers:
+    async def _read(self, request: Request, given: dict[bytes, bytes]) -> bytes:
+        declared = given.get(b"content-length", b"")
+        if declared.isdigit() and int(declared[:19]) > self._max_bytes:
+            if b"expect" not in given:
                 await self._drain(request)
             raise self._too_large()
         try:
@@ -109,8 +110,8 @@ class BodyReader:
         )
 
 
-def _check_content_type(request: Request) -> None:
-    given = request.headers.get("content-type", "")
+def _check_content_type(headers: dict[bytes, bytes]) -> None:
+    given = headers.get(b"content-type", b"").decode("latin-1")
     media_type, _, parameters = given.partition(";")
     media_type = media_type.strip().lower()
     is_json = media_type == "application/json" or (
@@ -133,7 +134,7 @@ def _check_content_type(request: Request) -> None:
                 FieldError("Content-Type", HttpReason.UNSUPPORTED_MEDIA_TYPE, "must be UTF-8"),
             ),
         )
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
     if encoding.strip().lower() not in ("", "identity"):
         raise Problem(
             HttpReason.UNSUPPORTED_MEDIA_TYPE,

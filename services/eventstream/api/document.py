@@ -145,6 +145,11 @@ def complete(
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
     _tell_what_is_checked(schemas["ProcessRequest"]["properties"], streams)
+    for path in document["paths"].values():
+        for operation in path.values():
+            # FastAPI takes the whole docstring where the summary is all there is.
+            if operation.get("description", "").rstrip(".") == operation["summary"]:
+                del operation["description"]
     if needs_keys:
         document["components"]["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},

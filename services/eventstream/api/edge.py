@@ -36,10 +36,7 @@ CLIENT_LEFT: Final = 499
 """Status in log and metrics for a client that left before its answer; nobody receives it."""
 
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-EVERY_ANSWER: Final = (
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-)
+NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:+=/-]{1,128}")
 
@@ -73,20 +70,10 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = self._clock()
-        given_id = authorization = x_api_key = None
-        host = b""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                given_id = value
-            elif name == b"authorization":
-                authorization = value
-            elif name == b"x-api-key":
-                x_api_key = value
-            elif name == b"host":
-                host = value
-        valid = given_id is not None and _REQUEST_ID.fullmatch(given_id)
-        request_id = given_id.decode() if given_id and valid else self._new_id()
-        raw_id = request_id.encode()
+        given: dict[bytes, bytes] = dict(scope["headers"])
+        given_id = given.get(b"x-request-id", b"")
+        request_id = given_id.decode() if _REQUEST_ID.fullmatch(given_id) else self._new_id()
+        marks = (NO_SNIFFING, (b"x-request-id", request_id.encode()))
         context = scope[SCOPE_KEY] = RequestContext(request_id)
         status = 0
 
@@ -94,13 +81,7 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"]
-                named = {name for name, _ in headers}
-                message["headers"] = [
-                    *headers,
-                    *(pair for pair in EVERY_ANSWER if pair[0] not in named),
-                    (b"x-request-id", raw_id),
-                ]
+                message["headers"] = [*message["headers"], *marks]
             await send(message)
 
         tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -114,7 +95,10 @@ class Edge:
                     retry_after_seconds=1,
                 )
             context.principal = self._door.admit(
-                scope["method"], path, presented_keys(authorization, x_api_key), host
+                scope["method"],
+                path,
+                presented_keys(given.get(b"authorization"), given.get(b"x-api-key")),
+                given.get(b"host", b""),
             )
             await self._app(scope, receive, send_marked)
         except ClientDisconnect:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from redis.exceptions import RedisError, ResponseError
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from eventstream.api.parts import Parts, parts_of
 from eventstream.api.replies import Reply, json_reply
 from eventstream.api.schemas import Alive, Health
+from eventstream.cache.server import search_node
 from eventstream.errors import StoreUnavailable
 
 CHECK_SECONDS: Final = 2.0
@@ -68,7 +69,8 @@ async def _workers(parts: Parts) -> int | None:
 async def _semantic_cache(parts: Parts) -> SemanticCache:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await parts.cache_redis.execute_command("FT._LIST")  # type: ignore[no-untyped-call]
+            client: Any = parts.cache_redis
+            await client.execute_command("FT._LIST", **await search_node(client))
     except ResponseError:
         return "exact_only"  # The server does not know the command.
     except (RedisError, OSError, TimeoutError):

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from eventstream.api.parameters import name_parameter
 from eventstream.api.parts import parts_of
-from eventstream.api.replies import Reply, json_reply
+from eventstream.api.replies import NO_STORE, Reply, json_reply
 from eventstream.api.schemas import (
     CacheCleared,
     DeploymentMetrics,
@@ -75,7 +75,7 @@ async def get_metrics(request: Request) -> Reply:
     accept = request.headers.get("accept", "")
     if _wants_exposition(accept):
         encode, content_type = choose_encoder(accept)
-        return Reply(200, encode(REGISTRY), media_type=content_type.encode())
+        return Reply(200, encode(REGISTRY), (NO_STORE,), media_type=content_type.encode())
     parts = parts_of(request)
     streams = await parts.registry.all()
     counted = (await parts.results.counters(list(streams))).values()

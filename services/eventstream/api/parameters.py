@@ -49,9 +49,10 @@ def idempotent_id(request: Request, principal: Principal, part: str = "") -> str
     The same key of the same principal gives the same id; `part` tells the events of a batch apart.
     Raises Problem (invalid_parameter).
     """
-    given = request.headers.get("idempotency-key")
-    if given is None:
+    raw = dict(request.scope["headers"]).get(b"idempotency-key")
+    if raw is None:
         return None
+    given = raw.decode("latin-1")
     if not 0 < len(given) <= MAX_IDEMPOTENCY_KEY_CHARS or not given.isprintable():
         raise _invalid(
             "Idempotency-Key", f"must be 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"

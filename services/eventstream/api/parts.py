@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from redis.asyncio import RedisCluster
 from starlette.requests import Request
 
 from eventstream.api.access import Doorkeeper
 from eventstream.api.backlog import REFRESH_SECONDS, BacklogWatch
 from eventstream.api.body import BodyReader
-from eventstream.api.ending import end
 from eventstream.batching import Batcher
 from eventstream.cache.store import SemanticCache
 from eventstream.errors import StoreUnavailable
@@ -26,10 +26,11 @@ from eventstream.heartbeat import Heartbeats
 from eventstream.inbox import Acceptance, Arrival, Inbox
 from eventstream.keys import Keys
 from eventstream.logs import get_logger
-from eventstream.redis_client import AsyncRedis, connect
+from eventstream.redis_client import AsyncRedis, connect, connect_cache
 from eventstream.registry import Registry
 from eventstream.results import FinishedListener, Results
 from eventstream.settings import Settings
+from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 
 log = get_logger(__name__)
@@ -61,7 +62,7 @@ class Parts:
     settings: Settings
     keys: Keys
     redis: AsyncRedis
-    cache_redis: AsyncRedis
+    cache_redis: AsyncRedis | RedisCluster
     inbox: Inbox
     results: Results
     registry: Registry
@@ -93,7 +94,7 @@ async def open_parts(
     redis = connect(settings.state_url, timeout_seconds=seconds, max_connections=CONNECTIONS)
     # Accepting has a connection of its own: it never waits for a reader's.
     accepting = connect(settings.state_url, timeout_seconds=seconds, max_connections=4)
-    cache_redis = connect(
+    cache_redis = connect_cache(
         settings.cache_url, timeout_seconds=settings.cache_timeout_seconds, max_connections=4
     )
     inbox = Inbox(
@@ -139,6 +140,7 @@ async def open_parts(
         accept=accept,
     )
     background = asyncio.create_task(_background(parts, door))
+    background.add_done_callback(_say_why_it_ended)
     try:
         yield parts
     finally:
@@ -169,6 +171,11 @@ async def _background(parts: Parts, door: Doorkeeper) -> None:
             parts.lifecycle.ready = True
             log.info("ready", streams=sorted(parts.watch.streams))
     await parts.watch.run()
+
+
+def _say_why_it_ended(background: asyncio.Task[None]) -> None:
+    if not background.cancelled() and (error := background.exception()) is not None:
+        log.error("background_work_failed", exc_info=error)
 
 
 def print_made_key(key: str) -> None:

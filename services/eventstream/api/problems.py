@@ -18,7 +18,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from eventstream.api.replies import HeaderPairs, Reply
+from eventstream.api.replies import NO_STORE, HeaderPairs, Reply
 from eventstream.errors import EventRefused, Reason, StoreUnavailable
 
 PROBLEM_JSON: Final = b"application/problem+json"
@@ -158,7 +158,7 @@ def reply_of(problem: Problem, scope: Scope, request_id: str) -> Reply:
     }
     if errors:
         document["errors"] = errors
-    headers = list(problem.headers)
+    headers = [*problem.headers, NO_STORE]
     if problem.retry_after_seconds is not None:
         headers.append((b"retry-after", str(problem.retry_after_seconds).encode()))
     if problem.close:

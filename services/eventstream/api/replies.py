@@ -12,6 +12,8 @@ from starlette.responses import Response
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
 JSON: Final = b"application/json"
+NO_STORE: Final = (b"cache-control", b"no-store")
+"""On every answer that a cache might keep; one to a POST is never kept."""
 
 
 class Reply(Response):
@@ -36,4 +38,4 @@ def json_reply(
     """A document as JSON. A model is written with all its fields, absent ones as null."""
     if isinstance(document, BaseModel):
         document = document.model_dump()
-    return Reply(status, orjson.dumps(document), headers)
+    return Reply(status, orjson.dumps(document), (*headers, NO_STORE))

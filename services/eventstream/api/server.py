@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import signal
 import socket
 import sys
@@ -104,6 +105,9 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
 
     server = _Server(config, tell)
     host, port = listener.getsockname()[:2]
+    # What is loaded by now stays: the garbage collector need not look through it again.
+    gc.collect()
+    gc.freeze()
     with _metrics_port(settings):
         log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         try:

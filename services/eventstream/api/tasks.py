@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
+from eventstream.api.context import context_of
 from eventstream.api.parameters import wait_seconds
 from eventstream.api.parts import parts_of
 from eventstream.api.problems import HttpReason, Problem
@@ -15,7 +16,7 @@ from eventstream.inbox import Cancellation
 
 async def get_task(request: Request) -> Reply:
     """Where a task stands, or its result; with `?wait=` stay until it is finished."""
-    task_id: str = request.path_params["task_id"]
+    task_id = _task_id(request)
     wait = wait_seconds(request)
     if wait:
         status = await finished_within(request, task_id, wait)
@@ -28,7 +29,7 @@ async def get_task(request: Request) -> Reply:
 
 async def delete_task(request: Request) -> Reply:
     """Cancel an unfinished task, or forget a finished one's result."""
-    task_id: str = request.path_params["task_id"]
+    task_id = _task_id(request)
     cancellation = await parts_of(request).inbox.cancel(task_id)
     if cancellation is Cancellation.NOT_FOUND:
         raise _not_found()
@@ -43,6 +44,12 @@ async def delete_task(request: Request) -> Reply:
     return json_reply(
         TaskRemoved(task_id=task_id, status="forgotten", message="The task's result is gone")
     )
+
+
+def _task_id(request: Request) -> str:
+    task_id: str = request.path_params["task_id"]
+    context_of(request).name_event(task_id)
+    return task_id
 
 
 def _not_found() -> Problem:

@@ -13,11 +13,11 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from eventstream.api.context import context_of
-from eventstream.api.ending import end
 from eventstream.api.parts import parts_of
-from eventstream.api.replies import Reply
+from eventstream.api.replies import NO_STORE, Reply
 from eventstream.events import TaskStatus
 from eventstream.metrics import HTTP_WAITING
+from eventstream.tasks import end
 
 
 async def finished_within(request: Request, task_id: str, seconds: float) -> TaskStatus | None:
@@ -60,6 +60,7 @@ def status_reply(status: TaskStatus) -> Reply:
                 "progress": status.progress,
             }
         ),
+        (NO_STORE,),
     )
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.server import RELEASE_SCRIPT, RENEW_SCRIPT, BoundedPipelines
+from eventstream.tasks import end
 
 LEASE_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 120.0
@@ -136,8 +137,7 @@ class Flights:
         for lease in list(self._leads.values()):
             await lease.release()
         if self._tending is not None:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
+            await end(self._tending)
             self._tending = None
 
     def _next_renewal(self) -> float:

@@ -38,7 +38,12 @@ from eventstream.cache.histogram import (
     HistogramWindow,
     PendingCounts,
     append_counts,
-    read_window,
+)
+from eventstream.cache.housekeeping import (
+    count_keys,
+    read_indexes,
+    read_windows,
+    unlink_all,
 )
 from eventstream.cache.index import HNSW_FROM_ENTRIES, VectorIndex, is_missing_index, model_digest
 from eventstream.cache.keys import CacheKeys
@@ -48,7 +53,6 @@ from eventstream.errors import EventStreamError
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 _SEARCHES_AT_ONCE = 32
-_SCAN_COUNT = 1000
 _RETRY_SEMANTIC_SECONDS = 30.0
 _log = logging.getLogger(__name__)
 
@@ -342,25 +346,18 @@ class SemanticCache:
         Clearing everything removes the kept vectors too. Raises StoreUnavailable.
         """
         async with reading_or_writing("clearing the cache"):
-            removed = await self._unlink(self._keys.entry_pattern(stream, task_type))
+            removed = await unlink_all(self._client, self._keys.entry_pattern(stream, task_type))
             if task_type is None and stream is None:
-                await self._unlink(self._keys.embedding_pattern)
+                await unlink_all(self._client, self._keys.embedding_pattern)
         return removed
 
     async def stats(self) -> CacheStats:
         """The state of the cache now. Raises StoreUnavailable."""
-        indexes = {}
         async with reading_or_writing("reading the cache's state"):
-            entries = 0
-            pattern = self._keys.entry_pattern(None, None)
-            async for _ in self._client.scan_iter(match=pattern, count=_SCAN_COUNT):
-                entries += 1
+            entries = await count_keys(self._client, self._keys.entry_pattern(None, None))
+            indexes = {}
             if await self.check():
-                node = await search_node(self._client)
-                for name in await self._client.execute_command("FT._LIST", **node):
-                    parts = self._keys.read_index(name.decode())
-                    if parts is not None:
-                        indexes[parts[0]] = parts[1].upper()
+                indexes = await read_indexes(self._client, self._keys)
         return CacheStats(entries, self.semantic_available, self.semantic_reason, indexes)
 
     async def histogram(self, stream: str) -> list[HistogramWindow]:
@@ -369,14 +366,9 @@ class SemanticCache:
         Covers the last eight days; what this process counted since its last look-up is written
         first. Raises StoreUnavailable.
         """
-        windows = []
         async with reading_or_writing("reading the histogram of similarities"):
             await self.flush()
-            pattern = self._keys.similarities_pattern(stream)
-            async for key in self._client.scan_iter(match=pattern, count=_SCAN_COUNT):
-                task_type, hour = self._keys.read_similarities(key.decode())
-                windows.append(read_window(task_type, hour, await self._client.hgetall(key)))
-        return sorted(windows, key=lambda window: (window.hour_start, window.task_type))
+            return await read_windows(self._client, self._keys, stream)
 
     async def flush(self) -> None:
         """Write the counts that wait for the next look-up; what fails stays pending."""
@@ -407,25 +399,6 @@ class SemanticCache:
             similarity=None if answer.kind == "exact" else answer.similarity,
             refused_kinds=answer.refused_kinds,
         )
-
-    async def _unlink(self, pattern: str) -> int:
-        removed = 0
-        batch: list[bytes] = []
-        async for key in self._client.scan_iter(match=pattern, count=_SCAN_COUNT):
-            batch.append(key)
-            if len(batch) == _SCAN_COUNT:
-                removed += await self._unlink_all(batch)
-                batch = []
-        return removed + await self._unlink_all(batch)
-
-    async def _unlink_all(self, batch: list[bytes]) -> int:
-        if not batch:
-            return 0
-        pipeline = self._pipelines.new()
-        for key in batch:
-            # Not `pipeline.unlink`: a cluster's pipeline turns that into many keys at once.
-            pipeline.execute_command("UNLINK", key)
-        return sum(await pipeline.execute())
 
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
         replies, problem = await self._pipelines.execute(pipeline)

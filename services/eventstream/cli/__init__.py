@@ -7,6 +7,7 @@ A user's mistake ends in one sentence on stderr and an exit code, never in a tra
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -58,7 +59,8 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ai-eventstream", prog_name="eventstream")
-def eventstream() -> None:
+@click.pass_context
+def eventstream(context: click.Context) -> None:
     """Streams of texts, each one read by a language model, with nothing lost.
 
     \b
@@ -67,8 +69,14 @@ def eventstream() -> None:
       echo "I love it" | eventstream send --wait
       eventstream top
 
-    Settings come from environment variables; docs/settings.md lists them.
+    Settings come from environment variables; docs/settings.md lists them. Beside a running
+    `eventstream up`, in the same folder, commands find its addresses by themselves.
     """
+    if context.invoked_subcommand != "up" and "REDIS_URL" not in os.environ:
+        from eventstream.embedded.folder import running_stack_environment
+
+        for name, value in running_stack_environment().items():
+            os.environ.setdefault(name, value)
 
 
 def main() -> None:

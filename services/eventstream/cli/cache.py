@@ -21,7 +21,7 @@ from eventstream.cli.common import (
     run,
     stdout_console,
 )
-from eventstream.redis_client import connect
+from eventstream.redis_client import connect_cache
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import TASK_TYPE_ALIASES
 
@@ -114,7 +114,7 @@ def clear(task_type: str | None, stream: str | None, as_json: bool) -> None:
 
 @asynccontextmanager
 async def _open_cache(settings: Settings) -> AsyncIterator[SemanticCache]:
-    redis = connect(settings.cache_url, timeout_seconds=settings.redis_timeout_seconds)
+    redis = connect_cache(settings.cache_url, timeout_seconds=settings.redis_timeout_seconds)
     try:
         yield SemanticCache(
             redis,

@@ -121,11 +121,16 @@ def stdout_console() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
-def a_table(*columns: str, numbers: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in `numbers` are aligned to the right."""
+def a_table(*columns: str, numbers: Sequence[str] = (), long: str = "") -> Table:
+    """An empty table: `numbers` are aligned to the right, `long` is the first to be shortened."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
+        table.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            no_wrap=column != long,
+            overflow="fold" if column == long else "ellipsis",
+        )
     return table
 
 

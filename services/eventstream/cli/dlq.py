@@ -152,15 +152,15 @@ async def _list(
 ) -> None:
     async with open_state(settings) as state:
         _, _, topic = await source_of(state, stream)
-        letters = await read_letters(settings, topic, selection)
-        shown = letters[-limit:]
+        found = await read_letters(settings, topic, selection, newest=limit)
+        shown = found.letters
         became = await statuses(state.results, shown)
     if as_json:
         print_json(
             [_document(letter, status) for letter, status in zip(shown, became, strict=True)]
         )
         return
-    if not letters:
+    if not shown:
         say(f"topic {topic!r} holds no such dead letter")
         return
     table = a_table("POSITION", "FAILED AT", "REASON", "STATUS", "EVENT", "ERROR")
@@ -174,17 +174,17 @@ async def _list(
             _short(letter.error),
         )
     stdout_console().print(table)
-    if len(letters) > len(shown):
-        say(f"{len(letters) - len(shown)} older ones are not shown; --limit shows more")
+    if found.total > len(shown):
+        say(f"{found.total - len(shown)} older ones are not shown; --limit shows more")
 
 
 async def _show(settings: Settings, stream: str, selection: Selection, as_json: bool) -> None:
     async with open_state(settings) as state:
         _, _, topic = await source_of(state, stream)
-        letters = await read_letters(settings, topic, selection)
-        if not letters:
+        found = await read_letters(settings, topic, selection, newest=1)
+        if not found.letters:
             raise _negative(f"topic {topic!r} holds no such dead letter")
-        letter = letters[-1]
+        [letter] = found.letters
         [status] = await statuses(state.results, [letter])
     document = _document(letter, status)
     if as_json:
@@ -200,22 +200,22 @@ async def _replay(
     lines: list[dict[str, str]] = []
     async with open_state(settings) as state, consumer_tools(settings) as tools:
         _, source_topic, topic = await source_of(state, stream)
-        letters = await read_letters(settings, topic, selection)
-        if not letters:
-            raise _negative(f"topic {topic!r} holds no such dead letter")
-        async for letter, fate in replay_letters(tools, source_topic, letters, dry_run=dry_run):
-            fates[fate] += 1
-            lines.append(
-                {"position": letter.position, "event_id": letter.event_id, "fate": fate.value}
-            )
-            if not as_json and fate is not Fate.REPLAYED:
-                click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+        replaying = replay_letters(tools, topic, source_topic, selection, dry_run=dry_run)
+        async for batch in replaying:
+            for letter, fate in batch:
+                fates[fate] += 1
+                if as_json:
+                    lines.append(_line(letter, fate))
+                elif fate is not Fate.REPLAYED:
+                    click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+    if not fates:
+        raise _negative(f"topic {topic!r} holds no such dead letter")
     if as_json:
         counts = {fate.value: count for fate, count in fates.items()}
         print_json({"dry_run": dry_run, "counts": counts, "letters": lines})
         return
     done = "would be replayed" if dry_run else "replayed"
-    click.echo(f"{fates[Fate.REPLAYED]} of {len(letters)} dead letters {done} to {source_topic}")
+    click.echo(f"{fates[Fate.REPLAYED]} of {fates.total()} dead letters {done} to {source_topic}")
 
 
 def _selection(reasons: tuple[str, ...], event_id: str | None, position: str | None) -> Selection:
@@ -253,6 +253,10 @@ def _document(letter: DeadLetter, status: TaskStatus | None) -> dict[str, object
         "base64": base64.b64encode(value).decode() if value is not None else None,
         "value_left_out_bytes": letter.value_left_out_bytes,
     }
+
+
+def _line(letter: DeadLetter, fate: Fate) -> dict[str, str]:
+    return {"position": letter.position, "event_id": letter.event_id, "fate": fate.value}
 
 
 def _print_letter(console: Console, letter: DeadLetter, status: TaskStatus | None) -> None:

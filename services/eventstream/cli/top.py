@@ -294,7 +294,7 @@ def _totals_table(snapshot: Snapshot) -> Table:
 
 def _workers_table(snapshot: Snapshot) -> Table:
     numbers = ("PROCESSES", "HOLDS", "FINISHED", "SEEN")
-    table = a_table("WORKER", *numbers, "STATE", "QUEUES", numbers=numbers)
+    table = a_table("WORKER", *numbers, "STATE", "QUEUES", numbers=numbers, long="QUEUES")
     for row in snapshot.workers:
         table.add_row(
             row.name,

@@ -18,7 +18,7 @@ import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from eventstream.cli.client import Answer, ApiClient
-from eventstream.cli.common import Unreachable
+from eventstream.cli.common import Unreachable, say
 from eventstream.cli.texts import Text
 from eventstream.errors import ConfigurationError, EventStreamError
 from eventstream.kafka.config import describe, producer_config
@@ -96,6 +96,7 @@ class HttpTransport:
         self._new_key = new_key
         self._keys: dict[tuple[int, int], str] = {}
         self._has_answered = False
+        self._metadata_left_out = False
 
     def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
         """See Transport."""
@@ -144,6 +145,9 @@ class HttpTransport:
             body["task_type"] = task_type
         if not self._use_cache:
             body["use_cache"] = False
+        if text.message.metadata and not self._metadata_left_out:
+            self._metadata_left_out = True
+            say("metadata travels through Kafka only: it is left out here, the texts are sent")
         return body
 
     def _receipt(self, text: Text, outcome: Mapping[str, Any]) -> Receipt:

@@ -197,7 +197,7 @@ class _Session:
             asyncio.run(stack.run(on_ready))
         except StackError as error:
             raise _BrokeDown(str(error)) from error
-        self.printer.say(f"Everything has ended; the data is in {self._data.root}")
+        self.printer.say(f"Everything has ended; the data is in {_from_here(self._data.root)}")
         return 0 if self._adds_up else EXIT_NEGATIVE
 
     def _show_panel(self, stack: LocalStack, infrastructure: Infrastructure) -> None:
@@ -206,8 +206,8 @@ class _Session:
             self._plan,
             service_settings(self._plan),
             stack.stream_names,
-            self._data.root,
-            self._data.env_file,
+            _from_here(self._data.root),
+            _from_here(self._data.env_file),
             vector_search=infrastructure.vector_search,
         )
         self._console.print(make_panel(rows))
@@ -223,6 +223,12 @@ class _Session:
             self._console,
             with_kafka=self._plan.consumer,
         )
+
+
+def _from_here(path: Path) -> Path:
+    """A path as a person in the current folder would write it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _read_streams(paths: tuple[str, ...], demo: bool) -> dict[str, StreamSpec]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
+from eventstream.errors import ConfigurationError
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
+
+if TYPE_CHECKING:
+    from eventstream.llm.contract import LocalModelProtocol
 
 
 @click.command()
@@ -29,6 +34,8 @@ def worker(concurrency: int | None, streams: str | None) -> None:
     if streams is not None:
         os.environ["WORKER_STREAMS"] = streams
     settings = load_settings()
+    # One thread a process: the pool is the parallelism, and numpy's own threads do not fork well.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from eventstream.worker import exposition
 
     folder = exposition.prepare()
@@ -48,6 +55,7 @@ def _run(settings: Settings) -> None:
     configure_logs(settings.log_level, settings.log_format, "worker")
     specs, queues = asyncio.run(_registered(settings))
     state.local_model = load_if_needed(settings, specs.values())
+    asyncio.run(_check_streams(settings, specs, state.local_model))
     stop_metrics = (
         exposition.serve(settings.metrics_host, settings.metrics_port)
         if settings.metrics_port
@@ -56,6 +64,7 @@ def _run(settings: Settings) -> None:
     try:
         app.worker_main(
             [
+                "--quiet",
                 "worker",
                 *("--hostname", process_name()),
                 *("--queues", ",".join(queues)),
@@ -87,3 +96,36 @@ async def _registered(settings: Settings) -> tuple[Mapping[str, StreamSpec], tup
         await redis.aclose()
     only = settings.worker_streams
     return {name: spec for name, spec in specs.items() if not only or name in only}, queues
+
+
+async def _check_streams(
+    settings: Settings, specs: Mapping[str, StreamSpec], local: LocalModelProtocol | None
+) -> None:
+    """Say which streams can't be served as the settings are; raise when none can.
+
+    Events of such a stream are not lost: they wait until the settings are mended.
+    """
+    from eventstream.keys import Keys
+    from eventstream.llm.models import Models
+    from eventstream.logs import get_logger
+    from eventstream.redis_client import connect
+
+    redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
+    models = Models(
+        settings,
+        redis,
+        Keys(settings.eventstream_prefix),
+        local=local,
+        environment=os.environ,
+    )
+    problems: list[ConfigurationError] = []
+    for name, spec in specs.items():
+        try:
+            models.check(spec)
+        except ConfigurationError as error:
+            problems.append(error)
+            get_logger(__name__).warning("stream_cannot_be_served", stream=name, problem=str(error))
+    await models.aclose()
+    await redis.aclose()
+    if problems and len(problems) == len(specs):
+        raise problems[0]

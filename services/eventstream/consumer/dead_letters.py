@@ -6,8 +6,11 @@ results, so nothing is replayed that is under way or answered.
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from eventstream.consumer.stream import Tools
@@ -63,21 +66,28 @@ class Selection:
         )
 
 
-async def read_letters(
-    settings: Settings, topic: str, selection: Selection | None = None
-) -> list[DeadLetter]:
-    """The dead letters of a topic that `selection` holds, oldest first.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Dead letters, oldest first, and how many there were of which these are the newest."""
 
-    Raises KafkaUnavailable, TopicMissing.
+    letters: tuple[DeadLetter, ...]
+    total: int
+
+
+async def read_letters(
+    settings: Settings, topic: str, selection: Selection | None = None, *, newest: int
+) -> Found:
+    """The `newest` dead letters of a topic that `selection` holds.
+
+    No more than these are kept in memory. Raises KafkaUnavailable, TopicMissing.
     """
-    wanted = selection or Selection()
     letters: list[DeadLetter] = []
+    total = 0
     async with RangeReader(reader_config(settings), topic) as reader:
-        ranges = await reader.whole()
-        async for records in reader.read(_narrowed(ranges, wanted)):
-            letters += [letter for letter in map(parse, records) if wanted.holds(letter)]
-    letters.sort(key=lambda letter: (letter.failed_at is not None, letter.failed_at, letter.offset))
-    return letters
+        async for batch in _selected(reader, await reader.whole(), selection or Selection()):
+            total += len(batch)
+            letters = sorted([*letters, *batch], key=_age)[-newest:]
+    return Found(tuple(letters), total)
 
 
 async def statuses(results: Results, letters: Sequence[DeadLetter]) -> list[TaskStatus | None]:
@@ -86,26 +96,61 @@ async def statuses(results: Results, letters: Sequence[DeadLetter]) -> list[Task
 
 
 async def replay_letters(
-    tools: Tools, source_topic: str, letters: Sequence[DeadLetter], *, dry_run: bool = False
-) -> AsyncIterator[tuple[DeadLetter, Fate]]:
-    """Send letters through the stream again, in order; yields what was done with each.
+    tools: Tools, topic: str, source_topic: str, selection: Selection, *, dry_run: bool = False
+) -> AsyncIterator[list[tuple[DeadLetter, Fate]]]:
+    """Send selected letters of `topic` through the stream again; yields what was done, in batches.
 
     A failed event is forgotten first, so that its id can be accepted anew: until the consumer has
-    it again its status is unknown. Raises StoreUnavailable; to be run again is safe.
+    it again its status is unknown. The topic is read twice, so that of several letters with the
+    same id and bytes only the newest counts, and only a batch is in memory. Raises
+    KafkaUnavailable, TopicMissing, StoreUnavailable; to be run again is safe.
     """
-    newest = {(letter.event_id, letter.value): letter.position for letter in letters}
-    for letter in letters:
-        [status] = await statuses(tools.results, [letter])
-        fate = _fate(letter, status, newest[letter.event_id, letter.value])
-        if fate is Fate.REPLAYED and not dry_run:
-            if status is not None:
-                await tools.inbox.cancel(letter.event_id)
-            record = replayed(letter)
-            await tools.producer.produce(source_topic, record.value, record.key, record.headers)
-        yield letter, fate
+    async with RangeReader(reader_config(tools.settings), topic) as reader:
+        ranges = await reader.whole()
+        newest: dict[bytes, str] = {}
+        async for letters in _selected(reader, ranges, selection):
+            newest.update({_content(letter): letter.position for letter in letters})
+        async for letters in _selected(reader, ranges, selection):
+            became = await statuses(tools.results, letters)
+            fates = [
+                (letter, _fate(letter, status, newest.get(_content(letter))))
+                for letter, status in zip(letters, became, strict=True)
+            ]
+            if not dry_run:
+                again = [letter for letter, fate in fates if fate is Fate.REPLAYED]
+                known = {status.task_id for status in became if status is not None}
+                for letter in again:
+                    if letter.event_id in known:
+                        await tools.inbox.cancel(letter.event_id)
+                await asyncio.gather(*(_produce(tools, source_topic, each) for each in again))
+            yield fates
 
 
-def _fate(letter: DeadLetter, status: TaskStatus | None, newest: str) -> Fate:
+async def _produce(tools: Tools, source_topic: str, letter: DeadLetter) -> None:
+    record = replayed(letter)
+    await tools.producer.produce(source_topic, record.value, record.key, record.headers)
+
+
+async def _selected(
+    reader: RangeReader, ranges: dict[int, Range], selection: Selection
+) -> AsyncIterator[list[DeadLetter]]:
+    async for records in reader.read(_narrowed(ranges, selection)):
+        letters = [letter for letter in map(parse, records) if selection.holds(letter)]
+        if letters:
+            yield letters
+
+
+def _age(letter: DeadLetter) -> tuple[datetime, int]:
+    return letter.failed_at or datetime.min.replace(tzinfo=UTC), letter.offset
+
+
+def _content(letter: DeadLetter) -> bytes:
+    """What makes two dead letters ones of the same event."""
+    value = b"-" if letter.value is None else b"+" + letter.value
+    return hashlib.sha256(letter.event_id.encode() + b"\0" + value).digest()
+
+
+def _fate(letter: DeadLetter, status: TaskStatus | None, newest: str | None) -> Fate:
     if letter.value_left_out_bytes is not None:
         return Fate.VALUE_LEFT_OUT
     if letter.position != newest:

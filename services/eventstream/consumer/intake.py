@@ -18,7 +18,7 @@ from eventstream.consumer.parsing import Refused, conflicts, parse
 from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Acceptance, Arrival, Inbox, Outcome
 from eventstream.kafka.backoff import Backoff
-from eventstream.kafka.errors import RecordTooLarge
+from eventstream.kafka.errors import KafkaUnavailable, RecordTooLarge
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.logs import get_logger
 from eventstream.metrics import (
@@ -126,6 +126,7 @@ class Intake:
             EVENTS_REFUSED.labels(self._stream, "kafka", each.reason.value).inc()
             self._log.warning(
                 "dead_lettered",
+                event_id=each.event_id,
                 reason=each.reason.value,
                 topic=each.record.source.topic,
                 partition=each.record.source.partition,
@@ -143,14 +144,24 @@ class Intake:
             await self._producer.produce(topic, letter.value, letter.key, letter.headers)
         except RecordTooLarge:
             # Trying again would stop the stream for good. The coordinates say where the bytes are.
-            self._log.error(
-                "dead_letter_without_value",
-                size_bytes=len(letter.value or b""),
-                source=refused.record.source.model_dump(),
-                way_out=f"raise max.message.bytes of {topic}",
-            )
-            shorter = letter.without_value()
+            await self._produce_without_value(topic, refused)
+
+    async def _produce_without_value(self, topic: str, refused: Refused) -> None:
+        shorter = refused.letter.without_value()
+        way_out = f"raise max.message.bytes of {topic}"
+        try:
             await self._producer.produce(topic, None, shorter.key, shorter.headers)
+        except RecordTooLarge as error:
+            raise KafkaUnavailable(
+                f"topic {topic!r} does not even take a dead letter's headers: {way_out}"
+            ) from error
+        self._log.error(
+            "dead_letter_without_value",
+            event_id=refused.event_id,
+            size_bytes=len(refused.letter.value or b""),
+            source=refused.record.source.model_dump(),
+            way_out=way_out,
+        )
 
     async def _until_it_works(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
         backoff = Backoff()

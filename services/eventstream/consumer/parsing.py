@@ -24,6 +24,7 @@ class Refused:
 
     record: SourceRecord
     reason: Reason
+    event_id: str
     letter: Record
 
 
@@ -69,7 +70,7 @@ def parse(
 def refuse(record: SourceRecord, stream: str, reason: Reason, error: str, now: datetime) -> Refused:
     """A refusal with its dead letter."""
     letter = dead_letters.from_refusal(record, stream, reason, error, now)
-    return Refused(record, reason, letter)
+    return Refused(record, reason, dead_letters.event_id_of(record), letter)
 
 
 def conflicts(

@@ -62,16 +62,12 @@ class Poller:
         handover: Handover,
         *,
         on_end: Callable[[Exception | None], None],
-        let_go_seconds: float = LET_GO_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._topic = topic
         self._config = config
         self._handover = handover
         self._on_end = on_end
-        self._let_go_seconds = let_go_seconds
-        self._clock = clock
         self._log = get_logger(__name__).bind(stream=stream, topic=topic)
         self._stopping = threading.Event()
         # What is bound to log lines outside (the service's name) stands on the thread's, too.
@@ -133,7 +129,7 @@ class Poller:
         if room:
             self._resume(consumer)
         elif not self._paused:
-            if self._handover.wait_for_room(PAUSE_AFTER_SECONDS):
+            if self._handover.wait_for_room(PAUSE_AFTER_SECONDS) or self._stopping.is_set():
                 return
             self._pause(consumer)
         first = consumer.poll(POLL_SECONDS)
@@ -157,7 +153,7 @@ class Poller:
             KAFKA_CONSUMED.labels(self._stream, self._topic).inc(len(polled))
             self._handover.offer(polled)
 
-    def _store_acknowledged(self, consumer: Consumer) -> list[TopicPartition]:
+    def _store_acknowledged(self, consumer: Consumer) -> None:
         """Store what was acknowledged, of partitions that are still held as they were then."""
         offsets = [
             TopicPartition(self._topic, partition, offset)
@@ -168,7 +164,6 @@ class Poller:
             consumer.store_offsets(offsets=offsets)
             with self._lock:
                 self._positions.update({each.partition: each.offset for each in offsets})
-        return offsets
 
     def _pause(self, consumer: Consumer) -> None:
         consumer.pause(self._held())
@@ -190,7 +185,7 @@ class Poller:
         """Find where newly assigned partitions begin, for the lag of those that bring nothing."""
         with self._lock:
             unknown = [number for number in self._assignments if number not in self._positions]
-        if not unknown or self._clock() < self._look_up_at:
+        if not unknown or time.monotonic() < self._look_up_at:
             return
         try:
             committed = consumer.committed(
@@ -209,7 +204,7 @@ class Poller:
                     )
                 found[place.partition] = max(place.offset, low)
         except KafkaException as error:
-            self._look_up_at = self._clock() + LOOK_UP_AGAIN_SECONDS
+            self._look_up_at = time.monotonic() + LOOK_UP_AGAIN_SECONDS
             self._log.debug("kafka_position_unknown", problem=reason_of(error))
             return
         with self._lock:
@@ -253,7 +248,7 @@ class Poller:
     def _finish(self, consumer: Consumer, partitions: Sequence[int]) -> None:
         """Let the batch in hand end, and commit what is safe."""
         self._handover.withdraw(partitions)
-        if not self._handover.wait_until_done(partitions, self._let_go_seconds):
+        if not self._handover.wait_until_done(partitions, LET_GO_SECONDS):
             self._log.warning("kafka_batch_left", why="it could not be accepted in time")
         self._store_acknowledged(consumer)
         try:
@@ -273,7 +268,7 @@ class Poller:
         if error.fatal():
             raise KafkaException(error)
         # The same trouble comes with every try: say it twice a minute.
-        now = self._clock()
+        now = time.monotonic()
         if now - self._said.get(error.code(), float("-inf")) < SAY_AGAIN_SECONDS:
             return
         self._said[error.code()] = now

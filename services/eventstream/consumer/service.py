@@ -17,7 +17,7 @@ from typing import Final
 from prometheus_client import start_http_server
 
 from eventstream.consumer.stream import StreamConsumer, Tools
-from eventstream.errors import StoreUnavailable
+from eventstream.errors import ConfigurationError, StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.kafka.backoff import Backoff, wait_or_stop
 from eventstream.kafka.config import admin_config, describe, producer_config
@@ -176,11 +176,23 @@ async def run_consumer(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with consumer_tools(settings) as tools:
-        if settings.metrics_port:
-            start_http_server(settings.metrics_port, settings.metrics_host)
+        _expose_metrics(settings)
         log.info("consumer_started", broker=describe(settings))
         service = ConsumerService(
             tools, Registry(tools.redis, tools.keys), only=settings.worker_streams
         )
         await service.run(stop)
     log.info("consumer_stopped")
+
+
+def _expose_metrics(settings: Settings) -> None:
+    if not settings.metrics_port:
+        return
+    try:
+        start_http_server(settings.metrics_port, settings.metrics_host)
+    except OSError as error:
+        raise ConfigurationError(
+            "METRICS_PORT",
+            f"{settings.metrics_host}:{settings.metrics_port} can't be used ({error.strerror})",
+            "Choose a free port, or 0 for none",
+        ) from error

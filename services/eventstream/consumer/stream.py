@@ -136,8 +136,8 @@ class StreamConsumer:
             watching_ended = watching.done()
             stopping.cancel()
             watching.cancel()
-            handover.close()
             poller.stop()
+            handover.close()
             # The thread waits for the batch in hand, as long as it may; what is left then, others
             # read again.
             await asyncio.shield(asyncio.to_thread(poller.join))

@@ -16,7 +16,7 @@ from eventstream.llm.providers import choose_provider
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec, default_stream
 
-IN_MEMORY = "demo broker: its topics, messages and offsets are in memory and end with it"
+IN_MEMORY = "demo broker: topics, messages, offsets are in memory and end with it"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def panel_rows(
     vector_search: bool,
 ) -> list[Row]:
     """What the panel says, top to bottom. No password of an address is shown."""
-    rows = [Row("API", plan.api_url, f"interactive docs: {plan.api_url}/docs")]
+    rows = [Row("API", plan.api_url, "interactive docs: /docs")]
     if plan.flower:
         rows.append(Row("Flower", f"http://{HOST}:{plan.ports.flower}", "Celery's own dashboard"))
     rows.append(
@@ -100,7 +100,7 @@ def model_in_words(settings: Settings, spec: StreamSpec | None = None) -> tuple[
     if provider == "local":
         return (
             "local",
-            "a small model in the workers: no key, no cost (OPENAI_API_KEY: a large one)",
+            "small and free; set OPENAI_API_KEY for a large one",
         )
     names: Mapping[str, str] = {
         "openai": settings.openai_model,

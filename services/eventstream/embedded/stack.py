@@ -14,7 +14,7 @@ from eventstream.embedded import apache_kafka, tansu
 from eventstream.embedded import redis as embedded_redis
 from eventstream.embedded.errors import StackError
 from eventstream.embedded.folder import DataFolder
-from eventstream.embedded.jars import default_cache_dir, ensure_jars
+from eventstream.embedded.jars import default_cache_dir, ensure_jars, jars_dir
 from eventstream.embedded.output import LogPrinter
 from eventstream.embedded.plan import KafkaChoice, StackPlan
 from eventstream.embedded.process import ProcessSpec
@@ -58,8 +58,10 @@ def build_infrastructure(
         processes.append(tansu.demo_broker(tansu.find_broker(), plan.ports.kafka))
     elif plan.kafka is KafkaChoice.APACHE:
         java = apache_kafka.find_java()
-        say("Apache Kafka: looking for its jars (fetched once, with Maven)")
-        jars = ensure_jars(default_cache_dir())
+        cache_dir = default_cache_dir()
+        if not jars_dir(cache_dir).is_dir():
+            say("Fetching Apache Kafka with Maven; this happens once and takes a minute")
+        jars = ensure_jars(cache_dir)
         ports = plan.ports
         processes.append(
             apache_kafka.kafka_server(java, jars, folder.kafka, ports.kafka, ports.controller)

@@ -211,9 +211,13 @@ def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
     if not usage.get("prompt_tokens") and not usage.get("completion_tokens"):
         return estimate
     details = usage.get("prompt_tokens_details") or {}
+    prompt = int(usage.get("prompt_tokens") or 0)
     return Tokens(
-        prompt=int(usage.get("prompt_tokens") or 0),
-        completion=int(usage.get("completion_tokens") or 0),
+        prompt=prompt,
+        # Gemini bills thinking as output, and counts it in the total only.
+        completion=max(
+            int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt
+        ),
         cached_prompt=int(details.get("cached_tokens") or 0),
     )
 

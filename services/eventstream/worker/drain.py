@@ -28,6 +28,7 @@ from eventstream.metrics import (
     STORE_UNAVAILABLE,
 )
 from eventstream.pipeline import Ask, Deferral, Ending
+from eventstream.tasks import end
 from eventstream.worker.ending import LONGEST_BACK_OFF_SECONDS, MOST_AT_ONCE, Endings
 from eventstream.worker.order import claim_order
 
@@ -121,10 +122,7 @@ class Drain:
             elif self._running:
                 await asyncio.wait(self._running)
         finally:
-            renewal.cancel()
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(renewal, *self._running, return_exceptions=True)
+            await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
             self._held.clear()
             self.counts.busy_seconds += self._clock() - started
@@ -375,10 +373,7 @@ class Drain:
         """The worker stops: finish what ends in time, give the rest back at once."""
         if self._running:
             await asyncio.wait(self._running, timeout=self._settings.shutdown_seconds)
-        for task in list(self._running):
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await end(*self._running)
         rest = [held for held, _ in self._held.values()]
         if not rest:
             return

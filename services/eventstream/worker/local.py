@@ -25,8 +25,8 @@ def load_if_needed(settings: Settings, specs: Iterable[StreamSpec]) -> LocalMode
     for spec in specs:
         try:
             providers.add(choose_provider(spec, settings))
-        except ConfigurationError as error:
-            log.warning("stream_cannot_be_served", problem=str(error))
+        except ConfigurationError:
+            continue  # Said, with every other problem of a stream, when streams are checked.
     wanted = "local" in providers or settings.eventstream_embeddings == "local"
     without_embeddings = providers & {"compatible", "huggingface"}
     if not wanted and not without_embeddings:

@@ -27,10 +27,11 @@ from eventstream.llm.models import Models
 from eventstream.logs import get_logger
 from eventstream.metrics import BUSY_SECONDS, EVENTS_IN_FLIGHT
 from eventstream.pipeline import Pipeline
-from eventstream.redis_client import connect
+from eventstream.redis_client import connect, connect_cache
 from eventstream.registry import Registry
 from eventstream.results import FinishedListener, Results
 from eventstream.settings import Settings
+from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
@@ -40,6 +41,7 @@ from eventstream.worker.ending import Endings
 log = get_logger(__name__)
 
 QUEUES_AGE_SECONDS: Final = 2.0
+CACHE_MAINTENANCE_SECONDS: Final = 60.0
 
 
 class WorkerProcess:
@@ -74,7 +76,9 @@ class WorkerProcess:
         self._listener = FinishedListener(redis, keys)
         self._wake_ups = WakeUps(settings)
         self._models = Models(settings, redis, keys, local=local_model, environment=environment)
-        cache_redis = connect(settings.cache_url, timeout_seconds=settings.cache_timeout_seconds)
+        cache_redis = connect_cache(
+            settings.cache_url, timeout_seconds=settings.cache_timeout_seconds
+        )
         self._cache = SemanticCache(
             cache_redis,
             prefix=settings.eventstream_prefix,
@@ -85,6 +89,7 @@ class WorkerProcess:
         )
         self._earlier_finished, self._earlier_busy = board.finished_before(slot)
         self._busy_since = 0.0
+        self._cache_maintained_at = float("-inf")
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
@@ -141,12 +146,13 @@ class WorkerProcess:
     async def _drain_once(self) -> None:
         self._busy_since = time.time()
         self._queues = await self._registry.queues(self._settings.worker_streams)
+        await self._maintain_cache()
         began = time.monotonic()
         refresh = asyncio.create_task(self._refresh_queues())
         try:
             await self._drain.run()
         finally:
-            refresh.cancel()
+            await end(refresh)
             self._busy_since = 0.0
             BUSY_SECONDS.inc(time.monotonic() - began)
             self._report(self._drain.counts)
@@ -155,6 +161,14 @@ class WorkerProcess:
         while True:
             await asyncio.sleep(QUEUES_AGE_SECONDS)
             self._queues = await self._registry.queues(self._settings.worker_streams)
+            await self._maintain_cache()
+
+    async def _maintain_cache(self) -> None:
+        """Let the vector index grow with what it holds; looked at once a minute."""
+        now = time.monotonic()
+        if now - self._cache_maintained_at > CACHE_MAINTENANCE_SECONDS:
+            self._cache_maintained_at = now
+            await self._cache.maintain()
 
     async def _process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,9 +12,12 @@ from prometheus_client import REGISTRY
 from eventstream.api.backlog import BacklogWatch
 from eventstream.events import Event
 from eventstream.inbox import Arrival, Held, Inbox
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.results import Results
 from eventstream.settings import Settings
+from eventstream.tasks import end
 
 Answer = Callable[..., Awaitable[list[Held]]]
 
@@ -106,6 +110,19 @@ async def test_full_from_the_limit_on_and_a_burst_does_not_overshoot(
     assert watch.full
 
 
+async def test_a_pass_that_fails_is_not_the_last(
+    watch: BacklogWatch, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await redis_client.hset(keys.counters("default"), "answered", "not a number")
+    running = asyncio.create_task(watch.run(0.001))
+    while not watch.streams:
+        await asyncio.sleep(0.001)
+    await redis_client.hset(keys.counters("default"), "answered", "1")
+    while watch.estimated_seconds("default") != 0:
+        await asyncio.sleep(0.001)
+    await end(running)
+
+
 async def test_the_gauges_follow_and_go_with_their_stream(
     watch: BacklogWatch, inbox: Inbox, registry: Registry
 ) -> None:
@@ -122,9 +139,10 @@ async def test_the_gauges_follow_and_go_with_their_stream(
 async def test_a_full_backlog_is_503_with_a_time_to_come_back(
     open_client: Callable[..., Any],
 ) -> None:
-    async with open_client(api_max_backlog=2) as client:
-        answers = [await client.post("/process", json={"text": "a"}) for _ in range(3)]
+    async with open_client(api_max_backlog=10) as client:
+        answers = [await client.post("/process", json={"text": "a"}) for _ in range(11)]
         batch = await client.post("/process/batch", json={"events": [{"text": "a"}]})
-    assert [answer.status_code for answer in answers] == [202, 202, 503]
-    assert answers[2].json()["reason"] == batch.json()["reason"] == "backlog_full"
-    assert int(answers[2].headers["retry-after"]) > 0
+    assert answers[0].status_code == 202
+    assert answers[10].status_code == batch.status_code == 503
+    assert answers[10].json()["reason"] == batch.json()["reason"] == "backlog_full"
+    assert int(answers[10].headers["retry-after"]) > 0

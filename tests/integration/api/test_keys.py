@@ -64,6 +64,17 @@ async def test_a_key_is_made_once_and_every_instance_knows_it(
     assert made not in str(stored)
 
 
+async def test_a_digest_that_is_none_keeps_the_door_shut(
+    open_client: Open, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await redis_client.set(keys.api_keys, "not a digest")
+    async with open_client(api_host=EVERYWHERE, wait_until_ready=False) as client:
+        assert (await client.get("/streams", headers={"X-API-Key": "x"})).status_code == 503
+        await redis_client.delete(keys.api_keys)
+        await client.ready()
+        assert (await client.get("/streams", headers={"X-API-Key": "x"})).status_code == 401
+
+
 async def test_api_auth_none_opens_every_door_where_no_key_is_set(open_client: Open) -> None:
     async with open_client(api_host=EVERYWHERE, api_auth="none") as client:
         assert (await client.post("/process", json=BODY)).status_code == 202

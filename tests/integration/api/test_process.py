@@ -9,11 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
+from eventstream.api import create_app
 from eventstream.events import Event
-from eventstream.inbox import Held, Inbox
+from eventstream.inbox import Arrival, Held, Inbox, Outcome
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
+from eventstream.settings import Settings
 from eventstream.spec import Model, StreamSpec, Task
 
 Answer = Callable[..., Awaitable[list[Held]]]
@@ -202,3 +204,29 @@ async def test_many_at_once_are_stored_once_each(client: httpx.AsyncClient, inbo
     held = (await inbox.claim("ai_processing", "test", 1000)).fresh
     assert {one.event.id for one in held} == ids
     assert len(ids) == len(held) == 300
+
+
+async def test_what_was_handed_in_before_the_end_is_stored(
+    settings_for: Callable[..., Settings], inbox: Inbox
+) -> None:
+    app = create_app(settings_for())
+    async with app.router.lifespan_context(app):
+        handed_in = [
+            asyncio.create_task(app.state.parts.acceptor.submit(Arrival(an_event(number))))
+            for number in range(50)
+        ]
+        await asyncio.sleep(0)
+    assert {(await acceptance).outcome for acceptance in handed_in} == {Outcome.ACCEPTED}
+    assert len((await inbox.claim("ai_processing", "test", 100)).fresh) == 50
+
+
+def an_event(number: int) -> Event:
+    return Event(
+        id=f"event-{number}",
+        stream="default",
+        via="http",
+        text=TEXT,
+        task_type="general_analysis",
+        temperature=0.7,
+        max_tokens=1000,
+    )

@@ -132,6 +132,7 @@ async def test_an_event_goes_in_and_the_log_says_so_without_its_text(process: Pr
     assert await process.stop() == 0
     (line,) = [json.loads(line) for line in process.lines if "from-the-client" in line]
     assert (line["event"], line["route"], line["status"]) == ("request", "/process", 202)
+    assert line["event_id"] == answer.json()["task_id"]
     assert "parcel" not in "".join(process.lines)
 
 

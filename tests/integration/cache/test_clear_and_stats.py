@@ -70,6 +70,19 @@ async def test_clear_leaves_other_prefixes_alone(
     assert (await neighbour.look_up([query("Known")], None))[0].kind == "exact"
 
 
+async def test_a_prefix_is_taken_literally(cache_client: AsyncRedis, prefix: str) -> None:
+    mine, neighbour = (
+        SemanticCache(cache_client, prefix=f"{prefix}{end}", timeout_seconds=5)
+        for end in ("[ab]*", "ax")
+    )
+    await mine.store([entry(query("Known"))])
+    await neighbour.store([entry(query("Known"))])
+
+    assert await mine.clear() == 1
+
+    assert (await neighbour.look_up([query("Known")], None))[0].kind == "exact"
+
+
 async def test_stats_tell_entries_and_index(cache: SemanticCache) -> None:
     await cache.look_up([query("One")], OneVector())
     await cache.store([entry(query("One")), entry(query("Two"))])

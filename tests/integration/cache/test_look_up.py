@@ -184,6 +184,7 @@ async def test_entries_expire_at_a_fixed_time(
 ) -> None:
     await cache.store([entry(query("Known"), ttl_seconds=60)])
     (key,) = [key async for key in cache_client.scan_iter(f"{prefix}cache:entry:*")]
+    assert 30 < await cache_client.ttl(key) <= 60
     await cache_client.expire(key, 30)
 
     assert (await ask(cache, query("Known"), None)).kind == "exact"

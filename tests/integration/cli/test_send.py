@@ -188,6 +188,20 @@ class TestSending:
 
         assert [event.text for event in await events_of(inbox, stream)] == ["a", "b", "c"]
 
+    async def test_metadata_that_http_can_not_carry_is_left_out_and_said_to_be(
+        self, env: dict[str, str], inbox: Inbox, stream: str
+    ) -> None:
+        line = '{"text": "good", "metadata": {"shop": "Lugo"}}\n'
+
+        ended = await run("send", "--stream", stream, "--format", "jsonl", stdin=line * 2, env=env)
+
+        assert len(await events_of(inbox, stream)) == 2
+        assert ended.err.splitlines() == [
+            "eventstream: metadata travels through Kafka only:"
+            " it is left out here, the texts are sent",
+            "eventstream: 2 accepted",
+        ]
+
     async def test_a_line_without_the_named_id_is_refused(
         self, env: dict[str, str], stream: str
     ) -> None:

@@ -32,8 +32,10 @@ import sys
 from pathlib import Path
 from eventstream.embedded.process import LocalProcess, ProcessSpec
 
-spec = ProcessSpec(name="one", argv=(sys.executable, "-c", "import signal; signal.pause()"))
-one = LocalProcess(spec, Path(sys.argv[1]))
+folder = Path(sys.argv[1])
+code = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); signal.pause()"
+argv = (sys.executable, "-c", code, str(folder / "up"))
+one = LocalProcess(ProcessSpec(name="one", argv=argv, ready=(folder / "up").exists), folder / "log")
 one.start()
 print(one.pid, flush=True)
 sys.stdin.read()
@@ -64,4 +66,4 @@ def test_children_and_grandchildren_end_with_a_killed_supervisor() -> None:
 
 
 def test_a_single_process_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
-    assert all_end_with_their_starter(PLAIN, str(tmp_path / "log")) == 1
+    assert all_end_with_their_starter(PLAIN, str(tmp_path)) == 1

@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime
 
 import orjson
+import pytest
 
 from eventstream.api.access_log import GATHERED_LINES, AccessLines, AccessRecord
 from eventstream.api.context import RequestContext
@@ -36,6 +37,18 @@ async def test_a_line_has_the_form_of_every_other_log_line() -> None:
         "seconds": 0.001235,
         "principal": "anonymous",
     }
+
+
+@pytest.mark.parametrize(
+    ("event_id", "printed"),
+    [("order-7", "order-7"), ("x" * 5000, "x" * 300), ("\x1b[2J", None), ("", None)],
+)
+def test_the_event_is_named_where_its_id_is_fit_to_print(
+    event_id: str, printed: str | None
+) -> None:
+    about = record("r-1")
+    about.context.name_event(event_id)
+    assert about.fields().get("event_id") == printed
 
 
 async def test_many_records_do_not_pile_up() -> None:

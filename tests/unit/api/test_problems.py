@@ -82,3 +82,8 @@ def test_the_manual_lists_every_reason() -> None:
     manual = (Path(__file__).parents[3] / "docs" / "http-api.md").read_text()
     for reason, kind in KINDS.items():
         assert f"| {kind.status} | `{reason}` | {kind.title} |" in manual
+
+
+def test_no_cache_may_keep_a_problem() -> None:
+    reply = reply_of(Problem(HttpReason.TASK_NOT_FOUND, "d"), SCOPE, "r")
+    assert reply.headers["cache-control"] == "no-store"

@@ -119,6 +119,16 @@ def test_the_screen_shows_workers_and_says_when_one_stops() -> None:
     ]
 
 
+def test_a_worker_of_many_queues_keeps_its_numbers_on_a_narrow_screen() -> None:
+    queues = tuple(f"a-long-name-of-a-stream-{number}" for number in range(9))
+    worker = WorkerRow("eventstream-12345@host", 4, 32, 500, queues, 3.2, stopping=False)
+    shown = screen(replace(at(0, ROW), workers=(worker,)))
+
+    assert "eventstream-12345@host" in shown
+    assert "running" in shown
+    assert "…" not in shown
+
+
 def test_the_screen_says_what_is_wrong_and_keeps_the_last_numbers() -> None:
     shown = screen(at(0, ROW), "Redis can't be reached while reading streams; trying again")
 

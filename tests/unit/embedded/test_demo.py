@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -119,6 +120,31 @@ async def test_the_feed_keeps_the_id_of_every_event_that_was_taken() -> None:
         "text": text.text,
         "metadata": {"lang": text.lang},
     }
+
+
+async def test_the_feed_waits_while_too_many_are_unanswered() -> None:
+    most_unanswered = 0
+
+    async def produce(*_: object) -> None:
+        nonlocal most_unanswered
+        most_unanswered = max(most_unanswered, len(feed.ids) + 1 - feed.finished)
+
+    waits = itertools.count(1)
+
+    async def every_third_wait_brings_an_answer(_: float) -> None:
+        await asyncio.sleep(0)
+        if next(waits) % 3 == 0 and feed.finished < len(feed.ids):
+            feed.finished += 1
+
+    async def post(*_: object) -> str:
+        raise AssertionError("nothing goes through HTTP here")
+
+    answers = every_third_wait_brings_an_answer
+    feed = Feed("reviews", "reviews.raw", produce, post, sleep=answers, max_backlog=2)
+    text = load_texts()[0]
+    await feed.send_all([DemoEvent(str(number), text, "kafka") for number in range(10)])
+    assert len(feed.ids) == 10
+    assert most_unanswered == 2
 
 
 def test_an_empty_start_has_no_rate_and_no_latency() -> None:

@@ -30,7 +30,7 @@ def rows(
 
 def test_it_says_what_listens_where_and_where_the_data_is() -> None:
     shown = rows({})
-    assert shown["API"] == ("http://127.0.0.1:8000", "interactive docs: http://127.0.0.1:8000/docs")
+    assert shown["API"] == ("http://127.0.0.1:8000", "interactive docs: /docs")
     assert shown["Flower"][0] == "http://127.0.0.1:5555"
     assert shown["Redis: cache"] == ("redis://127.0.0.1:6390/0", "with vector search")
     assert shown["Redis: inbox, results"][0] == "redis://127.0.0.1:6391/2"

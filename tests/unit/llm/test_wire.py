@@ -58,30 +58,23 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
 
 
-def test_cached_prompt_tokens_are_seen() -> None:
-    answer = chat_answer(
-        httpx2.Response(
-            200,
-            json={
-                "choices": [{"message": {"content": "ok"}, "finish_reason": "stop"}],
-                "usage": {
-                    "prompt_tokens": 100,
-                    "completion_tokens": 5,
-                    "prompt_tokens_details": {"cached_tokens": 80},
-                },
-            },
-        ),
-        prompt_tokens=1,
-    )
-    assert answer.tokens == Tokens(100, 5, 80)
-
-
-def test_a_provider_that_counts_nothing_is_counted_by_estimate() -> None:
-    answer = chat_answer(
-        httpx2.Response(200, json={"choices": [{"message": {"content": "twelve chars"}}]}),
-        prompt_tokens=40,
-    )
-    assert answer.tokens == Tokens(40, 5)
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}, Tokens(100, 5)),
+        ({"prompt_tokens": 100, "completion_tokens": 5,
+          "prompt_tokens_details": {"cached_tokens": 80}}, Tokens(100, 5, 80)),
+        # Thinking that only the total counts.
+        ({"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 405}, Tokens(100, 305)),
+        ({"prompt_tokens": 100, "completion_tokens": None, "total_tokens": None}, Tokens(100)),
+        # Nothing is said: the estimate.
+        (None, Tokens(40, 5)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Tokens(40, 5)),
+    ],
+)  # fmt: skip
+def test_tokens_are_what_will_be_billed(usage: object, tokens: Tokens) -> None:
+    body = {"choices": [{"message": {"content": "twelve chars"}}], "usage": usage}
+    assert chat_answer(httpx2.Response(200, json=body), prompt_tokens=40).tokens == tokens
 
 
 @pytest.mark.parametrize(

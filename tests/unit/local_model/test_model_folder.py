@@ -125,7 +125,7 @@ def test_without_weights_the_message_says_how_to_install_them() -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LocalModelMissing, match="there is no folder .*absent"):
+    with pytest.raises(LocalModelMissing, match=r"there is no folder .*absent"):
         LocalModel.load(tmp_path / "absent")
 
 

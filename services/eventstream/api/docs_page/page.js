@@ -57,7 +57,7 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const asCurl = (method, url, headers, body) => [
   `curl -X ${method} ${quoted(new URL(url, location.href).href)}`,
   ...Object.entries(headers).map(([name, value]) =>
-    `-H ${quoted(`${name}: ${name === "Authorization" ? "Bearer $API_KEY" : value}`)}`),
+    name === "Authorization" ? '-H "Authorization: Bearer $API_KEY"' : `-H ${quoted(`${name}: ${value}`)}`),
   ...(body === undefined ? [] : [`-d ${quoted(body)}`]),
 ].join(" \\\n  ");
 

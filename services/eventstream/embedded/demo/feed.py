@@ -14,6 +14,9 @@ from eventstream.embedded.demo.texts import DemoEvent
 from eventstream.embedded.errors import StackError
 
 EVENTS_PER_SECOND = 30.0
+# On a slow machine the feed waits for answers: a repeated text is a hit only once the first one
+# has its answer, and a latency that is all waiting would say nothing.
+MAX_BACKLOG = 40
 HTTP_TIMEOUT_SECONDS = 30.0
 
 Produce = Callable[[str, bytes, bytes], Awaitable[None]]
@@ -33,12 +36,17 @@ class Feed:
     """(body of POST /process, idempotency key) -> the event's id."""
     sleep: Sleep = asyncio.sleep
     events_per_second: float = EVENTS_PER_SECOND
+    max_backlog: int = MAX_BACKLOG
+    finished: int = 0
+    """Events that are answered, as far as is known: whoever watches keeps it up to date."""
     ids: dict[str, DemoEvent] = field(default_factory=dict)
 
     async def send_all(self, events: Sequence[DemoEvent]) -> None:
         """Sends everything; returns when the last one was taken."""
         async with asyncio.TaskGroup() as group:
-            for event in events:
+            for sent, event in enumerate(events):
+                while sent - self.finished >= self.max_backlog:
+                    await self.sleep(1.0 / self.events_per_second)
                 group.create_task(self._send(event))
                 await self.sleep(1.0 / self.events_per_second)
 

@@ -49,6 +49,7 @@ class Watch:
             if status is not None and status.status.finished:
                 self.finished[event_id] = status
                 self.latest.append(answer_of(self.feed.ids[event_id].text.text, status))
+        self.feed.finished = len(self.finished)
         return figures(self.total, len(self.feed.ids), self.finished.values())
 
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from eventstream.llm.local.labels import LabelBook, LabelMeaning
 from eventstream.llm.local.reading import Reader, Reading
-from eventstream.llm.local.sentiment import Sentiment, SentimentJudge, asked_share
+from eventstream.llm.local.sentiment import Sentiment, SentimentJudge, asked_share, wishes
 from eventstream.llm.local.tensors import FloatArray
 from eventstream.llm.local.words import detect_language, words_of
 
 _REMEMBERED_LABELS = 1024
-_REST_SCORE = 0.9
+_REST_SCORE = 1.3
 _JUDGED_QUESTION = 0.3
 _ASKED_JUDGEMENT = 0.5
 _LIKELY = 0.5
@@ -79,7 +79,7 @@ class Classifier:
         meaning, vectors = self._meaning(label)
         signal = meaning.signal
         if signal is not None and signal != "rest":
-            return _signal(signal, asked_share(reading), self._judge.judge(reading)) > _LIKELY
+            return _signal(signal, reading, self._judge.judge(reading)) > _LIKELY
         if any(True for _ in meaning.keywords.matches(reading.words)):
             return True
         return float(np.max(vectors @ reading.vector)) > _LIKELY
@@ -97,7 +97,7 @@ class Classifier:
         near = float(np.max(vectors @ reading.vector))
         score = _WEIGHTING.meaning * near + _WEIGHTING.keywords * hits / (hits + 1)
         if meaning.signal is not None:
-            score += _WEIGHTING.signal * _signal(meaning.signal, asked_share(reading), sentiment)
+            score += _WEIGHTING.signal * _signal(meaning.signal, reading, sentiment)
         return score
 
     def _meaning(self, label: str) -> tuple[LabelMeaning, FloatArray]:
@@ -111,14 +111,18 @@ class Classifier:
         return known
 
 
-def _signal(signal: str, asked: float, sentiment: Sentiment) -> float:
+def _signal(signal: str, reading: Reading, sentiment: Sentiment) -> float:
     """Return from 0 to 1 how much the text has of what the label is about.
 
-    `asked` is the share of its sentences that ask. "What does error 42 mean?" sounds negative
-    and is a question; "Why do you charge me twice? Give it back!" asks and is a complaint.
+    "What does error 42 mean?" sounds negative and is a question; "Why do you charge me twice?
+    Give it back!" asks and is a complaint; "It would be nice if..." sounds positive and is a wish.
     """
+    asked = asked_share(reading)
+    wished = wishes(reading)
+    if signal == "wish":
+        return float(wished)
     if signal == "question":
         return asked * (1.0 - _JUDGED_QUESTION * max(sentiment.positive, sentiment.negative))
     if signal == "neutral":
         return sentiment.neutral
-    return sentiment.probability(signal) * (1.0 - _ASKED_JUDGEMENT * asked)
+    return sentiment.probability(signal) * (1.0 - _ASKED_JUDGEMENT * max(asked, wished))

@@ -12,7 +12,7 @@ from typing import Literal
 from eventstream.llm.local.phrases import PhraseTable
 from eventstream.llm.local.words import is_function_word, lexicon_text, words_of
 
-Signal = Literal["positive", "negative", "neutral", "question", "rest"]
+Signal = Literal["positive", "negative", "neutral", "question", "wish", "rest"]
 """What beside words and meaning makes a text belong; "rest" takes what no other label wants."""
 
 _REST = frozenset({"other", "others", "rest", "none", "misc", "general", "otro", "otros", "otra"})
@@ -49,6 +49,8 @@ class LabelBook:
                 signal = "neutral"
             elif section.get("question"):
                 signal = "question"
+            elif section.get("wish"):
+                signal = "wish"
             entry = _Entry(tuple(section["sentences"]), tuple(section["words"].split()), signal)
             for name in section["names"]:
                 self._entries[tuple(words_of(name))] = entry

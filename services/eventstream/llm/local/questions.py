@@ -25,7 +25,7 @@ NO_ANSWER_SPANISH = "El texto no contiene una respuesta a la pregunta."
 
 _MARK = re.compile(r"(?:^|(?<=\s))(?:question|pregunta|q|p)\s*:\s*", re.I)
 _CONTEXT_MARK = re.compile(r"^\s*(?:context|contexto|text|texto)\s*:\s*", re.I)
-_ANSWER_MARK = re.compile(r"\s*\b(?:answer|respuesta)\s*:\s*$", re.I)
+_ANSWER_MARK = re.compile(r"\b(?:answer|respuesta) ?:$", re.I)
 
 _NUMBER = re.compile(
     r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|hundred"
@@ -62,7 +62,7 @@ class AskedText:
 
 def split_question(text: str, question: str | None) -> AskedText:
     """Return question and context, as the module's first lines say."""
-    body = _ANSWER_MARK.sub("", text)
+    body = _ANSWER_MARK.sub("", text.strip())
     if question and question.strip():
         return AskedText(question.strip(), _CONTEXT_MARK.sub("", body).strip())
     marks = list(_MARK.finditer(body))

@@ -84,6 +84,8 @@ class SentimentJudge:
         self._heads = _fit_heads(reader)
 
     def judge(self, reading: Reading) -> Sentiment:
+        if not reading.words:
+            return Sentiment(positive=0.0, negative=0.0, neutral=1.0, polarity=0.0)
         polarity = self.polarity(reading)
         heard = dict(zip(SENTIMENTS, _augment(reading.vector[None])[0] @ self._heads, strict=True))
         return combine(polarity, heard, asked_share(reading), _WEIGHTING)
@@ -160,6 +162,20 @@ _ASKS_POLITELY = re.compile(
     r"|(?:tell me|digame|diganme|decirme)"
     r" (?:how|what|when|where|which|who|como|que|cuando|donde)\b)"
 )
+
+
+_WISHES = re.compile(
+    r"\b(?:would be (?:nice|great|good|helpful|useful|better)|(?:should|could|please) (?:add|offer"
+    r"|allow|include|support|consider)|i suggest|we suggest|my suggestion|i wish (?:you|it|there)"
+    r"|feature request|estaria bien|(?:seria|vendria) (?:bien|buen[oa]|genial|util|mejor|ideal)"
+    r"|(?:podrian|podriais|deberian|deberiais) (?:anadir|incluir|poner|ofrecer|permitir)"
+    r"|sugier[oe]|sugerimos|sugerencia|ojala|(?:me|nos) gustaria que)\b"
+)
+
+
+def wishes(reading: Reading) -> bool:
+    """Return whether the text suggests something: its praise is for what isn't there yet."""
+    return _WISHES.search(fold(reading.text)) is not None
 
 
 def asked_share(reading: Reading) -> float:

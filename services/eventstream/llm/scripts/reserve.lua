@@ -19,6 +19,8 @@
 --       tokens wanted, now in ms ("" : the server's own clock)
 -- Gives {1, 0, '', '', request slot, token slot} or {0, ms to wait, what is short, why, '', ''}
 local SLOTS = 60
+-- So long newcomers leave room for a holder who is late; a late one is served even after that.
+local LATE = 5
 -- From now to the end of the last window of the last slot that can be booked.
 local AHEAD = 3 * SLOTS + 2
 local bucket, place = KEYS[1], KEYS[2]
@@ -47,11 +49,13 @@ if kept then
   redis.call('DEL', place)
 end
 
-local function sums_of(prefix, first, last)
+-- Running sums of the slots from `first` to `last`; those before `since` count nothing.
+local function sums_of(prefix, first, last, since)
   local fields = {}
-  for slot = first, last do fields[#fields + 1] = prefix .. slot end
+  for slot = since, last do fields[#fields + 1] = prefix .. slot end
   local counts, sums = redis.call('HMGET', bucket, unpack(fields)), {[0] = 0}
-  for index = 1, #fields do sums[index] = sums[index - 1] + (tonumber(counts[index]) or 0) end
+  for index = 1, since - first do sums[index] = 0 end
+  for _, count in ipairs(counts) do sums[#sums + 1] = sums[#sums] + (tonumber(count) or 0) end
   return sums
 end
 
@@ -71,9 +75,9 @@ local function counted(name, label, limit, period, amount)
   return {
     name = name, label = label, limit = limit, width = width, amount = math.min(amount, limit),
     current = current, first = first, used = used, booked = booked,
-    used_sums = sums_of(used, first, current),
-    booked_sums = booked_until > now - period and sums_of(booked, first, current + AHEAD)
-      or {[0] = 0},
+    used_sums = sums_of(used, first, current, first),
+    booked_sums = booked_until > now - period
+      and sums_of(booked, first, current + AHEAD, current - LATE) or {[0] = 0},
   }
 end
 

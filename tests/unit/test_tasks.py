@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from eventstream.api.ending import end
+from eventstream.tasks import end
 
 
 async def test_a_lost_cancellation_is_repeated() -> None:

@@ -1,0 +1,246 @@
+"""Events to results, over a real cache and a provider that speaks its real protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from eventstream.cache.store import SemanticCache
+from eventstream.errors import Reason
+from eventstream.events import KafkaSource
+from eventstream.inbox import Answered, Failed, Held
+from eventstream.keys import Keys
+from eventstream.pipeline import Ask, Deferral, Ending, Pipeline
+from eventstream.redis_client import connect
+from eventstream.registry import Registry
+from eventstream.spec import Cache, Model, StreamSpec, Task
+from tests.providers.aimock import AiMock
+from tests.providers.conftest import MakeModels
+from tests.support.events import an_event
+
+SPEC = StreamSpec(model=Model(provider="openai", name="gpt-4o-mini", allow=("gpt-4o",)))
+
+
+@dataclass
+class Bench:
+    """A pipeline, and the shortest way through it."""
+
+    pipeline: Pipeline
+    registry: Registry
+    cache: SemanticCache
+
+    async def run(self, text: str, event_id: str = "e", **changes: Any) -> Ending:
+        [ending] = await self.run_all([an_event(event_id, text, **changes)])
+        return ending
+
+    async def run_all(self, events: list[Any]) -> list[Ending]:
+        claim = [Held("q", f"{n}-0", event, 1, 0) for n, event in enumerate(events)]
+        outcomes = await self.pipeline.look_up(claim)
+
+        async def finish(outcome: Ending | Ask) -> Ending:
+            if isinstance(outcome, Ask):
+                return await self.pipeline.ask(outcome, deadline=time.monotonic() + 20)
+            return outcome
+
+        return list(await asyncio.gather(*(finish(outcome) for outcome in outcomes)))
+
+
+@pytest.fixture
+async def bench(
+    aimock: AiMock, make_models: MakeModels, registry: Registry, cache_url: str, keys: Keys
+) -> AsyncIterator[Bench]:
+    aimock.answer("an answer")
+    await registry.write({"default": SPEC})
+    client = connect(cache_url, timeout_seconds=5)
+    cache = SemanticCache(client, prefix=keys.prefix, timeout_seconds=5)
+    yield Bench(Pipeline(registry, make_models(), cache), registry, cache)
+    await cache.aclose()
+    await client.aclose()
+
+
+def answered(ending: Ending) -> Answered:
+    assert isinstance(ending, Answered), ending
+    return ending
+
+
+async def test_a_hit_has_the_same_fields_and_costs_nothing(bench: Bench, aimock: AiMock) -> None:
+    first = answered(await bench.run("Where is my parcel?"))
+    second = answered(await bench.run("where is my parcel?"))
+
+    assert len(aimock.requests()) == 1
+    assert (first.source, second.source) == ("model", "exact")
+    assert first.result.response == second.result.response == "an answer"
+    assert first.result.model == second.result.model
+    assert (first.result.from_cache, second.result.from_cache) == (False, True)
+    assert (first.result.similarity, second.result.similarity) == (None, 1.0)
+    assert first.result.metadata["tokens_used"] == 15
+    assert second.result.metadata["tokens_used"] == 0
+    assert second.result.metadata["tokens_saved"] == 15
+    # 12 tokens in at $0.15 and 3 out at $0.60 a million: 3.6 micro-dollars, rounded up.
+    assert first.cost_microdollars == second.saved_microdollars == 4
+
+
+async def test_without_the_cache_it_is_neither_read_nor_written(
+    bench: Bench, aimock: AiMock
+) -> None:
+    await bench.run("Where is my parcel?", use_cache=False)
+    await bench.run("Where is my parcel?", use_cache=True)
+    await bench.run("Where is my parcel?", use_cache=False)
+
+    assert len(aimock.requests()) == 3
+
+
+async def test_the_same_question_asked_at_once_is_asked_of_the_model_once(
+    bench: Bench, aimock: AiMock
+) -> None:
+    aimock.chaos(latencyMs=200)
+    endings = await bench.run_all([an_event(f"e{n}", "Where is my parcel?") for n in range(20)])
+
+    assert len(aimock.requests()) == 1
+    assert sorted(answered(ending).source for ending in endings) == ["flight"] * 19 + ["model"]
+
+
+async def test_duplicates_that_wait_for_a_slot_do_not_ask_again(
+    bench: Bench, aimock: AiMock
+) -> None:
+    """One slot: the second of two equal events is asked after the first was answered."""
+    claim = [Held("q", f"{n}-0", an_event(f"e{n}", "Same?"), 1, 0) for n in range(2)]
+    for outcome in await bench.pipeline.look_up(claim):
+        assert isinstance(outcome, Ask)
+        await bench.pipeline.ask(outcome, deadline=time.monotonic() + 20)
+
+    assert len(aimock.requests()) == 1
+
+
+async def test_answers_do_not_cross_tasks_streams_models_or_parameters(
+    bench: Bench, aimock: AiMock
+) -> None:
+    await bench.registry.write({"other": SPEC})
+    text = "The parcel came late."
+
+    await bench.run(text)
+    await bench.run(text, task_type="summarization")
+    await bench.run(text, stream="other")
+    await bench.run(text, model="gpt-4o")
+    await bench.run(text, temperature=0.0)
+    await bench.run(text, max_tokens=10)
+    assert len(aimock.requests()) == 6
+
+    await bench.run(text)
+    assert len(aimock.requests()) == 6
+
+
+async def test_a_changed_prompt_makes_old_answers_unreachable(bench: Bench, aimock: AiMock) -> None:
+    await bench.run("The parcel came late.")
+    changed = SPEC.model_copy(update={"task": Task(prompt="Answer in one word.")})
+    await bench.registry.write({"default": changed})
+    await bench.run("The parcel came late.")
+
+    assert len(aimock.requests()) == 2
+
+
+async def test_a_near_miss_is_asked_and_says_what_stood_in_the_way(
+    bench: Bench, aimock: AiMock
+) -> None:
+    vector = [1.0] + [0.0] * 1535
+    aimock.embedding(vector, to="My order 51 is late")
+    aimock.embedding(vector, to="My order 52 is late")
+    await bench.run("My order 51 is late")
+    near = answered(await bench.run("My order 52 is late"))
+
+    assert near.source == "model"
+    assert near.result.metadata["nearest_similarity"] == 1.0
+    assert near.result.metadata["refused"] == ["number"]
+
+
+async def test_a_harmless_difference_is_a_semantic_hit(bench: Bench, aimock: AiMock) -> None:
+    vector = [1.0] + [0.0] * 1535
+    aimock.embedding(vector, to="Hello, my order is late")
+    aimock.embedding(vector, to="My order is late")
+    await bench.run("My order is late")
+    hit = answered(await bench.run("Hello, my order is late!"))
+
+    assert hit.source == "semantic"
+    assert hit.result.similarity == 1.0
+    assert hit.result.from_cache
+
+
+async def test_an_answer_that_was_cut_off_is_given_but_never_again(
+    bench: Bench, aimock: AiMock
+) -> None:
+    aimock.clear()
+    aimock.answer("half an ans", finish_reason="length")
+    first = answered(await bench.run("Tell me everything."))
+    await bench.run("Tell me everything.")
+
+    assert first.result.metadata["truncated"] is True
+    assert len(aimock.requests()) == 2
+
+
+async def test_a_kafka_event_keeps_its_id_and_metadata_in_the_result(bench: Bench) -> None:
+    source = KafkaSource(topic="t", partition=0, offset=3)
+    ending = answered(
+        await bench.run("hello", "k1", via="kafka", source=source, metadata={"shop": "north"})
+    )
+
+    assert ending.result.event_id == "k1"
+    assert ending.result.event_metadata == {"shop": "north"}
+
+
+async def test_a_deleted_stream_fails_its_events_with_the_reason(bench: Bench) -> None:
+    await bench.registry.delete("default")
+
+    ending = await bench.run("hello")
+
+    assert isinstance(ending, Failed)
+    assert ending.failure.reason is Reason.STREAM_DELETED
+
+
+async def test_a_stream_that_can_not_be_served_waits_for_better_settings(bench: Bench) -> None:
+    nowhere = StreamSpec(model=Model(provider="gemini"))
+    await bench.registry.write({"default": nowhere})
+
+    ending = await bench.run("hello")
+
+    assert isinstance(ending, Deferral)
+    assert ending.why == "configuration"
+    assert "GOOGLE_API_KEY" in ending.message
+
+
+async def test_a_stream_without_a_cache_asks_every_time(bench: Bench, aimock: AiMock) -> None:
+    await bench.registry.write({"default": SPEC.model_copy(update={"cache": Cache(enabled=False)})})
+    await bench.run("hello")
+    await bench.run("hello")
+
+    assert len(aimock.requests()) == 2
+
+
+async def test_an_unreadable_cache_entry_is_a_miss(
+    bench: Bench, aimock: AiMock, cache_url: str, keys: Keys
+) -> None:
+    await bench.run("hello there")
+    client = connect(cache_url, timeout_seconds=5)
+    async for key in client.scan_iter(match=f"{keys.prefix}*"):
+        if await client.type(key) == b"hash":
+            await client.hset(key, "response", b"\xff not ours")
+    await client.aclose()
+
+    assert answered(await bench.run("hello there")).source == "model"
+
+
+async def test_failed_questions_are_asked_again_by_those_who_waited(
+    bench: Bench, aimock: AiMock
+) -> None:
+    aimock.clear()
+    aimock.error(400, "this text is not for me", nth=0)
+    aimock.answer("an answer")
+    endings = await bench.run_all([an_event(f"e{n}", "Same question?") for n in range(3)])
+
+    kinds = sorted(type(ending).__name__ for ending in endings)
+    assert kinds == ["Answered", "Answered", "Failed"]
+    assert len(aimock.requests()) == 2

@@ -1,0 +1,106 @@
+"""The registry on real Redis: generations, tombstones, an emptied or absent server; heartbeats."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventstream.errors import StoreUnavailable
+from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.registry import Registry
+from eventstream.settings import Settings
+from eventstream.spec import Source, StreamSpec, Task
+from tests.support.redis_server import RedisServer
+
+SPEC = StreamSpec(source=Source(topic="raw"))
+
+
+async def test_a_generation_goes_up_only_when_the_spec_changes(registry: Registry) -> None:
+    await registry.write({"reviews": SPEC})
+    await registry.write({"reviews": SPEC})
+    assert await registry.generation("reviews") == 1
+
+    await registry.write({"reviews": SPEC.model_copy(update={"task": Task(prompt="Else.")})})
+    assert await registry.generation("reviews") == 2
+
+
+async def test_a_deleted_stream_is_gone_but_its_queue_is_still_served(registry: Registry) -> None:
+    await registry.write({"reviews": SPEC})
+
+    assert await registry.delete("reviews")
+    assert not await registry.delete("reviews")
+    assert await registry.get("reviews") is None
+    assert await registry.all() == {}
+    assert await registry.queues() == ("reviews",)
+
+    await registry.write({"reviews": SPEC})
+    assert await registry.generation("reviews") == 3
+
+
+async def test_the_default_stream_is_written_once_and_its_http_queue_comes_first(
+    registry: Registry,
+) -> None:
+    await registry.write({"a": SPEC})
+    await registry.ensure_default(Settings(kafka_topic_raw_data="mine"))
+    await registry.ensure_default(Settings(kafka_topic_raw_data="other"))
+
+    spec = await registry.get("default")
+    assert spec is not None
+    assert spec.source is not None
+    assert spec.source.topic == "mine"
+    assert (await registry.queues())[0] == "ai_processing"
+    assert await registry.queues(("a",)) == ("a",)
+
+
+async def test_an_unreadable_stream_does_not_hide_the_others(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": SPEC})
+    await redis_client.hset(keys.streams, "broken", b"\xff{")
+
+    assert list(await registry.all()) == ["reviews"]
+
+
+async def test_an_emptied_redis_gets_its_streams_back(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": SPEC})
+    await registry.all()
+    await redis_client.delete(keys.streams)
+
+    assert list(await registry.all()) == ["reviews"]
+    assert await redis_client.hexists(keys.streams, "reviews")
+
+
+async def test_the_last_streams_known_go_on_while_redis_is_away(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with RedisServer(tmp_path_factory.mktemp("away"), search=False) as server:
+        client = connect(server.url(2), timeout_seconds=1)
+        registry = Registry(client, Keys(), max_age_seconds=0)
+        await registry.write({"reviews": SPEC})
+        await registry.all()
+        server.kill()
+
+        assert await registry.get("reviews") == SPEC
+        with pytest.raises(StoreUnavailable):
+            await Registry(client, Keys()).all()
+        await client.aclose()
+
+
+async def test_heartbeats_show_who_is_alive(redis_client: AsyncRedis, keys: Keys) -> None:
+    heartbeats = Heartbeats(redis_client, keys)
+    beat = WorkerHeartbeat(
+        name="w1", pid=1, started_at=1, beat_at=2, concurrency=4, queues=[], registered_tasks=[]
+    )
+    await heartbeats.beat(beat, ttl_seconds=60)
+    await heartbeats.beat(beat.model_copy(update={"name": "w2"}), ttl_seconds=60)
+    await redis_client.delete(keys.worker("w2"))
+    await redis_client.set(keys.worker("newer"), '{"shape": "of a newer version"}')
+    await redis_client.zadd(keys.workers, {"newer": 3})
+
+    assert [alive.name for alive in await heartbeats.alive()] == ["w1"]
+    assert await redis_client.zscore(keys.workers, "w2") is None
+    await heartbeats.forget("w1")
+    assert await heartbeats.alive() == []

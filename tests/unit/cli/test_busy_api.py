@@ -1,0 +1,216 @@
+"""What `send` does when the API says "later": on a small HTTP server that can be told to.
+
+The real API is busy only while its Redis is away or its backlog full; here it is certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from threading import Thread
+from typing import Any
+
+import orjson
+import pytest
+
+from eventstream.cli.client import ApiClient
+from eventstream.cli.common import Unreachable
+from eventstream.cli.send import PATIENCE_SECONDS, Tally, answers, deliver
+from eventstream.cli.texts import Format, Line
+from eventstream.cli.transports import HttpTransport, Receipt
+from eventstream.errors import ConfigurationError
+from eventstream.events import State
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+def accepted(count: int) -> Reply:
+    outcomes = [
+        {"index": index, "status": "pending", "task_id": f"id-{index}", "duplicate": False}
+        for index in range(count)
+    ]
+    return 202, {}, orjson.dumps({"outcomes": outcomes})
+
+
+def busy(retry_after: str | None = None, status: int = 503) -> Reply:
+    headers = {"Retry-After": retry_after} if retry_after else {}
+    return status, headers, b'{"detail": "Redis is away.", "reason": "store_unavailable"}'
+
+
+@dataclass
+class Api:
+    """Gives one reply after the other, the last one again and again, and keeps what was asked."""
+
+    replies: list[Reply]
+    url: str = ""
+    keys: list[str] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+
+
+@contextmanager
+def an_api(*replies: Reply) -> Iterator[Api]:
+    api = Api(list(replies))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            api.keys.append(self.headers["Idempotency-Key"])
+            length = int(self.headers["Content-Length"])
+            api.bodies.append(orjson.loads(self.rfile.read(length)))
+            self.answer()
+
+        def do_GET(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
+            status, headers, body = api.replies.pop(0) if api.replies[1:] else api.replies[0]
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test says what it saw."""
+
+    server = ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def send_lines(api: Api, count: int, tally: Tally, slept: list[float]) -> list[Receipt]:
+    lines = [Line(number, b"text") for number in range(1, count + 1)]
+    with ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        delivered = deliver(iter([lines]), Format.LINES, "event_id", transport, tally, slept.append)
+        return list(delivered)
+
+
+def test_the_same_batch_is_sent_again_under_the_same_key_after_the_time_that_was_asked_for() -> (
+    None
+):
+    slept: list[float] = []
+    with an_api(busy("7"), busy(), busy("900"), accepted(2)) as api:
+        receipts = send_lines(api, 2, Tally(), slept)
+
+    assert [receipt.task_id for receipt in receipts] == ["id-0", "id-1"]
+    assert slept == [7.0, 2.0, 60.0]  # As asked; not said; no longer than a minute at once.
+    assert len(set(api.keys)) == 1
+    assert api.bodies[0] == api.bodies[-1]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_every_answer_that_means_later_is_waited_for(status: int) -> None:
+    slept: list[float] = []
+    with an_api(busy("1", status), accepted(1)) as api:
+        send_lines(api, 1, Tally(), slept)
+
+    assert slept == [1.0]
+
+
+def test_a_new_batch_has_a_new_key() -> None:
+    with an_api(accepted(500), accepted(3)) as api:
+        receipts = send_lines(api, 503, Tally(), [])
+
+    assert len(receipts) == 503
+    assert len(set(api.keys)) == 2
+
+
+def test_patience_ends_and_what_is_certain_is_known() -> None:
+    tally, slept = Tally(), list[float]()
+    with (
+        an_api(accepted(500), busy("60")) as api,
+        pytest.raises(Unreachable, match="Redis is away"),
+    ):
+        send_lines(api, 600, tally, slept)
+
+    assert sum(slept) == PATIENCE_SECONDS
+    assert (tally.accepted, tally.next_line) == (500, 501)
+
+
+def test_a_text_with_an_id_of_its_own_counts_as_soon_as_it_is_accepted() -> None:
+    lines = [Line(number, b'{"text": "a", "event_id": "e%d"}' % number) for number in (1, 2)]
+    tally = Tally()
+    with an_api(accepted(1), busy("60")) as api, ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        delivered = deliver(
+            iter([lines]), Format.JSONL, "event_id", transport, tally, lambda _: None
+        )
+        with pytest.raises(Unreachable):
+            list(delivered)
+
+    assert (tally.accepted, tally.next_line) == (1, 2)
+    assert set(api.keys) == {"e1", "e2"}
+
+
+def test_an_answer_that_is_no_json_is_no_api() -> None:
+    with (
+        an_api((200, {}, b"<html>")) as api,
+        pytest.raises(Unreachable, match="is no EventStream API: check --url"),
+    ):
+        send_lines(api, 1, Tally(), [])
+
+
+def test_an_error_of_the_api_itself_is_said_in_its_words() -> None:
+    with (
+        an_api((500, {}, b'{"detail": "The error is in the log"}')) as api,
+        pytest.raises(Unreachable, match="failed: The error is in the log"),
+    ):
+        send_lines(api, 1, Tally(), [])
+
+
+def test_a_host_that_the_api_does_not_know_is_about_the_address_and_not_the_key() -> None:
+    refusal = b'{"detail": "The Host header is not a local name.", "reason": "host_not_allowed"}'
+    with (
+        an_api((403, {}, refusal)) as api,
+        pytest.raises(ConfigurationError, match="--url: The Host header"),
+    ):
+        send_lines(api, 1, Tally(), [])
+
+
+def test_refusals_beyond_those_that_the_answer_names_get_its_general_sentence() -> None:
+    document = {
+        "detail": "None of the 2 events was accepted",
+        "reason": "nothing_accepted",
+        "errors": [
+            {"field": "events.0.text", "reason": "invalid_field", "message": "events.0.text: no"}
+        ],
+    }
+    with an_api((422, {}, orjson.dumps(document))) as api:
+        first, second = send_lines(api, 2, Tally(), [])
+
+    assert (first.reason, first.message) == ("invalid_field", "text: no")
+    assert (second.reason, second.message) == ("nothing_accepted", document["detail"])
+
+
+def test_waiting_for_an_answer_outlasts_a_busy_api_and_a_slow_consumer() -> None:
+    unknown: Reply = (404, {}, b'{"detail": "No task with this id"}')
+    done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
+    slept: list[float] = []
+    with an_api(unknown, unknown, busy("3"), done) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+
+    assert status is not None
+    assert status.status is State.SUCCESS
+    assert slept == [0.5, 0.5, 3.0]
+
+
+def test_a_record_that_never_arrives_is_not_waited_for_without_end() -> None:
+    slept: list[float] = []
+    with an_api((404, {}, b'{"detail": "No task"}')) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+
+    assert status is None
+    assert sum(slept) == 60

@@ -1,0 +1,80 @@
+"""Stream files: what a stream is, and one sentence for what it can't be."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventstream.errors import ConfigurationError
+from eventstream.keys import queue_for, queues_of
+from eventstream.spec import StreamSpec, default_stream, read_stream_file
+
+HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
+
+
+def test_the_default_stream_has_the_documented_names() -> None:
+    spec = default_stream()
+
+    assert spec.source is not None
+    assert spec.sink is not None
+    assert (spec.source.topic, spec.sink.topic, spec.dead_letter_topic) == (
+        "datos_crudos",
+        "datos_procesados",
+        "datos_crudos.dlq",
+    )
+    assert spec.consumer_group("default") == "ai_eventstream_consumers"
+    assert queues_of("default") == ("ai_processing", "kafka_events", "default")
+    assert queue_for("reviews", "http") == queue_for("reviews", "kafka") == "reviews"
+
+
+def test_one_file_may_hold_several_streams() -> None:
+    other = HEAD.replace("reviews", "tickets")
+    streams = read_stream_file(f"{HEAD}spec: {{source: {{topic: a}}}}\n---\n{other}", "f.yaml")
+
+    assert list(streams) == ["reviews", "tickets"]
+    assert streams["reviews"].consumer_group("reviews") == "reviews"
+    assert streams["tickets"] == StreamSpec()
+
+
+def test_what_is_written_out_can_be_read_in_again() -> None:
+    spec = default_stream()
+
+    assert StreamSpec.model_validate(spec.model_dump(by_alias=True, exclude_none=True)) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no EventStream"),
+        ("a: [", "is not YAML at line"),
+        ("kind: Pod\n", "apiVersion: Field required"),
+        (HEAD.replace("reviews", "Reviews_1"), "metadata.name: must be lower-case"),
+        (f"{HEAD}---\n{HEAD}", "stream 'reviews' stands twice"),
+        (f"{HEAD}spec: {{tsk: {{}}}}", "spec.tsk: Extra inputs"),
+        (f"{HEAD}spec: {{task: {{type: triage}}}}", "needs a prompt"),
+        (f"{HEAD}spec: {{task: {{labels: [a, A]}}}}", "every label must be named once"),
+        (f"{HEAD}spec: {{task: {{outputSchema: {{type: nothing}}}}}}", "is not a JSON Schema"),
+        (f"{HEAD}spec: {{model: {{provider: compatible}}}}", "needs `baseUrl` and `name`"),
+        (f"{HEAD}spec: {{model: {{temperature: .nan}}}}", "spec.model.temperature"),
+        (f"{HEAD}spec: {{model: {{apiKeyFrom: {{secret: s}}}}}}", "`secret` and `key`, or `env`"),
+        (f"{HEAD}spec: {{scaling: {{workers: {{min: 5, max: 2}}}}}}", "min (5) must not be above"),
+        (
+            f"{HEAD}spec: {{source: {{topic: a}}, sink: {{topic: a}}}}",
+            "source, sink and deadLetter must be different",
+        ),
+        (f"{HEAD}spec: {{limits: {{budget: {{usd: 0}}}}}}", "spec.limits.budget.usd"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_that_names_file_and_field(text: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_stream_file(text, "f.yaml")
+
+    assert str(raised.value).startswith("f.yaml: ")
+    assert says in str(raised.value)
+
+
+def test_a_budget_is_counted_in_microdollars() -> None:
+    streams = read_stream_file(f"{HEAD}spec: {{limits: {{budget: {{usd: 0.015}}}}}}", "f.yaml")
+
+    budget = streams["reviews"].limits.budget
+    assert budget is not None
+    assert (budget.microdollars, budget.on_exhausted) == (15_000, "Hold")
