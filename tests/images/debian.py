@@ -1,0 +1,85 @@
+"""A Debian root file system for stand-ins of public images, by debootstrap.
+
+It comes from the mirror that this machine itself installs from, and is kept as a tar file in the
+user's cache folder, named after a digest of what goes into it. Nothing here knows what the root
+is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.images.commands import run
+from tests.images.errors import ImagesError
+
+SUITE = "bookworm"
+_SOURCES = (Path("/etc/apt/sources.list.d"), Path("/etc/apt/sources.list"))
+# Nothing in a container reads these.
+_UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt")
+_RECIPE = "2"  # raised when what is done to the root below changes
+
+
+def root_archive(
+    cache_dir: Path,
+    packages: Sequence[str],
+    arrange: Callable[[Path], None],
+    arrangement: str,
+) -> Path:
+    """The tar file of a minimal root with these packages; made when the cache does not have it.
+
+    `arrange` puts things in their places before the root is packed; `arrangement` is its source
+    text, so that a change of it makes another file. Raises ImagesError when it can't be made.
+    """
+    wanted = "\n".join([_RECIPE, SUITE, platform.machine(), *packages, arrangement])
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
+    target = cache_dir / f"debian-{digest}.tar"
+    if target.is_file():
+        return target
+    if os.geteuid() != 0:
+        raise ImagesError("making a root file system with debootstrap needs root: run it with sudo")
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache_dir) as work:
+        root = Path(work) / "root"
+        run(
+            [
+                *("debootstrap", "--variant=minbase", f"--include={','.join(packages)}"),
+                *(SUITE, root, mirror()),
+            ]
+        )
+        arrange(root)
+        for folder in _UNREAD:
+            shutil.rmtree(root / folder, ignore_errors=True)
+        packed = Path(work) / "root.tar"
+        run(["tar", "--create", "--numeric-owner", "--file", packed, "--directory", root, "."])
+        packed.rename(target)
+    return target
+
+
+def mirror(places: Sequence[Path] = _SOURCES) -> str:
+    """The first address that this machine installs Debian packages from.
+
+    Raises ImagesError when it names none.
+    """
+    for place in places:
+        files = sorted(place.glob("*.sources")) if place.is_dir() else [place]
+        for file in files:
+            if file.is_file():
+                for address in _addresses(file.read_text()):
+                    return address
+    raise ImagesError(
+        "no Debian mirror is named in /etc/apt: the stand-ins are made on Debian; elsewhere the "
+        "public images are pulled"
+    )
+
+
+def _addresses(sources: str) -> Iterator[str]:
+    for line in sources.splitlines():
+        words = line.split()
+        if words[:1] == ["URIs:"] or words[:1] == ["deb"]:
+            yield from (word for word in words[1:] if "://" in word)
