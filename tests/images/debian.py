@@ -1,8 +1,7 @@
 """A Debian root file system for stand-ins of public images, by debootstrap.
 
 It comes from the mirror that this machine itself installs from, and is kept as a tar file in the
-user's cache folder, named after a digest of what goes into it. Nothing here knows what the root
-is for.
+user's cache folder, named after a digest of what it holds. Nothing here knows what a root is for.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.images.commands import run
@@ -22,37 +21,26 @@ SUITE = "bookworm"
 _SOURCES = (Path("/etc/apt/sources.list.d"), Path("/etc/apt/sources.list"))
 # Nothing in a container reads these.
 _UNREAD = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt")
-_RECIPE = "2"  # raised when what is done to the root below changes
 
 
-def root_archive(
-    cache_dir: Path,
-    packages: Sequence[str],
-    arrange: Callable[[Path], None],
-    arrangement: str,
-) -> Path:
+def root_archive(cache_dir: Path, packages: Sequence[str]) -> Path:
     """The tar file of a minimal root with these packages; made when the cache does not have it.
 
-    `arrange` puts things in their places before the root is packed; `arrangement` is its source
-    text, so that a change of it makes another file. Raises ImagesError when it can't be made.
+    Raises ImagesError when it can't be made.
     """
-    wanted = "\n".join([_RECIPE, SUITE, platform.machine(), *packages, arrangement])
+    wanted = "\n".join([SUITE, platform.machine(), *packages, *_UNREAD])
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
     target = cache_dir / f"debian-{digest}.tar"
     if target.is_file():
         return target
     if os.geteuid() != 0:
         raise ImagesError("making a root file system with debootstrap needs root: run it with sudo")
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    downloads = cache_dir / "debian-packages"
+    downloads.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir) as work:
         root = Path(work) / "root"
-        run(
-            [
-                *("debootstrap", "--variant=minbase", f"--include={','.join(packages)}"),
-                *(SUITE, root, mirror()),
-            ]
-        )
-        arrange(root)
+        options = ("--variant=minbase", f"--include={','.join(packages)}")
+        run(["debootstrap", *options, f"--cache-dir={downloads}", SUITE, root, mirror()])
         for folder in _UNREAD:
             shutil.rmtree(root / folder, ignore_errors=True)
         packed = Path(work) / "root.tar"
@@ -81,5 +69,5 @@ def mirror(places: Sequence[Path] = _SOURCES) -> str:
 def _addresses(sources: str) -> Iterator[str]:
     for line in sources.splitlines():
         words = line.split()
-        if words[:1] == ["URIs:"] or words[:1] == ["deb"]:
+        if words[:1] in (["URIs:"], ["deb"]):
             yield from (word for word in words[1:] if "://" in word)
