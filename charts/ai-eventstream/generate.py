@@ -79,7 +79,7 @@ COMPONENT = {
         "extraVolumeMounts": ENV,
     },
 }
-BY_NAME = {
+BY_NAME: dict[str, dict[str, Any]] = {
     "resources": RESOURCES,
     "annotations": STRINGS,
     "labels": STRINGS,
@@ -204,9 +204,8 @@ def value_schema(value: Value) -> dict[str, Any]:
         return COMPONENT
     name = value.path.rpartition(".")[2]
     kinds = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
-    base = BY_NAME.get(name) or (
-        {} if value.default is None else {"type": kinds[type(value.default)]}
-    )
+    inferred = {} if value.default is None else {"type": kinds[type(value.default)]}
+    base: dict[str, Any] = BY_NAME.get(name) or inferred
     return {**base, **extra}
 
 
