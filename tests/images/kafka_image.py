@@ -54,7 +54,7 @@ def _arrange(root: Path) -> None:
     )
     add_script(
         kafka / "bin/kafka-storage.sh",
-        f'#!/bin/sh\nKAFKA_HEAP_OPTS=${{KAFKA_HEAP_OPTS:--Xmx256M}}\n'
+        f"#!/bin/sh\nKAFKA_HEAP_OPTS=${{KAFKA_HEAP_OPTS:--Xmx256M}}\n"
         f'{JAVA} kafka.tools.StorageTool "$@"\n',
     )
     settings = root / "etc/kafka/docker"
