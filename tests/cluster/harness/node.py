@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.cluster.harness import components
 from tests.cluster.harness.commands import run_command
-from tests.cluster.harness.errors import CommandFailed
+from tests.cluster.harness.errors import HarnessError
 from tests.cluster.harness.images import write_image
 from tests.cluster.harness.layout import NODE_NAME, Layout
 from tests.cluster.harness.pki import write_kubeconfig
@@ -83,13 +83,17 @@ class NodeSetup:
     def _imports_pause(self) -> bool:
         try:
             load_image(self._layout, self._layout.folder / "pause.tar")
-        except CommandFailed:
+        except HarnessError:
             return False
         return True
 
 
 def load_image(layout: Layout, archive: Path) -> None:
-    """Gives the node the images of a docker-archive; raises CommandFailed."""
+    """Gives the node the images of a docker-archive; raises HarnessError when it can't."""
+    if not layout.containerd_socket.exists():
+        raise HarnessError("no containerd is up here: simulated nodes run no images")
+    if not archive.is_file():
+        raise HarnessError(f"there is no file {archive}")
     run_command(components.import_image(layout, archive), timeout_seconds=_IMPORT_SECONDS)
 
 

@@ -32,9 +32,9 @@ async def serve(listening: socket.socket, host: str, port: int) -> None:
                 both.create_task(pump(reader, far_writer))
                 both.create_task(pump(far_reader, writer))
         except* OSError:
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
-            )
+            near = writer.get_extra_info("socket")
+            if near.fileno() >= 0:  # still open: the other side is the one that broke
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         finally:
             for side in writers:
                 side.close()

@@ -8,7 +8,7 @@ from tests.cluster.harness.layout import BRIDGE, NODE_IP, SERVICE_CIDR, system_p
 
 # What a kubelet asks of the kernel. These settings are the machine's, so it is shown files that
 # already say what it wants, and leaves the machine's own alone.
-_KERNEL_SETTINGS = {
+KERNEL_SETTINGS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
     "kernel/panic": "10",
@@ -54,7 +54,7 @@ def node_setup(folder: Path) -> list[list[str]]:
         ["sh", "-c", "echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables"],
         ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"],
     ]
-    for name, value in _KERNEL_SETTINGS.items():
+    for name, value in KERNEL_SETTINGS.items():
         copy = copies / name.replace("/", ".")
         copy.write_text(f"{value}\n")
         commands.append(["mount", "--bind", str(copy), f"/proc/sys/{name}"])
