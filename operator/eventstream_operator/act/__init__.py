@@ -1,0 +1,1 @@
+"""Carrying out what was decided: Deployments, replicas, status, events, registry, Lease."""

@@ -1,0 +1,197 @@
+"""One stream's turn: Deployments, then replicas, then what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from eventstream.heartbeat import WorkerHeartbeat
+from eventstream.logs import get_logger
+from eventstream.spec import StreamSpec
+from eventstream_operator.act.deployments import StreamDeployments
+from eventstream_operator.act.events import build_event, post
+from eventstream_operator.act.scale import deletion_costs, mark_idle, scale
+from eventstream_operator.act.status import (
+    Status,
+    build_conditions,
+    build_status,
+    substance,
+    tells_something_new,
+    transitions,
+)
+from eventstream_operator.cluster import STREAMS, Cluster, ClusterError
+from eventstream_operator.decide import Condition, Decision, Outcome, Verdict, to_status
+from eventstream_operator.metrics import SCALED
+from eventstream_operator.observe.deployments import Deployments, replicas_of
+from eventstream_operator.observe.observation import Observation
+from eventstream_operator.world import Object, World, name_of
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one stream's turn is about."""
+
+    stream: Object
+    spec: StreamSpec
+    observation: Observation
+    decision: Decision
+    heartbeats: Sequence[WorkerHeartbeat]
+
+
+class Actor:
+    """Carries out decisions. Raises ClusterError; the next pass tries again."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        world: World,
+        *,
+        status_seconds: float,
+        clock: Callable[[], float],
+        unix_clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._world = world
+        self._deployments = StreamDeployments(cluster, world.deployments)
+        self._status_seconds = status_seconds
+        self._clock = clock
+        self._unix_clock = unix_clock
+        self._written_at: dict[str, float] = {}
+
+    async def take(self, turn: Turn, deployments: Deployments) -> bool:
+        """Converge. Returns whether all that was decided could be carried out."""
+        name = name_of(turn.stream)
+        await self._deployments.ensure(turn.stream, turn.spec, deployments)
+        decision = turn.decision
+        done = []
+        for role, verdict, deployment in (
+            ("workers", decision.workers, deployments.of(name, "worker")),
+            ("consumers", decision.consumers, deployments.of(name, "consumer")),
+            ("api", decision.api, deployments.api),
+        ):
+            if verdict.target is not None and deployment is not None:
+                done.append(await self._scale(turn, role, verdict, deployment))
+        await self._tell(turn, changed=any(done))
+        return all(done)
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone."""
+        self._deployments.forget(stream)
+        self._written_at.pop(stream, None)
+
+    async def refuse(self, stream: Object, problem: str) -> None:
+        """Say that a resource's spec can't be read; whatever it had is left as it is."""
+        generation = stream["metadata"].get("generation", 0)
+        before = stream.get("status") or {}
+        if before.get("observedGeneration") == generation and before.get("reason") == "InvalidSpec":
+            return
+        message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."
+        status: Status = {
+            "observedGeneration": generation,
+            "phase": "Degraded",
+            "reason": "InvalidSpec",
+            "conditions": _with_invalid_spec(
+                before.get("conditions") or (), message, generation, self._unix_clock()
+            ),
+        }
+        await self._cluster.merge(
+            STREAMS, name_of(stream), {"status": status}, subresource="status"
+        )
+        await self._post(stream, "Warning", "InvalidSpec", message)
+
+    async def _scale(self, turn: Turn, role: str, verdict: Verdict, deployment: Object) -> bool:
+        assert verdict.target is not None
+        current = replicas_of(deployment).desired
+        if verdict.target == current:
+            return True
+        leaving = current - verdict.target
+        if role == "workers" and leaving > 0:
+            changes = deletion_costs(deployment, self._world.pods, turn.heartbeats, leaving)
+            await mark_idle(self._cluster, changes)
+        if not await scale(self._cluster, deployment, verdict.target):
+            return False
+        name = name_of(turn.stream)
+        direction = "in" if leaving > 0 else "out"
+        SCALED.labels(name, role, direction).inc()
+        log.info(
+            "scaled",
+            stream=name,
+            role=role,
+            before=current,
+            now=verdict.target,
+            decision=turn.decision.sentence,
+        )
+        sentence = turn.decision.sentence if role == "workers" else verdict.outcome.value
+        await self._post(
+            turn.stream,
+            "Normal",
+            verdict.outcome.value,
+            f"{role}: {current} -> {verdict.target}. {sentence}",
+        )
+        return True
+
+    async def _tell(self, turn: Turn, *, changed: bool) -> None:
+        name = name_of(turn.stream)
+        before = turn.stream.get("status") or {}
+        now, unix_now = self._clock(), self._unix_clock()
+        status = build_status(
+            turn.decision,
+            turn.observation,
+            before=before,
+            generation=turn.stream["metadata"].get("generation", 0),
+            memory=to_status(turn.decision.memory, now=now, unix_now=unix_now),
+            changed=changed,
+            unix_now=unix_now,
+        )
+        due = now - self._written_at.get(name, float("-inf")) >= self._status_seconds
+        if not due and substance(status) == substance(before):
+            return
+        # A merge patch would keep what an older memory had and the new one has not.
+        cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
+        status["memory"] = cleared | status["memory"]
+        try:
+            written = await self._cluster.merge(
+                STREAMS, name, {"status": status}, subresource="status"
+            )
+        except ClusterError as error:
+            if error.status != 404:
+                raise
+            # A deletion that no watch has told of yet.
+            self._world.streams.drop(turn.stream)
+            return
+        self._written_at[name] = now
+        self._world.streams.put(written)
+        for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
+            # Ready and ScalingActive are good when True, the others when they are not.
+            good = (condition.status == "True") == (condition.type in ("Ready", "ScalingActive"))
+            kind: Literal["Normal", "Warning"] = "Normal" if good else "Warning"
+            await self._post(
+                turn.stream, kind, condition.reason, f"{condition.type}: {condition.message}"
+            )
+        recommended = turn.decision.workers.outcome is Outcome.RECOMMENDED
+        if recommended and tells_something_new(turn.decision, before, changed=False):
+            await self._post(turn.stream, "Normal", "Recommended", turn.decision.sentence)
+
+    async def _post(
+        self, stream: Object, kind: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None:
+        event = build_event(
+            stream,
+            namespace=self._cluster.namespace,
+            kind=kind,
+            reason=reason,
+            message=message,
+            unix_now=self._unix_clock(),
+        )
+        await post(self._cluster, event)
+
+
+def _with_invalid_spec(
+    before: Sequence[Status], message: str, generation: int, unix_now: float
+) -> list[Status]:
+    degraded = Condition("Degraded", "True", "InvalidSpec", message)
+    others = [one for one in before if one["type"] != "Degraded"]
+    return [*others, *build_conditions((degraded,), before, generation, unix_now)]

@@ -1,0 +1,106 @@
+"""A stream's own Deployments: applied when they differ from what should be, deleted when unwanted.
+
+What a stream owns goes with it through its owner reference, also while the operator is down; here
+is only what a change of the spec makes superfluous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from eventstream.keys import DEFAULT_STREAM
+from eventstream.logs import get_logger
+from eventstream.spec import StreamSpec
+from eventstream_operator.cluster import DEPLOYMENTS, Cluster, ClusterError
+from eventstream_operator.observe.deployments import Deployments
+from eventstream_operator.resources.deployments import build_deployment
+from eventstream_operator.resources.names import APPLIED, ROLE, STREAM, Role
+from eventstream_operator.world import (
+    Copies,
+    Object,
+    annotations_of,
+    labels_of,
+    name_of,
+    uid_of,
+)
+
+log = get_logger(__name__)
+
+
+def wanted_roles(spec: StreamSpec) -> tuple[Role, ...]:
+    """Which Deployments a stream has."""
+    return ("worker", "consumer") if spec.source else ("worker",)
+
+
+def unwanted(stream: Object, deployments: Iterable[Object], wanted: Iterable[str]) -> list[Object]:
+    """What the operator made for this very stream and would not make now."""
+    names = set(wanted)
+    return [
+        deployment
+        for deployment in deployments
+        if labels_of(deployment).get(STREAM) == name_of(stream)
+        and ROLE in labels_of(deployment)
+        and name_of(deployment) not in names
+        and any(
+            owner["uid"] == uid_of(stream)
+            for owner in deployment["metadata"].get("ownerReferences") or ()
+        )
+    ]
+
+
+class StreamDeployments:
+    """Keeps every stream's Deployments as they should be. Raises ClusterError."""
+
+    def __init__(self, cluster: Cluster, copies: Copies) -> None:
+        self._cluster = cluster
+        self._copies = copies
+        self._templates: dict[str, Any] = {}
+        """Name -> its pod template as the API server completed it: what drift is seen against."""
+
+    async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
+        """Apply what is missing or differs, delete what is not wanted any more."""
+        name = name_of(stream)
+        if name == DEFAULT_STREAM:
+            return  # The chart's.
+        names = []
+        for role in wanted_roles(spec):
+            template = deployments.templates.get(role)
+            if template is None:
+                # Nothing is made, and nothing is taken away: the chart may be between two states.
+                return
+            body = build_deployment(
+                template, role=role, stream=name, stream_uid=uid_of(stream), spec=spec
+            )
+            names.append(name_of(body))
+            await self._apply(body)
+        for deployment in unwanted(stream, self._copies, names):
+            await self._delete(deployment)
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone, and what it owned with it."""
+        for deployment in self._copies:
+            if labels_of(deployment).get(STREAM) == stream:
+                self._templates.pop(name_of(deployment), None)
+
+    async def _apply(self, body: dict[str, Any]) -> None:
+        name = name_of(body)
+        live = self._copies.get(name)
+        if live is not None and annotations_of(live).get(APPLIED) == annotations_of(body)[APPLIED]:
+            known = self._templates.setdefault(name, live["spec"]["template"])
+            if live["spec"]["template"] == known:
+                return
+        applied = await self._cluster.apply(DEPLOYMENTS, name, body)
+        self._templates[name] = applied["spec"]["template"]
+        self._copies.put(applied)
+        log.info("deployment_applied", deployment=name, new=live is None)
+
+    async def _delete(self, deployment: Object) -> None:
+        try:
+            await self._cluster.delete(DEPLOYMENTS, name_of(deployment), uid=uid_of(deployment))
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+        self._copies.drop(deployment)
+        self._templates.pop(name_of(deployment), None)
+        log.info("deployment_deleted", deployment=name_of(deployment))

@@ -1,0 +1,90 @@
+"""The registry in Redis, written from the resources: what API, consumers and workers go by.
+
+The registry belongs to one installation, which says so under the key `installation` as long as it
+lives. Everything in it but `default` (which the services write too where there is none) came from
+a resource of this installation: what has none any more is deleted, also after a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, cast
+
+from eventstream.errors import ConfigurationError, StoreUnavailable
+from eventstream.keys import DEFAULT_STREAM, Keys
+from eventstream.logs import get_logger
+from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.registry import Registry
+from eventstream.spec import StreamSpec
+
+log = get_logger(__name__)
+
+CLAIM_SECONDS: Final = 60
+"""A dead installation's claim ends after this."""
+AGAIN_SECONDS: Final = 20.0
+"""An unchanged registry is looked at this often: an emptied Redis gets it back."""
+
+
+class StreamRegistry:
+    """Keeps the registry as the resources are. Raises ConfigurationError at a foreign claim."""
+
+    def __init__(self, redis: AsyncRedis, keys: Keys, *, clock: Callable[[], float]) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._registry = Registry(redis, keys, max_age_seconds=0)
+        self._clock = clock
+        self._written: Mapping[str, StreamSpec] | None = None
+        self._written_at = 0.0
+        self._had_default = False
+        self._away = False
+
+    async def write(self, specs: Mapping[str, StreamSpec], names: set[str], owner: str) -> None:
+        """Make it so: `specs` are written, what is not among `names` is deleted.
+
+        `names` also holds the resources whose spec can't be read: they keep their last one. While
+        Redis is away nothing happens; a later pass makes it good.
+        """
+        now = self._clock()
+        self._had_default = self._had_default or DEFAULT_STREAM in names
+        if self._written == specs and now - self._written_at < AGAIN_SECONDS:
+            return
+        try:
+            await self._claim(owner)
+            await self._registry.write(specs)
+            for name in await self._registry.all():
+                if name in names or (name == DEFAULT_STREAM and not self._had_default):
+                    continue
+                await self._registry.delete(name)
+                log.info("stream_deleted", stream=name)
+        except StoreUnavailable as error:
+            if not self._away:
+                log.warning("registry_not_written", problem=str(error))
+            self._away = True
+            return
+        self._away = False
+        self._written, self._written_at = dict(specs), now
+
+    async def release(self, owner: str) -> None:
+        """Give up the claim, so that a successor elsewhere need not wait for its end."""
+        try:
+            async with reading_or_writing("releasing the registry"):
+                holder = cast(bytes | None, await self._redis.get(self._keys.owner))
+                if holder is not None and holder.decode() == owner:
+                    await self._redis.delete(self._keys.owner)
+        except StoreUnavailable as error:
+            log.warning("claim_not_released", problem=str(error))
+
+    async def _claim(self, owner: str) -> None:
+        key = self._keys.owner
+        async with reading_or_writing("claiming the registry"):
+            await self._redis.set(key, owner, nx=True, ex=CLAIM_SECONDS)
+            holder = cast(bytes | None, await self._redis.get(key))
+            if holder is None or holder.decode() == owner:
+                await self._redis.set(key, owner, ex=CLAIM_SECONDS)
+                return
+        raise ConfigurationError(
+            "EVENTSTREAM_PREFIX",
+            f"this Redis is served by the installation {holder.decode()!r} under the same prefix",
+            "Give this installation another EVENTSTREAM_PREFIX, or a Redis of its own. If the other"
+            f" one was just removed, its claim ends within {CLAIM_SECONDS} s",
+        )

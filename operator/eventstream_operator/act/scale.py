@@ -1,0 +1,67 @@
+"""Replicas: only through the scale subresource, only from the state that was decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from eventstream.heartbeat import WorkerHeartbeat
+from eventstream_operator.cluster import DEPLOYMENTS, PODS, Cluster, ClusterError
+from eventstream_operator.observe.deployments import belongs_to
+from eventstream_operator.observe.heartbeats import is_idle, pod_of
+from eventstream_operator.resources.names import DELETION_COST
+from eventstream_operator.world import Object, annotations_of, name_of
+
+LEAVES_FIRST: Final = "-100"
+
+
+async def scale(cluster: Cluster, deployment: Object, replicas: int) -> bool:
+    """Set replicas, unless the Deployment has changed since it was looked at.
+
+    False: it has; the next pass decides anew. Raises ClusterError for anything else.
+    """
+    patch = {
+        "metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]},
+        "spec": {"replicas": replicas},
+    }
+    try:
+        await cluster.merge(DEPLOYMENTS, name_of(deployment), patch, subresource="scale")
+    except ClusterError as error:
+        if error.status not in (404, 409):
+            raise
+        return False
+    return True
+
+
+def deletion_costs(
+    deployment: Object,
+    pods: Iterable[Object],
+    heartbeats: Sequence[WorkerHeartbeat],
+    leaving: int,
+) -> dict[str, str | None]:
+    """Pod name -> its new deletion cost (None: none), where that changes.
+
+    As many idle pods as are to leave are named to leave first. Whoever was named before and works
+    now loses the mark: it would be taken for idle.
+    """
+    idle = {pod_of(beat) for beat in heartbeats if is_idle(beat)}
+    ours = sorted((pod for pod in pods if belongs_to(pod, deployment)), key=name_of)
+    marked = {name_of(pod) for pod in ours if annotations_of(pod).get(DELETION_COST)}
+    candidates = [name_of(pod) for pod in ours if name_of(pod) in idle]
+    # Those that carry the mark already come first: so few patches are needed.
+    candidates.sort(key=lambda name: name not in marked)
+    chosen = set(candidates[:leaving])
+    changes: dict[str, str | None] = dict.fromkeys(chosen - marked, LEAVES_FIRST)
+    changes |= dict.fromkeys(marked - chosen)
+    return changes
+
+
+async def mark_idle(cluster: Cluster, changes: Mapping[str, str | None]) -> None:
+    """Write deletion costs; a pod that is gone needs none. Raises ClusterError."""
+    for name, cost in changes.items():
+        patch: dict[str, Any] = {"metadata": {"annotations": {DELETION_COST: cost}}}
+        try:
+            await cluster.merge(PODS, name, patch)
+        except ClusterError as error:
+            if error.status != 404:
+                raise

@@ -1,0 +1,209 @@
+"""Requests to the API server: one narrow door, with a time-out, a count and plain JSON.
+
+Objects are dictionaries as the API server writes them: the client library's models would cost a
+pass over hundreds of objects more than the pass itself. What is watched comes through kopf
+(`handlers`); here are the few lists of a start, and every write.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Final
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.config import ConfigException
+
+from eventstream.errors import ConfigurationError, EventStreamError
+from eventstream_operator.metrics import API_REQUESTS
+
+Object = dict[str, Any]
+
+FIELD_MANAGER: Final = "eventstream-operator"
+STREAMS: Final = "ai-eventstream.io/v1alpha1/eventstreams"
+DEPLOYMENTS: Final = "apps/v1/deployments"
+PODS: Final = "v1/pods"
+EVENTS: Final = "v1/events"
+LEASES: Final = "coordination.k8s.io/v1/leases"
+AUTOSCALERS: Final = "autoscaling/v2/horizontalpodautoscalers"
+POD_METRICS: Final = "metrics.k8s.io/v1beta1/pods"
+
+_JSON: Final = "application/json"
+_MERGE: Final = "application/merge-patch+json"
+_APPLY: Final = "application/apply-patch+yaml"
+
+
+class ClusterError(EventStreamError):
+    """The API server did not do what was asked. `status` is 0 when it could not be reached."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Cluster:
+    """One namespace of one API server. Every method raises ClusterError."""
+
+    def __init__(
+        self,
+        configuration: client.Configuration,
+        namespace: str,
+        *,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.namespace = namespace
+        self._client = client.ApiClient(configuration)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._clock = clock
+        self._answered_at: float | None = None
+        self.interruptions = 0
+        """How often the API server was found to be out of reach: watches may have missed things."""
+        self._reachable = True
+
+    async def __aenter__(self) -> Cluster:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    @property
+    def silent_seconds(self) -> float:
+        """Since the API server last answered; infinite before its first answer."""
+        return float("inf") if self._answered_at is None else self._clock() - self._answered_at
+
+    async def list(self, resource: str, *, labels: str | None = None) -> Object:
+        """All objects of a resource, from the API server's own cache, as a list object."""
+        query = {"labelSelector": labels} if labels else {}
+        return await self._ask("list", resource, "GET", query=query | {"resourceVersion": "0"})
+
+    async def get(self, resource: str, name: str) -> Object:
+        """One object."""
+        return await self._ask("get", resource, "GET", name)
+
+    async def create(self, resource: str, body: Object) -> Object:
+        """Make an object."""
+        return await self._ask("create", resource, "POST", body=body)
+
+    async def replace(self, resource: str, name: str, body: Object) -> Object:
+        """Put an object in place of the one of the same resourceVersion; 409 if that moved on."""
+        return await self._ask("update", resource, "PUT", name, body=body)
+
+    async def apply(self, resource: str, name: str, body: Object) -> Object:
+        """Server-side apply under our field manager: what others set on the object stays."""
+        return await self._ask(
+            "apply",
+            resource,
+            "PATCH",
+            name,
+            body=body,
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            content_type=_APPLY,
+        )
+
+    async def merge(
+        self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
+    ) -> Object:
+        """Merge a patch into an object or its subresource."""
+        return await self._ask(
+            f"patch_{subresource}" if subresource else "patch",
+            resource,
+            "PATCH",
+            f"{name}/{subresource}" if subresource else name,
+            body=dict(body),
+            query={"fieldManager": FIELD_MANAGER},
+            content_type=_MERGE,
+        )
+
+    async def delete(self, resource: str, name: str, *, uid: str) -> None:
+        """Delete exactly this object, and in the background what it owns."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        await self._ask("delete", resource, "DELETE", name, body=options)
+
+    async def _ask(
+        self,
+        verb: str,
+        resource: str,
+        method: str,
+        name: str = "",
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = _JSON,
+    ) -> Object:
+        group_version, _, plural = resource.rpartition("/")
+        root = "/api" if group_version == "v1" else "/apis"
+        path = f"{root}/{group_version}/namespaces/{self.namespace}/{plural}"
+        count = API_REQUESTS.labels
+        try:
+            request = await self._client.param_serialize(
+                method,
+                f"{path}/{name}" if name else path,
+                query_params=list((query or {}).items()),
+                header_params={"Accept": _JSON, "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = await self._client.call_api(*request, _request_timeout=self._timeout)
+            content = await answer.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            count(verb, plural, "unreachable").inc()
+            self.interruptions += self._reachable
+            self._reachable = False
+            raise ClusterError(
+                0, f"the API server can't be reached: {error or 'no answer in time'}"
+            ) from error
+        if answer.status >= 500:
+            # It answers, but can't do its work (etcd away, starting): as good as not there.
+            count(verb, plural, "unreachable").inc()
+            self.interruptions += self._reachable
+            self._reachable = False
+            raise ClusterError(answer.status, _message(content, f"status {answer.status}"))
+        self._reachable = True
+        self._answered_at = self._clock()
+        if answer.status >= 400:
+            outcome = {404: "not_found", 409: "conflict"}.get(answer.status, "refused")
+            count(verb, plural, outcome).inc()
+            raise ClusterError(answer.status, _message(content, f"{verb} {plural} {name}"))
+        count(verb, plural, "ok").inc()
+        parsed: Object = json.loads(content)
+        return parsed
+
+
+async def load_configuration() -> client.Configuration:
+    """Where the API server is: the pod's service account, else the kubeconfig.
+
+    Raises ConfigurationError where there is neither.
+    """
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(  # type: ignore[no-untyped-call]
+            client_configuration=configuration
+        )
+    except ConfigException:
+        try:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        except ConfigException as error:
+            raise ConfigurationError(
+                "KUBECONFIG",
+                f"no cluster is known ({error})",
+                "Run the operator in a pod with a service account, or set KUBECONFIG",
+            ) from error
+    return configuration
+
+
+def _message(content: bytes, otherwise: str) -> str:
+    try:
+        return str(json.loads(content)["message"])
+    except (ValueError, KeyError, TypeError):
+        return otherwise

@@ -1,0 +1,298 @@
+"""The loop: look at the whole world, decide, converge, every two seconds or when something moved.
+
+Level-based: a pass knows nothing of what woke it, so a missed event costs nothing, and a failed
+action is simply found undone by the next pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Never
+
+from pydantic import ValidationError
+
+from eventstream.errors import ConfigurationError
+from eventstream.logs import get_logger
+from eventstream.spec import StreamSpec
+from eventstream_operator.act.actor import Actor, Turn
+from eventstream_operator.act.lease import Lease
+from eventstream_operator.act.registry import StreamRegistry
+from eventstream_operator.cluster import (
+    AUTOSCALERS,
+    DEPLOYMENTS,
+    PODS,
+    STREAMS,
+    Cluster,
+    ClusterError,
+)
+from eventstream_operator.decide import Decision, Memory, decide, from_status
+from eventstream_operator.metrics import (
+    BACKLOG,
+    CONDITION,
+    DECISIONS,
+    PASS_DURATION,
+    REPLICAS_DESIRED,
+    REPLICAS_READY,
+    REPLICAS_WANTED,
+    forget_stream,
+)
+from eventstream_operator.metrics import STREAMS as STREAMS_GAUGE
+from eventstream_operator.observe.observation import Observation
+from eventstream_operator.observe.observer import Observer
+from eventstream_operator.settings import OperatorSettings
+from eventstream_operator.world import Object, World, name_of, uid_of, version_of
+
+log = get_logger(__name__)
+
+AT_ONCE: Final = 16
+"""Streams that are acted upon at the same time: what a burst may cost the API server."""
+GATHER_SECONDS: Final = 0.1
+"""What comes in bursts (pods of a roll-out) is one pass."""
+LEAST_GAP_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A resource's spec, as far as it can be read."""
+
+    generation: int
+    spec: StreamSpec | None
+    problem: str = ""
+
+
+class Loop:
+    """`run` until cancelled; `wake` brings the next pass forward."""
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        *,
+        cluster: Cluster,
+        world: World,
+        observer: Observer,
+        actor: Actor,
+        lease: Lease,
+        registry: StreamRegistry,
+        clock: Callable[[], float] = time.monotonic,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._world = world
+        self._observer = observer
+        self._actor = actor
+        self._lease = lease
+        self._registry = registry
+        self._clock = clock
+        self._unix_clock = unix_clock
+        self._woken = asyncio.Event()
+        self._limit = asyncio.Semaphore(AT_ONCE)
+        self._memories: dict[str, tuple[str, Memory]] = {}
+        self._read: dict[str, _Read] = {}
+        self._known: set[str] = set()
+        self._listed_at: float | None = None
+        self._interruptions = 0
+        self._held_back = ""
+        self.finished_at: float | None = None
+        """When the last pass ended, on the real monotonic clock: what the liveness probe reads."""
+
+    def wake(self) -> None:
+        """Something moved."""
+        self._woken.set()
+
+    async def run(self) -> Never:
+        """Pass after pass. Raises ConfigurationError for what only a person can put right."""
+        while True:
+            began = time.monotonic()
+            with PASS_DURATION.time():
+                await self._pass_or_hold()
+            self.finished_at = time.monotonic()
+            await self._pause(began)
+
+    async def stop(self) -> None:
+        """Let go of the Lease and the claim."""
+        if self._owner:
+            await self._registry.release(self._owner)
+        try:
+            await self._lease.release()
+        except ClusterError as error:
+            log.warning("lease_not_released", problem=str(error))
+
+    async def one_pass(self) -> None:
+        """Look, decide, converge. Raises ClusterError while the API server can't be asked."""
+        if not await self._lease.hold():
+            # Whoever acts now remembers; what this one remembers would be out of date.
+            self._memories.clear()
+            self._listed_at = None
+            return
+        if self._listing_due():
+            await self._list()
+        streams = list(self._world.streams)
+        specs = self._specs(streams)
+        self._forget_all_but({name_of(stream) for stream in streams})
+        STREAMS_GAUGE.set(len(streams))
+        await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
+        await self._observer.refresh(specs)
+        async with asyncio.TaskGroup() as turns:
+            for stream in streams:
+                turns.create_task(self._turn(stream, specs.get(name_of(stream))))
+
+    @property
+    def _owner(self) -> str:
+        return f"{self._cluster.namespace}/{self._lease.uid}" if self._lease.uid else ""
+
+    async def _pass_or_hold(self) -> None:
+        try:
+            await self.one_pass()
+        except ClusterError as error:
+            if error.status in (401, 403, 404) and self._listed_at is None:
+                raise self._start_refused(error) from error
+            if not self._held_back:
+                log.warning("holding", problem=str(error))
+            self._held_back = str(error)
+            return
+        if self._held_back:
+            log.info("going_on", after=self._held_back)
+        self._held_back = ""
+
+    async def _pause(self, began: float) -> None:
+        try:
+            async with asyncio.timeout(self._settings.interval_seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(max(GATHER_SECONDS, LEAST_GAP_SECONDS - (time.monotonic() - began)))
+        self._woken.clear()
+
+    def _listing_due(self) -> bool:
+        return (
+            self._listed_at is None
+            or self._interruptions != self._cluster.interruptions
+            or self._clock() - self._listed_at > self._settings.resync_seconds
+        )
+
+    async def _list(self) -> None:
+        """Everything that is watched, as it is now: at the start, and when a watch may have missed
+        something."""
+        interruptions = self._cluster.interruptions
+        ours = self._settings.watch_selector
+        for resource, copies, labels in (
+            (STREAMS, self._world.streams, None),
+            (DEPLOYMENTS, self._world.deployments, ours),
+            (PODS, self._world.pods, ours),
+            (AUTOSCALERS, self._world.autoscalers, None),
+        ):
+            listed = await self._cluster.list(resource, labels=labels)
+            # Items of a list do not say what they are.
+            copies.replace(listed["items"], version_of(listed))
+        self._interruptions = interruptions
+        self._listed_at = self._clock()
+
+    def _specs(self, streams: list[Object]) -> dict[str, StreamSpec]:
+        specs = {}
+        for stream in streams:
+            name, generation = name_of(stream), int(stream["metadata"].get("generation", 0))
+            read = self._read.get(uid_of(stream))
+            if read is None or read.generation != generation:
+                read = _read_spec(stream, generation)
+                self._read[uid_of(stream)] = read
+            if read.spec is not None:
+                specs[name] = read.spec
+        self._read = {uid_of(stream): self._read[uid_of(stream)] for stream in streams}
+        return specs
+
+    async def _turn(self, stream: Object, spec: StreamSpec | None) -> None:
+        name = name_of(stream)
+        async with self._limit:
+            try:
+                if spec is None:
+                    await self._actor.refuse(stream, self._read[uid_of(stream)].problem)
+                    return
+                await self._converge(stream, spec)
+            except ClusterError as error:
+                # One stream's trouble is not the others'; all of them have the API server's.
+                if error.status in (0, *range(500, 600)):
+                    return
+                log.warning("stream_not_converged", stream=name, problem=str(error))
+
+    async def _converge(self, stream: Object, spec: StreamSpec) -> None:
+        name = name_of(stream)
+        observation = self._observer.observe(name)
+        before = self._memory(stream)
+        decision = decide(spec, observation, before, self._clock())
+        _count(name, observation, decision)
+        heartbeats = self._observer.heartbeats.get(name, [])
+        turn = Turn(stream, spec, observation, decision, heartbeats)
+        if await self._actor.take(turn, self._observer.deployments):
+            self._memories[name] = (uid_of(stream), decision.memory)
+        else:
+            # Somebody changed the Deployment meanwhile: as if this pass had not been.
+            self._memories[name] = (uid_of(stream), before)
+            self.wake()
+
+    def _memory(self, stream: Object) -> Memory:
+        uid, memory = self._memories.get(name_of(stream), ("", None))
+        if memory is not None and uid == uid_of(stream):
+            return memory
+        stored: Mapping[str, object] = (stream.get("status") or {}).get("memory") or {}
+        return from_status(stored, now=self._clock(), unix_now=self._unix_clock())
+
+    def _forget_all_but(self, names: set[str]) -> None:
+        for gone in self._known - names:
+            self._memories.pop(gone, None)
+            self._observer.forget(gone)
+            self._actor.forget(gone)
+            forget_stream(gone)
+        self._known = names
+
+    def _start_refused(self, error: ClusterError) -> ConfigurationError:
+        if error.status == 404 and "namespace" in str(error):
+            return ConfigurationError(
+                "WATCH_NAMESPACE",
+                f"there is no namespace {self._cluster.namespace!r}",
+                "Create it, or name another one",
+            )
+        if error.status == 404:
+            return ConfigurationError(
+                "EventStream",
+                "this cluster does not know the kind EventStream",
+                "Install its definition: kubectl apply --server-side -f"
+                " charts/ai-eventstream/crds/",
+            )
+        return ConfigurationError(
+            "RBAC",
+            f"the operator may not look at namespace {self._cluster.namespace!r} ({error})",
+            "Bind the chart's Role to its ServiceAccount in that namespace",
+        )
+
+
+def _read_spec(stream: Object, generation: int) -> _Read:
+    try:
+        return _Read(generation, StreamSpec.model_validate(stream.get("spec") or {}))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "spec"
+        message = problem["msg"].removeprefix("Value error, ")
+        return _Read(generation, None, f"{where}: {message}")
+
+
+def _count(stream: str, observation: Observation, decision: Decision) -> None:
+    if decision.figures.backlog is not None:
+        BACKLOG.labels(stream).set(decision.figures.backlog)
+    for role, replicas, verdict in (
+        ("workers", observation.workers, decision.workers),
+        ("consumers", observation.consumers, decision.consumers),
+        ("api", observation.api, decision.api),
+    ):
+        if replicas is None:
+            continue
+        DECISIONS.labels(stream, role, verdict.outcome.value).inc()
+        REPLICAS_DESIRED.labels(stream, role).set(replicas.value.desired)
+        REPLICAS_READY.labels(stream, role).set(replicas.value.ready)
+        if verdict.recommended is not None:
+            REPLICAS_WANTED.labels(stream, role).set(verdict.recommended)
+    for condition in decision.conditions:
+        CONDITION.labels(stream, condition.type).set(condition.status == "True")

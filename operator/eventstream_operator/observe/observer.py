@@ -1,0 +1,293 @@
+"""All signals of all streams, put together into Observations.
+
+The state Redis is read in the pass; what is slower (broker, CPU, the cache's histogram) is read
+beside it; the cluster is known from watches. A source that fails leaves its last value with a
+growing age, and the decision holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeVar
+
+from eventstream.heartbeat import WorkerHeartbeat
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
+from eventstream_operator.cluster import Cluster
+from eventstream_operator.metrics import SIGNAL_AGE
+from eventstream_operator.observe.background import Background
+from eventstream_operator.observe.backlog import counts_of
+from eventstream_operator.observe.cache import HitRate, NearMisses, NearMissReader
+from eventstream_operator.observe.cpu import PodCpu, cpu_use, read_cpu
+from eventstream_operator.observe.deployments import (
+    Deployments,
+    autoscaled,
+    conflicts_of,
+    replicas_of,
+    sort_out,
+    streams_of_pods,
+)
+from eventstream_operator.observe.heartbeats import BusyTime, by_stream
+from eventstream_operator.observe.kafka_lag import (
+    FRESH_SECONDS,
+    BrokerLags,
+    GroupTopic,
+    consumers_figure,
+)
+from eventstream_operator.observe.observation import (
+    BudgetUse,
+    CacheWindow,
+    CpuUse,
+    KafkaBacklog,
+    Measured,
+    Observation,
+    ProviderUse,
+    Replicas,
+    WorkerTime,
+)
+from eventstream_operator.observe.state import State, StateReader
+from eventstream_operator.observe.usage import (
+    LastMinute,
+    budget_failures,
+    budget_use,
+    provider_use,
+)
+from eventstream_operator.resources.names import Role
+from eventstream_operator.world import Object, World
+
+T = TypeVar("T")
+
+BROKER_SECONDS: Final = 5.0
+CPU_SECONDS: Final = 10.0
+CACHE_SECONDS: Final = 15.0
+
+
+class Observer:
+    """Made once; `refresh` in every pass, then `observe` for each stream."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        state: AsyncRedis,
+        cache: AsyncRedis,
+        cluster: Cluster,
+        world: World,
+        labels: str,
+        clock: Callable[[], float] = time.monotonic,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._world = world
+        self._cluster = cluster
+        self._clock = clock
+        self._unix_clock = unix_clock
+        self._specs: Mapping[str, StreamSpec] = {}
+        self._signals = _StreamSignals(clock)
+        reader = StateReader(state, Keys(settings.eventstream_prefix))
+
+        async def read_state() -> State:
+            return await reader.read(tuple(self._specs), unix_now=unix_clock())
+
+        near = NearMissReader(cache, settings.eventstream_prefix, unix_clock=unix_clock)
+
+        async def read_near() -> Mapping[str, NearMisses]:
+            return await near.read(self._specs)
+
+        async def cpu() -> Mapping[str, PodCpu]:
+            wanted = any(spec.scaling.api for spec in self._specs.values())
+            return await read_cpu(cluster, labels) if wanted else {}
+
+        self._state = Background("redis", read_state, every_seconds=0, clock=clock)
+        self._near = Background("cache", read_near, every_seconds=CACHE_SECONDS, clock=clock)
+        self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
+        self._broker = BrokerLags(settings) if settings.kafka_bootstrap_servers else None
+        self._lags: dict[str, tuple[float, KafkaBacklog]] = {}
+        self._kafka = Background(
+            "kafka", self._read_broker, every_seconds=BROKER_SECONDS, clock=clock
+        )
+        self.deployments = sort_out(world)
+        self.heartbeats: Mapping[str, list[WorkerHeartbeat]] = {}
+        self._scaled: Mapping[str, str] = {}
+
+    @property
+    def background(self) -> tuple[Background[Any], ...]:
+        """What is to run beside the passes."""
+        slow: tuple[Background[Any], ...] = (self._near, self._cpu)
+        return (*slow, self._kafka) if self._broker else slow
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        if self._broker is not None:
+            self._broker.close()
+
+    async def refresh(self, specs: Mapping[str, StreamSpec]) -> None:
+        """Begin a pass over these streams: read the state, look at the cluster."""
+        self._specs = specs
+        before = self._state.value
+        await self._state.refresh()
+        self.deployments = sort_out(self._world)
+        self._scaled = autoscaled(self._world.autoscalers)
+        state = self._state.value
+        if state is not None and state is not before:
+            self.heartbeats = by_stream(state.heartbeats, specs, streams_of_pods(self._world.pods))
+            self._signals.update(specs, state, self.heartbeats, self._near.value or {})
+        for source in (self._state, *self.background):
+            SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
+        SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)
+
+    def observe(self, stream: str) -> Observation:
+        """What this pass knows of one stream."""
+        spec = self._specs[stream]
+        state = self._state.value.streams.get(stream) if self._state.value else None
+        signals = self._signals
+        deployments = self.deployments
+        conflicts = conflicts_of(stream, deployments, self._scaled)
+        owns_api = conflicts.api_owner == stream and spec.scaling.api is not None
+        budget = signals.budget.get(stream)
+        return Observation(
+            stream=stream,
+            inbox=self._of_state(state.inbox if state else None),
+            kafka=self._kafka_backlog(stream, spec),
+            counts=self._of_state(counts_of(state.counters) if state else None),
+            worker_time=self._of_state(signals.worker_time.get(stream)),
+            workers=self._replicas(deployments.of(stream, "worker")),
+            consumers=self._replicas(deployments.of(stream, "consumer")) if spec.source else None,
+            api=self._replicas(deployments.api) if owns_api else None,
+            api_cpu=self._api_cpu(deployments) if owns_api else None,
+            cache=self._of_state(signals.cache.get(stream)),
+            provider=self._of_state(signals.provider.get(stream)),
+            budget=self._of_state(budget),
+            conflicts=conflicts,
+        )
+
+    def deployment(self, stream: str, role: Role) -> Object | None:
+        """A stream's Deployment, as this pass knows it."""
+        return self.deployments.of(stream, role)
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone."""
+        self._signals.forget(stream)
+        self._lags.pop(stream, None)
+
+    def _of_state(self, value: T | None) -> Measured[T] | None:
+        return None if value is None else Measured(value, self._state.age_seconds)
+
+    def _replicas(self, deployment: Object | None) -> Measured[Replicas] | None:
+        if deployment is None:
+            return None
+        return Measured(replicas_of(deployment), self._cluster.silent_seconds)
+
+    def _api_cpu(self, deployments: Deployments) -> Measured[CpuUse] | None:
+        if deployments.api is None or self._cpu.value is None:
+            return None
+        found = cpu_use(deployments.api, self._world.pods, self._cpu.value)
+        if found is None:
+            return None
+        use, measured_at = found
+        # The kubelet measured some time before it was asked; both ages count.
+        before = max(0.0, self._unix_clock() - self._cpu.age_seconds - measured_at)
+        return Measured(use, self._cpu.age_seconds + before)
+
+    def _kafka_backlog(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
+        if spec.source is None:
+            return None
+        ours = self._consumers_figure(stream, spec)
+        broker = self._broker_figure(stream)
+        if ours is None or (broker is not None and ours.age_seconds > FRESH_SECONDS):
+            return broker
+        return ours
+
+    def _consumers_figure(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
+        state = self._state.value
+        if spec.source is None or state is None or stream not in state.streams:
+            return None
+        known = self._lags.get(stream)
+        partitions = known[1].partitions if known else spec.source.partitions
+        figure = consumers_figure(
+            state.streams[stream].lags, spec.source.topic, partitions, state.unix_now
+        )
+        if figure is None:
+            return None
+        return Measured(figure.value, figure.age_seconds + self._state.age_seconds)
+
+    def _broker_figure(self, stream: str) -> Measured[KafkaBacklog] | None:
+        known = self._lags.get(stream)
+        return Measured(known[1], self._clock() - known[0]) if known else None
+
+    async def _read_broker(self) -> None:
+        assert self._broker is not None
+        wanted = {}
+        for stream, spec in self._specs.items():
+            figure = self._consumers_figure(stream, spec)
+            if spec.source and (figure is None or figure.age_seconds > FRESH_SECONDS):
+                group = spec.consumer_group(stream) or stream
+                wanted[stream] = GroupTopic(group, spec.source.topic, spec.source.partitions)
+        began = self._clock()
+        for stream, backlog in (await self._broker.read(wanted)).items():
+            self._lags[stream] = (began, backlog)
+
+
+class _StreamSignals:
+    """What is counted up or kept in a window, a stream."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._busy: defaultdict[str, BusyTime] = defaultdict(BusyTime)
+        self._minutes: defaultdict[str, LastMinute] = defaultdict(LastMinute)
+        self._hit_rates: defaultdict[str, HitRate] = defaultdict(HitRate)
+        self._failures: dict[str, int] = {}
+        self.worker_time: dict[str, WorkerTime] = {}
+        self.provider: dict[str, ProviderUse] = {}
+        self.budget: dict[str, BudgetUse | None] = {}
+        self.cache: dict[str, CacheWindow] = {}
+
+    def update(
+        self,
+        specs: Mapping[str, StreamSpec],
+        state: State,
+        heartbeats: Mapping[str, list[WorkerHeartbeat]],
+        near: Mapping[str, NearMisses],
+    ) -> None:
+        """Take in one reading."""
+        now = self._clock()
+        for stream, spec in specs.items():
+            one = state.streams.get(stream)
+            if one is None:
+                continue
+            self.worker_time[stream] = self._busy[stream].add(heartbeats.get(stream, []))
+            failures = budget_failures(one.counters)
+            budget = budget_use(
+                spec.limits,
+                one.usage,
+                one.inbox,
+                one.counters,
+                self._failures.get(stream, failures),
+            )
+            self._failures[stream] = failures
+            self.budget[stream] = budget
+            used = self._minutes[stream].add(now, one.usage)
+            self.provider[stream] = provider_use(
+                spec.limits, used, one.inbox, budget_spent=budget is not None and budget.exhausted
+            )
+            self.cache[stream] = self._hit_rates[stream].add(
+                now, one.counters, near.get(stream, {})
+            )
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone."""
+        kept: MutableMapping[str, Any]
+        for kept in (
+            self._busy,
+            self._minutes,
+            self._hit_rates,
+            self._failures,
+            self.worker_time,
+            self.provider,
+            self.budget,
+            self.cache,
+        ):
+            kept.pop(stream, None)

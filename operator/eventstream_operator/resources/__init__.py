@@ -1,0 +1,1 @@
+"""Pure builders: what a stream's Deployments look like. Values in, dictionaries out."""
