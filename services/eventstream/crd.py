@@ -129,6 +129,7 @@ def as_yaml() -> str:
 
 
 def _resource_schema() -> dict[str, Any]:
+    spec = spec_schema()
     return {
         "type": "object",
         "description": "A stream of texts, each one read by a language model.",
@@ -136,11 +137,17 @@ def _resource_schema() -> dict[str, Any]:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": {**spec_schema(), "default": {}},
+            "spec": {**spec, "default": _defaults(spec)},
             "status": STATUS,
         },
         "x-kubernetes-validations": [_STREAM_NAME_RULE],
     }
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What an empty object of this schema is filled with."""
+    fields = schema.get("properties", {}).items()
+    return {name: field["default"] for name, field in fields if "default" in field}
 
 
 def _column(name: str, kind: str, path: str) -> dict[str, str]:
@@ -175,8 +182,8 @@ def _structural(
             for name, field in node["properties"].items()
         }
     if isinstance(default, dict):
-        # The fields' own defaults fill it in.
-        result["default"] = {}
+        # Written out: the rules are checked against a default before the fields' own fill it in.
+        result["default"] = _defaults(result)
     elif default not in (None, "", []):
         result["default"] = default
     if path in RULES:
