@@ -32,6 +32,7 @@ from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
+from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 
 WATCH_SECONDS: Final = 1.0
@@ -142,15 +143,13 @@ class StreamConsumer:
             await asyncio.wait(any_end, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watching_ended = watching.done()
-            stopping.cancel()
-            watching.cancel()
+            await end(stopping, watching)
             poller.stop()
             handover.close()
             # The thread waits for the batch in hand, as long as it may; what is left then, others
             # read again.
             await asyncio.shield(asyncio.to_thread(poller.join))
-            working.cancel()
-            await asyncio.gather(working, watching, stopping, return_exceptions=True)
+            await end(working)
         if not working.cancelled():
             working.result()
         if watching_ended:
