@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -51,7 +52,8 @@ class Poller:
     """Polls `topic` in a group from a thread of its own, from `start` until `stop`.
 
     `positions` is safe to read from any thread. `on_end` is called from the thread when it ends,
-    with what ended it (None: `stop`).
+    with what ended it (None: `stop`). `from_beginning`: the topic is another one than the group's
+    offsets tell of, so they do not count.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Poller:
         handover: Handover,
         *,
         on_end: Callable[[Exception | None], None],
+        from_beginning: bool = False,
     ) -> None:
         self._stream = stream
         self._topic = topic
@@ -80,6 +83,8 @@ class Poller:
         # Only the thread touches what follows.
         self._assignments: dict[int, int] = {}
         self._assignment_count = 0
+        self._from_beginning = from_beginning
+        self._begun_anew: set[int] = set()
         self._paused = False
         self._look_up_at = 0.0
         self._said: dict[int, float] = {}
@@ -194,7 +199,7 @@ class Poller:
             found = {}
             for place in committed:
                 low, _ = consumer.get_watermark_offsets(place, LOOK_UP_SECONDS)
-                if 0 <= place.offset < low:
+                if 0 <= place.offset < low and place.partition not in self._begun_anew:
                     self._log.error(
                         "kafka_records_gone",
                         partition=place.partition,
@@ -202,7 +207,8 @@ class Poller:
                         last_offset=low - 1,
                         why="the topic's retention deleted them before they were read",
                     )
-                found[place.partition] = max(place.offset, low)
+                anew = place.partition in self._begun_anew
+                found[place.partition] = low if anew else max(place.offset, low)
         except KafkaException as error:
             self._look_up_at = time.monotonic() + LOOK_UP_AGAIN_SECONDS
             self._log.debug("kafka_position_unknown", problem=reason_of(error))
@@ -218,10 +224,22 @@ class Poller:
         if partitions:  # a round of cooperative rebalancing may bring none
             numbers = sorted(each.partition for each in partitions)
             self._log.info("kafka_assigned", partitions=numbers)
+            if self._from_beginning:
+                self._begin_anew(partitions)
+        consumer.incremental_assign(partitions)
         if self._paused:
-            consumer.incremental_assign(partitions)
             consumer.pause(partitions)
             KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
+
+    def _begin_anew(self, partitions: list[TopicPartition]) -> None:
+        """The group's offsets are of a topic that is gone: begin at the beginning, this once.
+
+        What comes by a later rebalance was begun anew by the consumer that had it.
+        """
+        self._from_beginning = False
+        for each in partitions:
+            each.offset = OFFSET_BEGINNING
+            self._begun_anew.add(each.partition)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = [each.partition for each in partitions]
@@ -239,6 +257,7 @@ class Poller:
     def _forget(self, partitions: Sequence[int]) -> None:
         for number in partitions:
             self._assignments.pop(number, None)
+            self._begun_anew.discard(number)
         with self._lock:
             for number in partitions:
                 self._positions.pop(number, None)

@@ -23,7 +23,7 @@ from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.kafka.backoff import Backoff, wait_or_stop
 from eventstream.kafka.config import consumer_config
-from eventstream.kafka.errors import KafkaUnavailable, TopicRefused, reason_of
+from eventstream.kafka.errors import KafkaUnavailable, reason_of
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.topics import KafkaAdmin, plans_for
 from eventstream.keys import Keys, queue_for
@@ -32,9 +32,12 @@ from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
+from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 
 WATCH_SECONDS: Final = 1.0
+LONG_SECONDS: Final = 60.0
+"""What has worked for so long was no failed try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,8 @@ class StreamConsumer:
         self._log = get_logger(__name__).bind(stream=stream, topic=self._topic)
 
     def adopt(self, spec: StreamSpec) -> bool:
-        """Go on with a changed spec; False: its source is another one, make a new consumer."""
-        if spec.source != self._spec.source:
-            return False
-        if spec.dead_letter_topic != self._spec.dead_letter_topic:
+        """Go on with a changed spec; False: its topics are others, make a new consumer."""
+        if spec.source != self._spec.source or plans_for(spec) != plans_for(self._spec):
             return False
         self._spec = spec
         if self._intake is not None:
@@ -77,14 +78,20 @@ class StreamConsumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set; then the batch in hand is finished and the group left."""
+        clock = asyncio.get_running_loop().time
         backoff = Backoff(0.5, 30.0)
+        before: str | None = None
         while True:
             topic_id = await self._prepare(stop)
             if topic_id is None:
                 return
-            why = await self._consume(stop, topic_id)
+            began = clock()
+            why = await self._consume(stop, topic_id, anew=before not in (None, topic_id))
             if why is None:
                 return
+            before = topic_id
+            if clock() - began > LONG_SECONDS:
+                backoff.reset()
             seconds = backoff.next_seconds()
             self._log.warning("consumer_begins_again", why=why, next_try_seconds=round(seconds, 1))
             await wait_or_stop(stop, seconds)
@@ -100,8 +107,6 @@ class StreamConsumer:
                 if topic_id is not None:
                     return topic_id
                 problem = f"topic {self._topic!r} is being created"
-            except TopicRefused as error:
-                problem = str(error)
             except KafkaUnavailable as error:
                 problem = str(error)
             seconds = backoff.next_seconds()
@@ -111,8 +116,11 @@ class StreamConsumer:
             await wait_or_stop(stop, seconds)
         return None
 
-    async def _consume(self, stop: asyncio.Event, topic_id: str) -> str | None:
-        """Run thread, intake and watch; returns why to begin again, None when stopped."""
+    async def _consume(self, stop: asyncio.Event, topic_id: str, *, anew: bool) -> str | None:
+        """Run thread, intake and watch; returns why to begin again, None when stopped.
+
+        `anew`: the topic is not the one that was consumed before.
+        """
         loop = asyncio.get_running_loop()
         settings = self._tools.settings
         handover = Handover(loop, settings.kafka_max_poll_records)
@@ -123,6 +131,7 @@ class StreamConsumer:
             consumer_config(settings, self._spec.consumer_group(self._stream) or self._stream),
             handover,
             on_end=lambda error: _tell(loop, thread_ended, error),
+            from_beginning=anew,
         )
         intake = self._intake = self._new_intake(handover)
         poller.start()
@@ -134,15 +143,13 @@ class StreamConsumer:
             await asyncio.wait(any_end, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watching_ended = watching.done()
-            stopping.cancel()
-            watching.cancel()
+            await end(stopping, watching)
             poller.stop()
             handover.close()
             # The thread waits for the batch in hand, as long as it may; what is left then, others
             # read again.
             await asyncio.shield(asyncio.to_thread(poller.join))
-            working.cancel()
-            await asyncio.gather(working, watching, stopping, return_exceptions=True)
+            await end(working)
         if not working.cancelled():
             working.result()
         if watching_ended:

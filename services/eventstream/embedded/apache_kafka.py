@@ -150,6 +150,8 @@ def _java_version(java: str) -> int:
 
 def _format(java: Path, jars: Path, properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # An id that began with "-" would be read as an option.
+    cluster_id = cluster_id.replace("-", "_")
     options = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
     tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
     done = subprocess.run(

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from eventstream.inbox import Answered, Failed, Held
 from eventstream.kafka import dead_letters
-from eventstream.kafka.errors import RecordTooLarge
+from eventstream.kafka.errors import KafkaUnavailable, RecordTooLarge
 from eventstream.kafka.records import Headers
 from eventstream.keys import dead_letter_topic
 from eventstream.logs import get_logger
@@ -90,7 +90,15 @@ class KafkaAftermath:
         try:
             await producer.produce(topic, letter.value, key=letter.key, headers=letter.headers)
         except RecordTooLarge:
-            short = letter.without_value()
-            await producer.produce(topic, short.value, key=short.key, headers=short.headers)
+            await self._without_value(producer, topic, letter.without_value())
         KAFKA_PRODUCED.labels(topic, "dead_letter").inc()
         await self._results.add_to_counter(held.event.stream, "dead_lettered")
+
+    async def _without_value(
+        self, producer: Producer, topic: str, letter: dead_letters.Record
+    ) -> None:
+        try:
+            await producer.produce(topic, letter.value, key=letter.key, headers=letter.headers)
+        except RecordTooLarge as error:
+            # The topic takes not even the coordinates: somebody must raise its max.message.bytes.
+            raise KafkaUnavailable(str(error)) from error
