@@ -1,7 +1,6 @@
 """The stand-in of `apache/kafka`: the real broker and its two scripts, as uid 1000.
 
-Its start by environment variables (`/etc/kafka/docker/run`) is Kafka's own class; the chart and
-the tests start it with a properties file.
+Without a command it turns KAFKA_... variables into settings, by Kafka's own class for that.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ RUN = """\
 #!/bin/sh
 set -e
 KAFKA_HEAP_OPTS=${KAFKA_HEAP_OPTS:--Xmx256m}
-java $KAFKA_HEAP_OPTS -XX:TieredStopAtLevel=1 -cp "/opt/kafka/libs/*" kafka.docker.KafkaDockerWrapper \\
-  setup --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config \\
-  --final-configs-dir /opt/kafka/config
+java $KAFKA_HEAP_OPTS -XX:TieredStopAtLevel=1 -cp "/opt/kafka/libs/*" \\
+  kafka.docker.KafkaDockerWrapper setup --default-configs-dir /etc/kafka/docker \\
+  --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config
 exec /opt/kafka/bin/kafka-server-start.sh /opt/kafka/config/server.properties
 """
 DEFAULTS = """\
@@ -48,15 +47,12 @@ def _arrange(root: Path) -> None:
     shutil.copytree(java, root / "opt/java/openjdk", symlinks=True)
     kafka = root / "opt/kafka"
     shutil.copytree(ensure_jars(default_cache_dir()), kafka / "libs")
-    add_script(
-        kafka / "bin/kafka-server-start.sh",
-        f'#!/bin/sh\nKAFKA_HEAP_OPTS=${{KAFKA_HEAP_OPTS:--Xmx1G -Xms1G}}\n{JAVA} kafka.Kafka "$@"\n',
-    )
-    add_script(
-        kafka / "bin/kafka-storage.sh",
-        f"#!/bin/sh\nKAFKA_HEAP_OPTS=${{KAFKA_HEAP_OPTS:--Xmx256M}}\n"
-        f'{JAVA} kafka.tools.StorageTool "$@"\n',
-    )
+    for script, heap, program in (
+        ("kafka-server-start.sh", "-Xms1G -Xmx1G", "kafka.Kafka"),
+        ("kafka-storage.sh", "-Xmx256M", "kafka.tools.StorageTool"),
+    ):
+        default = f"KAFKA_HEAP_OPTS=${{KAFKA_HEAP_OPTS:-{heap}}}"
+        add_script(kafka / "bin" / script, f'#!/bin/sh\n{default}\n{JAVA} {program} "$@"\n')
     settings = root / "etc/kafka/docker"
     add_script(settings / "run", RUN)
     (settings / "server.properties").write_text(DEFAULTS)

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 import redis
+import yaml
 from confluent_kafka import Producer
 
 from tests.images.build import ROOT, ImageNames
 from tests.images.conftest import StartContainer
-from tests.images.container import read_config
+from tests.images.container import Container, read_config
 from tests.images.machine import free_ports, status_of, wait_for, wait_for_200
 from tests.support.redis_server import RedisServer
 
@@ -114,11 +115,11 @@ def test_every_module_of_the_operator_is_importable_in_its_image(
         "import importlib, pkgutil, eventstream_operator as o\n"
         "for m in pkgutil.walk_packages(o.__path__, 'eventstream_operator.'):\n"
         "    if not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
-        "import eventstream; print(*sorted(m.name for m in pkgutil.iter_modules(eventstream.__path__)))"
+        "import eventstream as e; print(*(m.name for m in pkgutil.iter_modules(e.__path__)))"
     )
     services = python(container, images.operator, program).split()
     assert {"spec", "keys", "metrics", "registry"} <= set(services)
-    assert not {"api", "consumer", "worker", "pipeline", "llm", "cache", "cli"} & set(services)
+    assert not {"api", "worker", "pipeline", "llm", "cli", "embedded", "inbox"} & set(services)
 
 
 def test_the_api_answers_probes_and_stops_when_told(
@@ -218,7 +219,7 @@ def test_the_redis_image_loads_search_through_its_entry_point(
 
         def search_is_there() -> bool:
             try:
-                return client.execute_command("FT._LIST") == []
+                return bool(client.execute_command("FT._LIST") == [])
             except redis.ConnectionError:
                 return False
 
@@ -259,8 +260,36 @@ def test_the_kafka_image_formats_its_volume_and_takes_records(
         user="1000:1000",
     )
     one.start()
+    takes_a_record(one, port)
+
+
+def test_the_kafka_image_starts_with_the_variables_that_compose_sets(
+    stores: ImageNames, container: StartContainer, tmp_path: Path
+) -> None:
+    inside, outside, controller = free_ports(3)
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    environment = {
+        name: value.replace("kafka:19092", f"127.0.0.1:{inside}")
+        .replace(":19092", f"127.0.0.1:{inside}")
+        .replace("localhost:9092", f"127.0.0.1:{outside}")
+        .replace("//:9092", f"//127.0.0.1:{outside}")
+        .replace("localhost:9093", f"127.0.0.1:{controller}")
+        for name, value in compose["services"]["kafka"]["environment"].items()
+    }
+    volumes = {}
+    for place in ("/var/lib/kafka/data", "/opt/kafka/config"):
+        volumes[place] = tmp_path / Path(place).name
+        volumes[place].mkdir()
+        volumes[place].chmod(0o777)
+    one = container(stores.kafka, environment=environment, volumes=volumes, user="1000:1000")
+    one.start()
+    takes_a_record(one, outside)
+
+
+def takes_a_record(broker: Container, port: int) -> None:
+    """Wait until the broker has acknowledged a record."""
     delivered: list[object] = []
     producer = Producer({"bootstrap.servers": f"127.0.0.1:{port}", "log_level": 0})
     producer.produce("texts", b"one", on_delivery=lambda error, _: delivered.append(error))
-    wait_for(one, lambda: producer.flush(0.2) == 0, seconds=90)
-    assert delivered == [None], one.log
+    wait_for(broker, lambda: producer.flush(0.2) == 0, seconds=90)
+    assert delivered == [None], broker.log
