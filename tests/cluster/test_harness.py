@@ -179,6 +179,10 @@ def test_pods_of_a_local_image_find_each_other_by_name(node: Cluster, tmp_path: 
     # From a program in the cluster's network.
     assert node.run([hello, "get", f"http://{address}"]) in answers
     assert "listening on 8080" in kubectl("logs", pods[0])
+    # A process that crashes is started again.
+    node.kill_container("hello", pods[1])
+    restarted = "--for=jsonpath={.status.containerStatuses[0].restartCount}=1"
+    kubectl("wait", restarted, f"pod/{pods[1]}", "--timeout=60s")
     # What the pods really use is measured.
     wait_until(lambda: _measured(node, "hello") == set(pods), "metrics of the pods", 60.0)
     node.kubectl("delete", "namespace", "hello", "--wait=false")

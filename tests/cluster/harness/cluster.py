@@ -25,9 +25,9 @@ from tests.cluster.harness import components, state
 from tests.cluster.harness.api import ApiClient, wait_until
 from tests.cluster.harness.commands import run_command
 from tests.cluster.harness.errors import HarnessError
-from tests.cluster.harness.layout import API_PORT, NODE_IP, Layout
+from tests.cluster.harness.layout import API_PORT, NODE_IP, SEARCH_PATH, Layout
 from tests.cluster.harness.namespace import Namespace, ProcessId, child_of
-from tests.cluster.harness.node import NodeSetup, load_image
+from tests.cluster.harness.node import NodeSetup, kill_container, load_image
 from tests.cluster.harness.packages import CONTROL_PLANE_PACKAGES, NODE_PACKAGES, require
 from tests.cluster.harness.pki import make_pki, write_kubeconfig
 from tests.cluster.harness.setup import network_setup, node_setup
@@ -212,6 +212,15 @@ class Cluster:
         """
         load_image(self.layout, archive)
 
+    def kill_container(self, namespace: str, pod: str) -> None:
+        """Ends the process of the pod's first container with SIGKILL, as a crash would."""
+        path = f"/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name={pod}"
+        found = self._client.items(path)
+        if not found:
+            raise HarnessError(f"there is no pod {pod} in {namespace}")
+        status = found[0]["status"]["containerStatuses"][0]
+        kill_container(self.layout, status["containerID"].removeprefix("containerd://"))
+
     def stop_api_server(self) -> None:
         """Ends the API server as a crash would: connections are cut, new ones are reset."""
         program = self._programs.pop("kube-apiserver")
@@ -265,6 +274,8 @@ class Cluster:
         if node is not None:
             node.start()
             self.kubectl("apply", "-f", "-", stdin=node.addons())
+            # Until it answers, discovery is incomplete, and no namespace can be deleted.
+            self._wait(lambda: self._client.answers("/apis/metrics.k8s.io/v1beta1"), "metrics API")
         else:
             self._spawn("kwok", components.kwok(layout))
             self.scale_nodes(nodes)
@@ -281,7 +292,9 @@ class Cluster:
 
     def _spawn(self, name: str, argv: list[str]) -> None:
         with (self.layout.logs / f"{name}.log").open("ab") as log:
-            self._programs[name] = self._namespace.spawn(argv, log)
+            # Nothing of the user's environment: a proxy, say, is not for these.
+            environment = {"PATH": SEARCH_PATH, "HOME": str(self.layout.folder)}
+            self._programs[name] = self._namespace.spawn(argv, log, environment=environment)
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         def holds() -> bool:
@@ -302,7 +315,7 @@ class Cluster:
         return self._client.items("/api/v1/nodes")
 
     def _inner_environment(self, added: Mapping[str, str] | None) -> dict[str, str]:
-        inner = {"KUBECONFIG": str(self.layout.inner_kubeconfig)}
+        inner = {"KUBECONFIG": str(self.layout.inner_kubeconfig), "NO_PROXY": "*"}
         return client_environment(self.layout) | inner | dict(added or {})
 
     def _write_record(self) -> None:

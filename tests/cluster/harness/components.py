@@ -212,12 +212,10 @@ def metrics_server(layout: Layout) -> list[str]:
     ]
 
 
-def import_image(layout: Layout, archive: Path) -> list[str]:
-    return [
-        system_program("ctr"),
-        *("--address", str(layout.containerd_socket), "--namespace", "k8s.io"),
-        *("images", "import", str(archive)),
-    ]
+def ask_containerd(layout: Layout, *arguments: str) -> list[str]:
+    """About what the kubelet runs."""
+    address = str(layout.containerd_socket)
+    return [system_program("ctr"), "--address", address, "--namespace", "k8s.io", *arguments]
 
 
 def _same_kubeconfig(path: Path) -> list[str]:

@@ -26,7 +26,7 @@ NODE_NAME = "node-1"
 
 _CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin")
 # sbin is not on every user's PATH.
-_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def cgroup_name(folder: Path) -> str:
 
 def find_program(name: str) -> str | None:
     """The path of a program of the machine."""
-    return shutil.which(name, path=_SEARCH_PATH)
+    return shutil.which(name, path=SEARCH_PATH)
 
 
 def find_cni_plugins() -> Path | None:

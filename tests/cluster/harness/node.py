@@ -16,6 +16,7 @@ from tests.cluster.harness.state import cgroup_folders
 
 _CONF_DIR = Path(__file__).with_name("conf")
 _IMPORT_SECONDS = 120.0
+_KILL_SECONDS = 30.0
 _VOLUMES = 24
 _VOLUME_SIZE = "10Gi"
 
@@ -94,7 +95,18 @@ def load_image(layout: Layout, archive: Path) -> None:
         raise HarnessError("no containerd is up here: simulated nodes run no images")
     if not archive.is_file():
         raise HarnessError(f"there is no file {archive}")
-    run_command(components.import_image(layout, archive), timeout_seconds=_IMPORT_SECONDS)
+    run_command(
+        components.ask_containerd(layout, "images", "import", str(archive)),
+        timeout_seconds=_IMPORT_SECONDS,
+    )
+
+
+def kill_container(layout: Layout, container: str) -> None:
+    """Ends the first process of a container, known by its id, with SIGKILL."""
+    run_command(
+        components.ask_containerd(layout, "tasks", "kill", "--signal", "SIGKILL", container),
+        timeout_seconds=_KILL_SECONDS,
+    )
 
 
 def _volume(name: str, path: Path) -> dict[str, object]:
