@@ -24,7 +24,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 from prometheus_client import REGISTRY
 
-from eventstream.consumer import lag
+from eventstream import kafka_lag as lag
 from eventstream.consumer.dead_letters import read_letters
 from eventstream.consumer.service import ConsumerService
 from eventstream.consumer.stream import Tools

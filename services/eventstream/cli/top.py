@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import click
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -33,6 +33,7 @@ from eventstream.cli.common import (
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.inbox import Depth
+from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import queues_of
 from eventstream.redis_client import reading_or_writing
 from eventstream.results import StreamCounters
@@ -86,13 +87,6 @@ class Snapshot:
     at: float
     streams: tuple[StreamRow, ...]
     workers: tuple[WorkerRow, ...]
-
-
-class PartitionLag(BaseModel):
-    """One field of the hash in which consumers publish their lag."""
-
-    lag: int
-    measured_at: float
 
 
 @click.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -208,6 +209,7 @@ class _Session:
             stack.stream_names,
             _from_here(self._data.root),
             _from_here(self._data.env_file),
+            _own_command(),
             vector_search=infrastructure.vector_search,
         )
         self._console.print(make_panel(rows))
@@ -229,6 +231,15 @@ def _from_here(path: Path) -> Path:
     """A path as a person in the current folder would write it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _own_command() -> str:
+    """How this command is called from here: by its name only where the shell would find it."""
+    called = Path(sys.argv[0])
+    on_path = shutil.which(called.name)
+    if on_path is not None and Path(on_path).resolve() == called.resolve():
+        return called.name
+    return str(_from_here(called.absolute()))
 
 
 def _read_streams(paths: tuple[str, ...], demo: bool) -> dict[str, StreamSpec]:

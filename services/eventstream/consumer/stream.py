@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
-from eventstream.consumer import lag
+from eventstream import kafka_lag as lag
 from eventstream.consumer.backlog import Backlog
 from eventstream.consumer.handover import Handover
 from eventstream.consumer.intake import Intake

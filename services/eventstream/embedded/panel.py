@@ -34,10 +34,14 @@ def panel_rows(
     streams: Sequence[str],
     data: Path,
     env_file: Path,
+    command: str,
     *,
     vector_search: bool,
 ) -> list[Row]:
-    """What the panel says, top to bottom. No password of an address is shown."""
+    """What the panel says, top to bottom. No password of an address is shown.
+
+    `command` is how a person in this folder calls `eventstream`.
+    """
     rows = [Row("API", plan.api_url, "interactive docs: /docs")]
     if plan.flower:
         rows.append(Row("Flower", f"http://{HOST}:{plan.ports.flower}", "Celery's own dashboard"))
@@ -67,7 +71,7 @@ def panel_rows(
     rows.append(Row("Model", *model_in_words(settings)))
     rows.append(Row("Streams", ", ".join(streams)))
     rows.append(Row("Data", str(data), "kept between runs"))
-    rows.append(Row("Other terminal", f". {shlex.quote(str(env_file))}", "then: eventstream top"))
+    rows.append(Row("Other terminal", f". {shlex.quote(str(env_file))}", f"then: {command} top"))
     rows.append(Row("Stop", "Ctrl-C"))
     return rows
 

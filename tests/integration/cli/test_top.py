@@ -6,6 +6,7 @@ import time
 
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
 from eventstream.inbox import Arrival, Inbox
+from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
@@ -57,7 +58,9 @@ async def test_kafka_lag_is_summed_while_it_is_measured(
         await redis_client.hset(
             keys.kafka_lag(stream),
             mapping={
-                f"t:{partition}": f'{{"lag": {lag}, "measured_at": {measured_at}}}'
+                f"t:{partition}": PartitionLag(
+                    lag=lag, end=lag, position=0, measured_at=measured_at
+                ).model_dump_json()
                 for partition, lag in enumerate((5, 7))
             },
         )

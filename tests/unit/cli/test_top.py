@@ -18,6 +18,7 @@ from eventstream.cli.top import (
     total_lag,
     with_rates,
 )
+from eventstream.kafka_lag import PartitionLag
 
 ROW = StreamRow(
     stream="reviews",
@@ -72,7 +73,9 @@ def test_answers_a_second(
 )
 def test_kafka_lag(story: str, fields: list[tuple[int, float]], expected: int | None) -> None:
     stored = {
-        f"t:{partition}".encode(): f'{{"lag":{lag},"measured_at":{NOW - age}}}'.encode()
+        f"t:{partition}".encode(): PartitionLag(lag=lag, end=lag, position=0, measured_at=NOW - age)
+        .model_dump_json()
+        .encode()
         for partition, (lag, age) in enumerate(fields)
     }
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,18 @@ def test_the_live_panel_fits_a_terminal_and_shows_the_latest_answers() -> None:
     assert "hit rate 100%" in text
     assert "a fine [lamp]  praise  cache" in text
     assert all(len(line) <= 100 for line in text.splitlines())
+
+
+def test_on_a_narrow_terminal_the_text_gives_way_and_not_the_answer() -> None:
+    stream = io.StringIO()
+    near = answer_of("a fine lamp " * 9, answered("a", from_cache=True, similarity=0.987))
+    now = replace(figures(347, 347, [answered("a", from_cache=True)]), p50_seconds=0.301)
+    Console(file=stream, width=80).print(live_panel(now, PRICES, [near]))
+    text = stream.getvalue()
+    assert "…  praise  cache 0.987" in text
+    assert "latency p50 301 ms" in text
+    assert "cost saved $0 ($0.00002 with gpt-4o-mini)" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
 
 
 def test_the_plain_line_has_every_figure() -> None:

@@ -23,6 +23,7 @@ def rows(
         ["default", "reviews"],
         Path("/data"),
         Path("/data/env"),
+        ".venv/bin/eventstream",
         vector_search=vector_search,
     )
     return {row.what: (row.where, row.note) for row in listed}
@@ -37,7 +38,7 @@ def test_it_says_what_listens_where_and_where_the_data_is() -> None:
     assert shown["Metrics"][1] == "api:9100 consumer:9101 worker:9102"
     assert shown["Streams"][0] == "default, reviews"
     assert shown["Data"][0] == "/data"
-    assert shown["Other terminal"] == (". /data/env", "then: eventstream top")
+    assert shown["Other terminal"] == (". /data/env", "then: .venv/bin/eventstream top")
 
 
 def test_it_says_that_the_demo_broker_keeps_nothing() -> None:
@@ -77,7 +78,13 @@ def test_the_panel_fits_a_narrow_terminal() -> None:
     stream = io.StringIO()
     plan = plan_stack({}, ports=Ports())
     listed = panel_rows(
-        plan, Settings(), ["default"], Path("/data"), Path("/data/env"), vector_search=False
+        plan,
+        Settings(),
+        ["default"],
+        Path("/data"),
+        Path("/data/env"),
+        "eventstream",
+        vector_search=False,
     )
     Console(file=stream, width=80).print(make_panel(listed))
     assert all(len(line) <= 80 for line in stream.getvalue().splitlines())

@@ -40,21 +40,24 @@ def answer_of(text: str, status: TaskStatus) -> Answer:
 
 def live_panel(now: Figures, prices: PriceList, latest: Sequence[Answer]) -> Panel:
     """The figures, and the latest answers below them."""
-    numbers = Table.grid(padding=(0, 3))
-    for _ in range(4):
-        numbers.add_column()
     cells = [f"[dim]{name}[/dim] [bold]{value}[/bold]" for name, value in in_words(now, prices)]
-    for start in range(0, len(cells), 4):
-        numbers.add_row(*cells[start : start + 4])
+    *counts, money = cells  # the money is a sentence: it has a line of its own
+    numbers = Table.grid(padding=(0, 2))
+    for start in range(0, len(counts), 4):
+        numbers.add_row(*counts[start : start + 4])
     answers = Table.grid(padding=(0, 2))
-    for style in ("", "bold green", "cyan"):
+    answers.add_column()  # where there is too little room, the text gives way and not the answer
+    for style in ("bold green", "cyan"):
         answers.add_column(style=style, no_wrap=True)
     for answer in latest:
-        answers.add_row(Text(answer.text), Text(answer.answer), Text(answer.origin))
+        text = Text(answer.text, no_wrap=True, overflow="ellipsis")
+        answers.add_row(text, Text(answer.answer), Text(answer.origin))
     bar = Table.grid()  # a bar by itself does not end its line
     bar.add_row(ProgressBar(total=max(1, now.total), completed=now.finished, width=60))
     return Panel(
-        Group(bar, numbers, Text(), answers), title="Demonstration: reviews", border_style="cyan"
+        Group(bar, numbers, money, Text(), answers),
+        title="Demonstration: reviews",
+        border_style="cyan",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventstream.consumer.lag import lags
+from eventstream.kafka_lag import lags
 
 
 def test_lag_is_the_end_less_the_safe_position() -> None:
