@@ -21,7 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
-from eventstream.consumer.lag import PartitionLag
+from eventstream.kafka_lag import PartitionLag
 from eventstream.errors import EventStreamError
 from eventstream.kafka.config import admin_config
 from eventstream.settings import Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from eventstream.consumer.lag import PartitionLag
+from eventstream.kafka_lag import PartitionLag
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import INBOX_GROUP, Keys, queues_of
 from eventstream.redis_client import AsyncRedis, reading_or_writing
