@@ -54,7 +54,7 @@ async def run_operator(
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
             Cluster(
-                await load_configuration(),
+                await load_configuration(settings.kubeconfig),
                 settings.watch_namespace,
                 timeout_seconds=settings.api_timeout_seconds,
                 clock=clock,

@@ -178,7 +178,7 @@ class Cluster:
         return parsed
 
 
-async def load_configuration() -> client.Configuration:
+async def load_configuration(kubeconfig: str | None) -> client.Configuration:
     """Where the API server is: the pod's service account, else the kubeconfig.
 
     Raises ConfigurationError where there is neither.
@@ -191,7 +191,7 @@ async def load_configuration() -> client.Configuration:
     except ConfigException:
         try:
             await config.load_kube_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration
+                config_file=kubeconfig, client_configuration=configuration
             )
         except ConfigException as error:
             raise ConfigurationError(

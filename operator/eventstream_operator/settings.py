@@ -31,6 +31,8 @@ class OperatorSettings(BaseSettings):
     watch_selector: str = "app.kubernetes.io/name=ai-eventstream"
     """Labels of the Deployments and pods that are watched: those of the chart, and what is made
     from them."""
+    kubeconfig: str | None = None
+    """Outside a cluster: the file that names one; left out: the usual place."""
     lease_name: Name = "eventstream-operator"
     """Whoever holds it acts; a second operator waits."""
     operator_identity: str = Field(default_factory=socket.gethostname)
