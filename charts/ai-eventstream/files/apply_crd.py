@@ -35,15 +35,12 @@ def version_in(crd_yaml: str) -> str:
 
 
 class Cluster:
-    """The API server as this pod knows it."""
+    """One API server, asked with one token. `authority`: file of the one who vouches for it."""
 
-    def __init__(self) -> None:
-        self._address = (
-            os.environ["KUBERNETES_SERVICE_HOST"],
-            int(os.environ["KUBERNETES_SERVICE_PORT"]),
-        )
-        self._context = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-        self._token = (ACCOUNT / "token").read_text().strip()
+    def __init__(self, host: str, port: int, authority: str, token: str) -> None:
+        self._address = (host, port)
+        self._context = ssl.create_default_context(cafile=authority)
+        self._token = token
 
     def ask(self, method: str, path: str, body: str | None = None) -> tuple[int, str]:
         """(status, body) of the answer. Raises OSError when there is none."""
@@ -81,7 +78,13 @@ def apply(cluster: Cluster, ours: str) -> tuple[int, str]:
 
 def main(file: str) -> int:
     """0: the cluster has this definition or a newer one."""
-    code, said = apply(Cluster(), Path(file).read_text())
+    cluster = Cluster(
+        os.environ["KUBERNETES_SERVICE_HOST"],
+        int(os.environ["KUBERNETES_SERVICE_PORT"]),
+        str(ACCOUNT / "ca.crt"),
+        (ACCOUNT / "token").read_text().strip(),
+    )
+    code, said = apply(cluster, Path(file).read_text())
     print(said)
     return code
 

@@ -1,0 +1,276 @@
+"""What an install consists of, and what the switches change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventstream.spec import EventStreamResource, default_stream
+from tests.chart.helm import EVERYTHING, Chart, is_hook
+
+SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
+
+
+def test_with_no_values_set_the_whole_system_is_installed(chart: Chart) -> None:
+    names = chart.render().names
+
+    assert {name for kind, name in names if kind == "Deployment"} == {
+        "ai-api",
+        "ai-worker",
+        "ai-consumer",
+        "ai-operator",
+    }
+    assert {name for kind, name in names if kind == "StatefulSet"} == {
+        "ai-redis-cache",
+        "ai-redis-state",
+        "ai-kafka",
+    }
+    assert ("EventStream", "default") in names
+    assert ("Pod", "ai-test") in names
+
+
+def test_the_default_stream_has_the_documented_topics_and_triggers(chart: Chart) -> None:
+    stream = chart.render().one("EventStream", "default")
+
+    spec = EventStreamResource.model_validate(stream).spec
+    assert not is_hook(stream)
+    assert spec.source == default_stream().source
+    assert spec.sink == default_stream().sink
+    assert spec.dead_letter_topic == "datos_crudos.dlq"
+    assert spec.scaling.workers.queue_length == 100
+    assert spec.scaling.api is not None
+    assert spec.scaling.api.cpu_percent == 80
+    assert spec.cache.min_hit_rate_percent == 50
+
+
+def test_replicas_belong_to_the_operator_where_it_scales(chart: Chart) -> None:
+    for each in chart.render(EVERYTHING).of("Deployment", "StatefulSet"):
+        scaled = each["metadata"]["name"] in SCALED_BY_THE_OPERATOR
+        assert ("replicas" in each["spec"]) is not scaled, each["metadata"]["name"]
+
+
+def test_the_operator_finds_pod_templates_and_the_apis_owner(chart: Chart) -> None:
+    objects = chart.render()
+
+    for role in ("worker", "consumer"):
+        metadata = objects.one("Deployment", f"ai-{role}")["metadata"]
+        assert metadata["labels"]["ai-eventstream.io/template"] == role
+        assert metadata["labels"]["ai-eventstream.io/stream"] == "default"
+        pod = objects.pods()[f"Deployment/ai-{role}"]
+        assert [container["name"] for container in pod["spec"]["containers"]] == [role]
+        assert pod["metadata"]["labels"]["ai-eventstream.io/stream"] == "default"
+    api = objects.one("Deployment", "ai-api")["metadata"]
+    assert api["annotations"]["ai-eventstream.io/scaled-by"] == "default"
+
+
+def test_the_operator_is_one_and_goes_before_the_next_comes(chart: Chart) -> None:
+    objects = chart.render()
+
+    operator = objects.one("Deployment", "ai-operator")["spec"]
+    assert operator["replicas"] == 1
+    assert operator["strategy"] == {"type": "Recreate"}
+    environment = objects.environment("Deployment", "ai-operator")
+    assert environment["WATCH_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert environment["INSTALLATION"] == "ai"
+
+
+@pytest.mark.parametrize(
+    ("values", "gone", "variable", "address"),
+    [
+        (
+            {"redis": {"cache": {"url": "redis://mine:6379/0"}}},
+            "ai-redis-cache",
+            "REDIS_URL",
+            "redis://mine:6379/0",
+        ),
+        (
+            {"redis": {"state": {"url": "rediss://mine:6380/2?ssl_cert_reqs=required"}}},
+            "ai-redis-state",
+            "CELERY_BROKER_URL",
+            "rediss://mine:6380/1?ssl_cert_reqs=required",
+        ),
+        (
+            {"redis": {"state": {"url": "sentinel://a:26379,b:26379/mymaster/2"}}},
+            "ai-redis-state",
+            "CELERY_BROKER_URL",
+            "sentinel://a:26379,b:26379/mymaster/1",
+        ),
+        (
+            {"redis": {"state": {"existingSecret": "state"}}},
+            "ai-redis-state",
+            "CELERY_RESULT_BACKEND",
+            {"secretKeyRef": {"name": "state", "key": "url"}},
+        ),
+        (
+            {"kafka": {"bootstrapServers": "kafka-0:9092"}},
+            "ai-kafka",
+            "KAFKA_BOOTSTRAP_SERVERS",
+            "kafka-0:9092",
+        ),
+    ],
+)
+def test_naming_a_server_of_your_own_switches_the_built_in_one_off(
+    chart: Chart, values: dict[str, Any], gone: str, variable: str, address: object
+) -> None:
+    objects = chart.render(values)
+
+    assert gone not in {name for _, name in objects.names}
+    for name in ("ai-api", "ai-worker", "ai-consumer", "ai-operator"):
+        assert objects.environment("Deployment", name)[variable] == address
+
+
+def test_the_built_in_servers_are_found_by_name(chart: Chart) -> None:
+    environment = chart.render().environment("Deployment", "ai-worker")
+
+    assert environment["REDIS_URL"] == "redis://ai-redis-cache.ai.svc:6379/0"
+    assert environment["CELERY_BROKER_URL"] == "redis://ai-redis-state.ai.svc:6379/1"
+    assert environment["CELERY_RESULT_BACKEND"] == "redis://ai-redis-state.ai.svc:6379/2"
+    assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "ai-kafka.ai.svc:9092"
+
+
+def test_without_kafka_events_come_in_through_http_only(chart: Chart) -> None:
+    objects = chart.render({"kafka": {"enabled": False}})
+
+    assert not [name for _, name in objects.names if "kafka" in name or "consumer" in name]
+    assert "source" not in objects.one("EventStream", "default")["spec"]
+    [test] = objects.pods()["Pod/ai-test"]["spec"]["containers"]
+    assert "--kafka" not in test["command"][-1]
+
+
+def test_volumes_are_of_the_default_class_and_can_be_left_out(chart: Chart) -> None:
+    for each in chart.render().of("StatefulSet"):
+        [claim] = each["spec"]["volumeClaimTemplates"]
+        assert "storageClassName" not in claim["spec"]
+
+    for each in chart.render({"persistence": {"enabled": False}}).of("StatefulSet"):
+        assert "volumeClaimTemplates" not in each["spec"]
+
+
+def test_the_cache_evicts_and_the_inbox_does_not(chart: Chart) -> None:
+    pods = chart.render().pods()
+
+    [cache] = pods["StatefulSet/ai-redis-cache"]["spec"]["containers"]
+    [state] = pods["StatefulSet/ai-redis-state"]["spec"]["containers"]
+    assert "allkeys-lfu" in cache["args"]
+    assert "noeviction" in state["args"]
+    # Only the image's own entry point loads the search module.
+    assert "command" not in cache
+
+
+def test_a_changed_setting_rolls_the_pods_that_read_it(chart: Chart) -> None:
+    def checksums(values: dict[str, Any]) -> dict[str, str]:
+        pods = chart.render(values).pods()
+        return {
+            name: pods[f"Deployment/{name}"]["metadata"]["annotations"]["checksum/settings"]
+            for name in ("ai-api", "ai-worker", "ai-consumer", "ai-operator")
+        }
+
+    before = checksums({})
+    after = checksums({"settings": {"LOG_LEVEL": "DEBUG"}})
+
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_large_numbers_stay_numbers(chart: Chart) -> None:
+    settings = {"API_MAX_BODY_BYTES": 4_000_000, "SEMANTIC_SIMILARITY_THRESHOLD": 0.85}
+    held = chart.render({"settings": settings}).one("ConfigMap", "ai-settings")["data"]
+
+    assert held["API_MAX_BODY_BYTES"] == "4000000"
+    assert held["SEMANTIC_SIMILARITY_THRESHOLD"] == "0.85"
+
+
+def test_one_value_names_the_registry_of_the_images(chart: Chart) -> None:
+    values = {"images": {"registry": "registry.example.com/team", "tag": "1.2.3"}}
+    pods = chart.render(values).pods()
+
+    images = {name: pod["spec"]["containers"][0]["image"] for name, pod in pods.items()}
+    assert images["Deployment/ai-api"] == "registry.example.com/team/api:1.2.3"
+    assert images["Deployment/ai-worker"] == "registry.example.com/team/worker:1.2.3"
+    assert images["Deployment/ai-consumer"] == "registry.example.com/team/worker:1.2.3"
+    assert images["Deployment/ai-operator"] == "registry.example.com/team/operator:1.2.3"
+    assert images["Job/ai-crd-upgrade"] == "registry.example.com/team/operator:1.2.3"
+
+
+def test_pod_settings_reach_every_pod_and_a_components_own_rule_over_them(chart: Chart) -> None:
+    values = {
+        "images": {"pullSecrets": [{"name": "pull"}]},
+        "pods": {
+            "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+            "priorityClassName": "high",
+            "labels": {"team": "texts"},
+            "annotations": {"note": "ours"},
+            "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        },
+        "worker": {"pod": {"nodeSelector": {"disk": "none"}}},
+    }
+    objects = chart.render(EVERYTHING | values)
+
+    for name, pod in objects.pods().items():
+        expected = "none" if name == "Deployment/ai-worker" else "ssd"
+        assert pod["spec"]["nodeSelector"] == {"disk": expected}, name
+        assert pod["spec"]["priorityClassName"] == "high"
+        assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+        assert pod["metadata"]["labels"]["team"] == "texts"
+    for name in ("ai-api", "ai-worker", "ai-consumer", "ai-operator"):
+        assert objects.environment("Deployment", name)["HTTPS_PROXY"] == "http://proxy:3128"
+
+
+def test_pods_are_spread_over_nodes_unless_told_otherwise(chart: Chart) -> None:
+    spread = chart.render().pods()["Deployment/ai-worker"]["spec"]["topologySpreadConstraints"]
+    assert spread[0]["topologyKey"] == "kubernetes.io/hostname"
+
+    none = chart.render({"pods": {"topologySpreadConstraints": []}}).pods()["Deployment/ai-worker"]
+    assert "topologySpreadConstraints" not in none["spec"]
+
+
+def test_a_worker_has_the_time_that_it_was_promised(chart: Chart) -> None:
+    objects = chart.render({"worker": {"shutdownSeconds": 90}})
+
+    assert objects.environment("Deployment", "ai-worker")["WORKER_SHUTDOWN_SECONDS"] == "90"
+    pod = objects.pods()["Deployment/ai-worker"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > 90 + 5
+
+
+def test_the_stream_says_how_large_its_workers_are(chart: Chart) -> None:
+    resources = {"requests": {"cpu": "2", "memory": "1Gi"}}
+    spec = {
+        "scaling": {"workers": {"concurrency": 8, "resources": resources}},
+        "model": {"apiKeyFrom": {"secret": "openai", "key": "token"}},
+    }
+    objects = chart.render({"defaultStream": {"spec": spec}})
+
+    [worker] = objects.pods()["Deployment/ai-worker"]["spec"]["containers"]
+    environment = objects.environment("Deployment", "ai-worker")
+    assert worker["resources"] == resources
+    assert environment["WORKER_CONCURRENCY"] == "8"
+    assert environment["EVENTSTREAM_STREAM_API_KEY"] == {
+        "secretKeyRef": {"name": "openai", "key": "token"}
+    }
+
+
+def test_a_second_release_in_another_namespace_shares_nothing_of_the_cluster(chart: Chart) -> None:
+    def of_the_cluster(namespace: str) -> set[tuple[str, str]]:
+        objects = chart.render(release="ai", namespace=namespace)
+        return {name for name in objects.names if name[0].startswith("Cluster")}
+
+    assert of_the_cluster("one")
+    assert not of_the_cluster("one") & of_the_cluster("two")
+
+
+def test_every_selector_finds_its_own_pods_and_no_others(chart: Chart) -> None:
+    objects = chart.render(EVERYTHING)
+    pods = {name: pod["metadata"]["labels"].items() for name, pod in objects.pods().items()}
+
+    for each in objects.of("Deployment", "StatefulSet"):
+        selector = each["spec"]["selector"]["matchLabels"].items()
+        found = [name for name, labels in pods.items() if selector <= labels]
+        assert found == [f"{each['kind']}/{each['metadata']['name']}"]
+    for service in objects.of("Service"):
+        selector = service["spec"]["selector"].items()
+        assert len([1 for labels in pods.values() if selector <= labels]) == 1
+    for budget in objects.of("PodDisruptionBudget"):
+        selector = budget["spec"]["selector"]["matchLabels"].items()
+        assert len([1 for labels in pods.values() if selector <= labels]) == 1
+        assert budget["spec"]["maxUnavailable"] == 1

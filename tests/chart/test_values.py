@@ -1,0 +1,86 @@
+"""Every value is documented, and what is not a value is refused in words."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.helm import CHART, Chart, Refused
+from tests.chart.scripts import load
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """The chart's own script."""
+    return load(CHART / "generate.py")
+
+
+def test_readme_schema_and_definition_are_up_to_date(generate: ModuleType) -> None:
+    differing = [
+        path.name
+        for path, text in generate.generated().items()
+        if path.read_text(encoding="utf-8") != text
+    ]
+    assert not differing, "run charts/ai-eventstream/generate.py"
+
+
+def test_a_value_without_a_comment_is_found(generate: ModuleType) -> None:
+    text = "one:\n  # -- The first.\n  a: 1\n  b: 2\n"
+
+    with pytest.raises(SystemExit, match=r"one\.b has no comment"):
+        list(generate.documented(yaml.safe_load(text), generate.comments(text)))
+
+
+def test_comments_over_several_lines_and_schemas_are_read(generate: ModuleType) -> None:
+    text = '# @schema {"minimum": 3}\n# -- The first\n# of all.\na: 5\n'
+
+    [value] = generate.documented(yaml.safe_load(text), generate.comments(text))
+
+    assert value.comment.text == "The first of all."
+    assert generate.value_schema(value) == {"type": "integer", "minimum": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"api": {"replicas": 3}}, "at '/api': additional properties 'replicas' not allowed"),
+        ({"redis": {"cache": {"uri": "x"}}}, "additional properties 'uri' not allowed"),
+        ({"settings": {"OPENAI_MODLE": "x"}}, "additional properties 'OPENAI_MODLE' not allowed"),
+        ({"settings": {"OPENAI_API_KEY": "x"}}, "'OPENAI_API_KEY' not allowed"),
+        ({"settings": {"REDIS_URL": "redis://x"}}, "'REDIS_URL' not allowed"),
+        ({"images": {"pullPolicy": "Sometimes"}}, "/images/pullPolicy"),
+        ({"redis": {"state": {"url": "redis://:password@host/2"}}}, "/redis/state/url"),
+        ({"redis": {"state": {"appendfsync": "no"}}}, "/redis/state/appendfsync"),
+        ({"worker": {"pod": {"replicas": 2}}}, "additional properties 'replicas' not allowed"),
+        ({"worker": {"resources": {"cpu": 1}}}, "additional properties 'cpu' not allowed"),
+        ({"persistence": {"enabled": "yes"}}, "/persistence/enabled"),
+        ({"defaultStream": {"spec": {"cahce": {}}}}, "additional properties 'cahce' not allowed"),
+        (
+            {"defaultStream": {"spec": {"scaling": {"workers": {"max": 0}}}}},
+            "/defaultStream/spec/scaling/workers/max",
+        ),
+        (
+            {"defaultStream": {"spec": {"limits": {"budget": {"usd": 0}}}}},
+            "/defaultStream/spec/limits/budget/usd",
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    chart: Chart, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refused, match="don't meet the specifications") as refusal:
+        chart.render(values)
+
+    assert message in str(refusal.value)
+
+
+def test_the_values_in_the_readme_for_production_are_accepted(chart: Chart) -> None:
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("```yaml\n")[2].partition("```")[0]
+
+    names = {name for _, name in chart.render(yaml.safe_load(example)).names}
+
+    assert not {"ai-redis-cache", "ai-redis-state", "ai-kafka"} & names
