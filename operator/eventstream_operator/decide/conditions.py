@@ -229,8 +229,8 @@ def _degraded(
             "Degraded",
             True,
             "SignalsMissing",
-            f"{_sentence(missing)}; what depends on it holds. Are Redis, Kafka, the metrics API"
-            " and the stream's pods up?",
+            f"Signals that cannot be relied on: {', '.join(missing)}. What depends on them holds."
+            " Are Redis, Kafka, the metrics API and the stream's pods up?",
         )
     if api.outcome is Outcome.NO_CPU_REQUEST:
         return _condition(
@@ -250,11 +250,6 @@ def _degraded(
             f" {ineffective.until - now:.0f} s.",
         )
     return _condition("Degraded", False, "AllSignals", "Every signal is there and fresh.")
-
-
-def _sentence(parts: tuple[str, ...]) -> str:
-    text = ", ".join(parts)
-    return text[0].upper() + text[1:]
 
 
 def _minutes(cache: CacheWindow) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
@@ -24,6 +24,9 @@ from eventstream_operator.decide.memory import (
 )
 
 log = logging.getLogger(__name__)
+
+ROUNDING_SECONDS: Final = 0.001
+"""Times are stored in milliseconds, so the present may come back as a moment from now."""
 
 _SampleRow = tuple[float, int, int, float, int, int, bool, bool]
 
@@ -114,7 +117,9 @@ def from_status(status: Mapping[str, Any] | None, *, now: float, unix_now: float
         started_at=now,
         # Two counters at one moment give no rate: a sample from the future is left out.
         samples=tuple(
-            Sample(row[0] + shift, *row[1:]) for row in stored.samples if row[0] + shift <= now
+            Sample(past(row[0]), *row[1:])
+            for row in stored.samples
+            if row[0] <= unix_now + ROUNDING_SECONDS
         ),
         worker_wants=wants(stored.worker_wants),
         consumer_wants=wants(stored.consumer_wants),

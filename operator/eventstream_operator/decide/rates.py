@@ -47,8 +47,9 @@ def intervals(samples: Iterable[Sample]) -> Iterator[Interval]:
         yield Interval(
             seconds=seconds,
             # What Kafka still holds has arrived too: else a stream whose inbox is full would
-            # seem to get no more than it finishes.
-            arrived=max(0, accepted + after.lag - before.lag),
+            # seem to get no more than it finishes. Lag and counter are not read at the same
+            # instant, so that one interval may come out below zero; the window's sum does not.
+            arrived=accepted + after.lag - before.lag,
             finished=finished,
             busy_worker_seconds=busy,
             ready=min(before.ready, after.ready),
@@ -70,7 +71,7 @@ def arrivals_per_second(samples: Sequence[Sample]) -> float | None:
     for interval in intervals(samples):
         seconds += interval.seconds
         arrived += interval.arrived
-    return arrived / seconds if seconds >= LEAST_RATE_SECONDS else None
+    return max(0, arrived) / seconds if seconds >= LEAST_RATE_SECONDS else None
 
 
 def finished_per_second(samples: Sequence[Sample]) -> float | None:

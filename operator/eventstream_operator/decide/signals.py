@@ -33,7 +33,7 @@ def problems(spec: StreamSpec, observation: Observation) -> tuple[str, ...]:
         expected.append(("the API's Deployment", observation.api, SIGNAL_STALE_SECONDS))
         expected.append(("the API's CPU", observation.api_cpu, CPU_STALE_SECONDS))
     return tuple(
-        f"{name} is missing" if signal is None else f"{name} is {signal.age_seconds:.0f} s old"
+        f"{name} (missing)" if signal is None else f"{name} ({signal.age_seconds:.0f} s old)"
         for name, signal, stale_seconds in expected
         if fresh(signal, stale_seconds=stale_seconds) is None
     )

@@ -169,6 +169,10 @@ def _scale_out(
         wanted = _answer_to_trigger(bounds, load, memory, wanted, crossed, now)
         # never more than there is work for: an event a worker
         wanted = min(wanted, max(current, load.backlog))
+        if wanted <= current and crossed and current < bounds.max:
+            since = now - (memory.trigger_answered_at or now)
+            why = f"one was added for the trigger {since:.0f} s ago"
+            return _Step(None, Outcome.TRIGGER_ANSWERED, why)
     if wanted <= current:
         return None
     return _limited(bounds, load, memory, held, wanted, now)

@@ -1,0 +1,164 @@
+"""Conditions say what is, and what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from eventstream.spec import ApiScaling
+from eventstream_operator.decide import Decision, decide
+from eventstream_operator.observe.observation import (
+    CacheWindow,
+    Conflicts,
+    CpuUse,
+    Measured,
+    Observation,
+    Replicas,
+)
+from tests.unit.operator.situations import NOW, aged, remembering, seen, spec, without
+from tests.unit.operator.test_ceilings import condition
+
+
+def decided(observation: Observation, **shape: object) -> Decision:
+    """A decision about a quiet stream of that shape."""
+    return decide(spec(**shape), observation, remembering(), NOW)  # type: ignore[arg-type]
+
+
+def test_all_seven_always_stand_in_the_same_order() -> None:
+    assert [c.type for c in decided(seen()).conditions] == [
+        "Ready",
+        "ScalingActive",
+        "RateLimited",
+        "BudgetExhausted",
+        "ReviewThreshold",
+        "Conflict",
+        "Degraded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("observation", "status", "reason"),
+    [
+        (seen(workers=3, lag=0), "True", "PodsReady"),
+        (seen(workers=0, lag=0), "True", "ScaledToZero"),
+        (seen(workers=3, ready=0, lag=0), "False", "NoPodReady"),
+        (seen(workers=3, lag=0, consumers=0), "True", "PodsReady"),
+        (without(seen(lag=0), "consumers"), "Unknown", "DeploymentUnknown"),
+    ],
+)
+def test_ready(observation: Observation, status: str, reason: str) -> None:
+    ready = condition(decided(observation, kafka=True, min=0), "Ready")
+
+    assert (ready.status, ready.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "reason"),
+    [
+        ("Auto", "True", "Steady"),
+        ("Paused", "False", "Paused"),
+        ("Recommend", "False", "Recommended"),
+    ],
+)
+def test_scaling_is_active_where_the_operator_may_act(mode: str, status: str, reason: str) -> None:
+    active = condition(decided(seen(in_flight=40), mode=mode), "ScalingActive")
+
+    assert active.status == status
+    if mode != "Auto":
+        assert active.reason == reason
+
+
+def with_look_ups(look_ups: int, hits: int, near: dict[float, int] | None = None) -> Observation:
+    """A view of a stream with that cache."""
+    near = near or {}
+    window = CacheWindow(900, look_ups, hits, sum(near.values()), near)
+    return replace(seen(), cache=Measured(window))
+
+
+def test_the_hit_rate_is_not_judged_upon_a_few_look_ups() -> None:
+    review = condition(decided(with_look_ups(199, 0)), "ReviewThreshold")
+
+    assert (review.status, review.reason) == ("False", "TooFewLookUps")
+
+
+def test_a_low_hit_rate_asks_for_a_review_with_what_the_near_misses_say() -> None:
+    decision = decided(with_look_ups(400, 120, {0.86: 30, 0.91: 50}))
+
+    review = condition(decision, "ReviewThreshold")
+    assert review.status == "True"
+    assert review.message == (
+        "30 % of 400 look-ups in 15 min were hits, below 50 %. 80 candidates were refused"
+        " (by similarity: 30 from 0.86, 50 from 0.91); with all of them the rate would be 50 %. See"
+        " `eventstream cache` before changing cache.threshold or cache.policy: a refused candidate"
+        " is often a wrong answer."
+    )
+    assert decision.figures.hit_rate_percent == 30
+
+
+def test_a_stream_that_hardly_repeats_itself_is_told_so() -> None:
+    review = condition(decided(with_look_ups(400, 40)), "ReviewThreshold")
+
+    assert "this stream repeats itself in 10 % at most" in review.message
+
+
+def test_a_good_hit_rate_is_fine() -> None:
+    review = condition(decided(with_look_ups(400, 200)), "ReviewThreshold")
+
+    assert (review.status, review.reason) == ("False", "HitRateFine")
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "part"),
+    [
+        (
+            Conflicts(workers_scaled_by="HorizontalPodAutoscaler/w", api_owner="reviews"),
+            "HorizontalPodAutoscaler/w also scales the workers: delete it",
+        ),
+        (Conflicts(api_owner="default"), "the API belongs to the stream 'default'"),
+        (Conflicts(), "the API names no stream as its owner"),
+    ],
+)
+def test_conflict_names_the_other_one(conflicts: Conflicts, part: str) -> None:
+    decision = decided(seen(conflicts=conflicts), api=ApiScaling())
+
+    conflict = condition(decision, "Conflict")
+    assert conflict.status == "True"
+    assert part in conflict.message
+    assert decision.phase == "Conflict"
+
+
+def test_missing_and_old_signals_are_named_one_by_one() -> None:
+    decision = decided(aged(without(seen(lag=0), "worker_time"), "kafka", 40), kafka=True)
+
+    degraded = condition(decision, "Degraded")
+    assert degraded.message.startswith(
+        "Signals that cannot be relied on: the workers' heartbeats (missing), the Kafka lag"
+        " (40 s old). What depends on them holds."
+    )
+    assert decision.phase == "Degraded"
+
+
+def test_an_api_without_a_cpu_request_is_told_what_to_set() -> None:
+    observation = replace(
+        seen(conflicts=Conflicts(api_owner="reviews")),
+        api=Measured(Replicas(2, 2)),
+        api_cpu=Measured(CpuUse(None)),
+    )
+
+    degraded = condition(decided(observation, api=ApiScaling()), "Degraded")
+
+    assert degraded.reason == "NoCpuRequest"
+    assert "api.resources.requests.cpu" in degraded.message
+
+
+@pytest.mark.parametrize(
+    ("observation", "mode", "phase"),
+    [
+        (seen(), "Auto", "Running"),
+        (seen(workers=0), "Auto", "Idle"),
+        (seen(), "Paused", "Paused"),
+    ],
+)
+def test_phase(observation: Observation, mode: str, phase: str) -> None:
+    assert decided(observation, min=0, mode=mode).phase == phase
