@@ -22,6 +22,7 @@ RUN = """\
 #!/bin/sh
 set -e
 KAFKA_HEAP_OPTS=${KAFKA_HEAP_OPTS:--Xmx256m}
+export CLUSTER_ID=${CLUSTER_ID:-AAAAAAAAAAAAAAAAAAAAAQ}
 java $KAFKA_HEAP_OPTS -XX:TieredStopAtLevel=1 -cp "/opt/kafka/libs/*" \\
   kafka.docker.KafkaDockerWrapper setup --default-configs-dir /etc/kafka/docker \\
   --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config
