@@ -291,14 +291,16 @@ def test_the_operators_role_allows_what_it_needs_and_no_more(
     account = f"system:serviceaccount:{namespace}:ai-operator"
 
     def may(verb: str, resource: str, where: str = namespace) -> bool:
-        question = ("auth", "can-i", verb, resource, "-n", where, "--as", account)
+        resource, _, subresource = resource.partition("/")
+        question = ["auth", "can-i", verb, resource, "-n", where, "--as", account]
+        question += [f"--subresource={subresource}"] if subresource else []
         try:
             return cluster.kubectl(*question).strip() == "yes"
         except CommandFailed as refusal:
             return refusal.output.strip().startswith("yes")
 
     assert may("patch", "eventstreams.ai-eventstream.io/status")
-    assert may("update", "deployments.apps/scale")
+    assert may("patch", "deployments.apps/scale")
     assert may("patch", "pods")
     assert not may("get", "secrets")
     assert not may("patch", "eventstreams.ai-eventstream.io")

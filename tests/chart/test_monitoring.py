@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 import eventstream.metrics  # noqa: F401 -- registers the catalogue
+from eventstream.errors import Reason
 from tests.chart.helm import CHART, ROOT, Chart
 from tests.chart.scripts import load
 
@@ -102,6 +103,15 @@ def test_every_alert_has_a_case_and_a_runbook() -> None:
         assert f"alertname: {name}" in cases
         assert f"\n## {name}\n" in runbooks
         assert rule["annotations"]["runbook_url"] == f"docs/runbooks.md#{name.lower()}"
+
+
+def test_reasons_in_the_runbooks_are_those_that_events_fail_with() -> None:
+    text = (ROOT / "docs" / "runbooks.md").read_text(encoding="utf-8")
+    table = text.partition("| Reason | Do |")[2].partition("\n\n")[0]
+
+    named = re.findall(r"`([a-z_]+)`(?=[^|]*\|[^|]*\|\n)", table + "\n")
+    assert len(named) >= 8
+    assert set(named) <= {reason.value for reason in Reason}
 
 
 def test_switches_render_what_the_prometheus_operator_and_grafana_take(chart: Chart) -> None:

@@ -103,7 +103,8 @@ def _matches_port(rule: Mapping[str, Any], target: Peer, port: int, protocol: st
 
 def _selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     assert not selector.keys() - {"matchLabels"}
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    wanted: Mapping[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_services_reach_the_stores_that_they_need(objects: Objects, component: s
 
 
 def test_the_workers_of_any_stream_have_the_same_rights(objects: Objects) -> None:
-    labels = pod(objects, "worker").labels | {"ai-eventstream.io/stream": "reviews"}
+    labels = {**pod(objects, "worker").labels, "ai-eventstream.io/stream": "reviews"}
     other_stream = Peer(labels)
 
     assert reaches(objects, other_stream, pod(objects, "redis-state"), 6379)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventstream.spec import EventStreamResource, default_stream
-from tests.chart.helm import EVERYTHING, Chart, is_hook
+from tests.chart.helm import EVERYTHING, ROOT, Chart, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
 
@@ -72,7 +72,11 @@ def test_the_operator_is_one_and_goes_before_the_next_comes(chart: Chart) -> Non
     assert operator["strategy"] == {"type": "Recreate"}
     environment = objects.environment("Deployment", "ai-operator")
     assert environment["WATCH_NAMESPACE"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
-    assert environment["INSTALLATION"] == "ai"
+    labels = dict(pair.split("=") for pair in environment["WATCH_SELECTOR"].split(","))
+    for name in ("ai-api", "ai-worker", "ai-consumer"):
+        deployment = objects.one("Deployment", name)["metadata"]["labels"]
+        assert labels.items() <= deployment.items()
+        assert labels.items() <= objects.pods()[f"Deployment/{name}"]["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,7 @@ def test_pod_settings_reach_every_pod_and_a_components_own_rule_over_them(chart:
         },
         "worker": {"pod": {"nodeSelector": {"disk": "none"}}},
     }
-    objects = chart.render(EVERYTHING | values)
+    objects = chart.render({**EVERYTHING, **values})
 
     for name, pod in objects.pods().items():
         expected = "none" if name == "Deployment/ai-worker" else "ssd"
@@ -274,3 +278,14 @@ def test_every_selector_finds_its_own_pods_and_no_others(chart: Chart) -> None:
         selector = budget["spec"]["selector"]["matchLabels"].items()
         assert len([1 for labels in pods.values() if selector <= labels]) == 1
         assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_the_page_about_kubernetes_states_the_operators_role(chart: Chart) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith("| Its Role |")]
+
+    for rule in chart.render().one("Role", "ai-operator")["rules"]:
+        for resource in rule["resources"]:
+            assert resource.partition("/")[0] in row
+        for name in rule.get("resourceNames", []):
+            assert f"`{name}`" in row
