@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.cluster.harness.cluster import Cluster
-from tests.support.redis_server import free_port
 
 T = TypeVar("T")
 
@@ -124,7 +124,6 @@ class Operator:
     prefix: str
     log: Path
     variables: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Operator:
@@ -137,7 +136,7 @@ class Operator:
             "REDIS_URL": self.redis_url,
             "EVENTSTREAM_PREFIX": self.prefix,
             "METRICS_HOST": "127.0.0.1",
-            "METRICS_PORT": str(self.port),
+            "METRICS_PORT": "0",
             "OPERATOR_IDENTITY": "operator-0",
         } | self.variables
         with self.log.open("ab") as log:
@@ -187,8 +186,12 @@ class Operator:
             self.kill()
 
     def _read(self, path: str) -> str:
+        # The log goes on over restarts: the last start counts.
+        ports = re.findall(r'"metrics_port": (\d+)', self.logged())
+        if not ports:
+            return ""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports[-1]}{path}", timeout=5) as answer:
                 text: str = answer.read().decode()
                 return text
         except OSError:

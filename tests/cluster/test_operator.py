@@ -87,6 +87,7 @@ async def test_it_goes_back_to_the_minimum(
         run_operator(
             OperatorSettings(
                 watch_namespace=namespace.name,
+                kubeconfig=str(namespace.cluster.kubeconfig),
                 interval_seconds=0.4,
                 lease_seconds=6,
                 metrics_host="127.0.0.1",

@@ -1,0 +1,71 @@
+"""Hit rate and near misses over a window."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from eventstream.cache.histogram import PendingCounts, append_counts
+from eventstream.cache.keys import CacheKeys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.results import StreamCounters
+from eventstream.spec import StreamSpec
+from eventstream_operator.observe.cache import WINDOW_SECONDS, HitRate, NearMissReader
+
+NOON = 1_800_000_000.0 // 3600 * 3600
+REVIEWS = {"reviews": StreamSpec()}
+
+
+@pytest.fixture
+async def cache_client(cache_url: str) -> AsyncIterator[AsyncRedis]:
+    client = connect(cache_url, timeout_seconds=5)
+    yield client
+    await client.aclose()
+
+
+async def near_miss(client: AsyncRedis, prefix: str, at: float, similarity: float) -> None:
+    """What a worker's look-up counts."""
+    pending = PendingCounts(CacheKeys(prefix))
+    pending.add(
+        stream="reviews",
+        task_type="general_analysis",
+        now_seconds=at,
+        outcome="near_miss",
+        similarity=similarity,
+        refused_kinds=("number",),
+    )
+    pipe = client.pipeline(transaction=False)
+    append_counts(pipe, pending.take())
+    await pipe.execute()
+
+
+async def test_near_misses_count_from_the_operators_start_on_across_the_hour(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    now = NOON - 60
+    reader = NearMissReader(cache_client, prefix, unix_clock=lambda: now)
+    await near_miss(cache_client, prefix, now, 0.91)
+    assert await reader.read(REVIEWS) == {"reviews": {}}
+    await near_miss(cache_client, prefix, now, 0.91)
+    assert await reader.read(REVIEWS) == {"reviews": {91: 1}}
+    now = NOON + 60
+    await near_miss(cache_client, prefix, NOON - 1, 0.91)
+    await near_miss(cache_client, prefix, now, 0.95)
+    assert await reader.read(REVIEWS) == {"reviews": {91: 2, 95: 1}}
+
+
+def test_a_window_is_what_came_since_its_beginning() -> None:
+    rate = HitRate()
+    rate.add(0, StreamCounters(hits_exact=100, misses=100), {})
+    window = rate.add(10, StreamCounters(hits_exact=130, misses=170), {91: 4})
+    assert (window.seconds, window.look_ups, window.hits) == (10, 100, 30)
+    assert window.near_misses_by_similarity == {0.91: 4}
+    later = rate.add(11 + WINDOW_SECONDS, StreamCounters(hits_exact=131, misses=170), {91: 4})
+    assert (later.look_ups, later.hits, later.near_misses) == (1, 1, 0)
+
+
+def test_counters_that_begin_anew_begin_a_new_window() -> None:
+    rate = HitRate()
+    rate.add(0, StreamCounters(hits_exact=100, misses=100), {})
+    assert rate.add(5, StreamCounters(hits_exact=1, misses=1), {}).look_ups == 0

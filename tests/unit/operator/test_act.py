@@ -1,0 +1,157 @@
+"""What is written: status, conditions, and which pods are to leave first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from eventstream.heartbeat import WorkerHeartbeat
+from eventstream_operator.act.scale import LEAVES_FIRST, deletion_costs
+from eventstream_operator.act.status import build_status, substance, transitions
+from eventstream_operator.decide import Condition, Decision, Memory, decide
+from eventstream_operator.observe.observation import Observation
+from eventstream_operator.resources.names import DELETION_COST
+from tests.unit.operator.situations import NOW, seen, spec
+
+DEPLOYMENT = {"spec": {"selector": {"matchLabels": {"app": "worker"}}}}
+
+
+def a_pod(name: str, cost: str | None = None) -> dict[str, Any]:
+    annotations = {DELETION_COST: cost} if cost else {}
+    return {"metadata": {"name": name, "labels": {"app": "worker"}, "annotations": annotations}}
+
+
+def a_heartbeat(pod: str, *, held: int = 0, stopping: bool = False) -> WorkerHeartbeat:
+    return WorkerHeartbeat(
+        name=f"eventstream-1@{pod}",
+        pid=1,
+        started_at=0,
+        beat_at=0,
+        concurrency=4,
+        queues=[],
+        registered_tasks=[],
+        stats={"held": held},
+        stopping=stopping,
+    )
+
+
+IDLE_A, IDLE_B = a_heartbeat("a"), a_heartbeat("b")
+BUSY_B = a_heartbeat("b", held=3)
+
+
+@pytest.mark.parametrize(
+    ("story", "pods", "beats", "leaving", "changes"),
+    [
+        ("one idle of two", [a_pod("a"), a_pod("b")], [IDLE_A, BUSY_B], 1, {"a": LEAVES_FIRST}),
+        ("no more than leave", [a_pod("a"), a_pod("b")], [IDLE_A, IDLE_B], 1, {"a": LEAVES_FIRST}),
+        ("all are busy", [a_pod("b")], [BUSY_B], 1, {}),
+        ("marked already", [a_pod("a"), a_pod("b", LEAVES_FIRST)], [IDLE_A, IDLE_B], 1, {}),
+        (
+            "marked, and at work since",
+            [a_pod("a"), a_pod("b", LEAVES_FIRST)],
+            [IDLE_A, BUSY_B],
+            1,
+            {"a": LEAVES_FIRST, "b": None},
+        ),
+        ("on its way out", [a_pod("a")], [a_heartbeat("a", stopping=True)], 1, {}),
+        ("a pod of another Deployment", [], [IDLE_A], 1, {}),
+    ],
+)
+def test_idle_pods_leave_first(
+    story: str,
+    pods: list[dict[str, Any]],
+    beats: list[WorkerHeartbeat],
+    leaving: int,
+    changes: dict[str, str | None],
+) -> None:
+    assert deletion_costs(DEPLOYMENT, pods, beats, leaving) == changes, story
+
+
+def decided(observation: Observation, mode: str = "Auto") -> Decision:
+    return decide(spec(mode=mode), observation, Memory(started_at=NOW), NOW)
+
+
+def a_status(
+    decision: Decision,
+    observation: Observation,
+    before: dict[str, Any] | None = None,
+    *,
+    changed: bool = False,
+    unix_now: float = 1_800_000_000,
+) -> dict[str, Any]:
+    return build_status(
+        decision,
+        observation,
+        before=before or {},
+        generation=4,
+        memory={},
+        changed=changed,
+        unix_now=unix_now,
+    )
+
+
+def test_status_says_what_is_and_what_was_decided() -> None:
+    observation = seen(queued=900, workers=3)
+    status = a_status(decided(observation), observation, changed=True)
+    assert status["observedGeneration"] == 4
+    assert status["backlog"] == 900
+    assert status["workers"]["summary"] == f"3/{status['workers']['desired']}"
+    assert status["workers"]["desired"] > 3
+    assert status["reason"] == "ScaledOut"
+    assert status["history"] == [{"at": "2027-01-15T08:00:00Z", "decision": status["decision"]}]
+    assert len(status["conditions"]) == 7
+
+
+def test_the_sentence_stays_that_of_the_last_change() -> None:
+    observation = seen(queued=900, workers=3)
+    first = a_status(decided(observation), observation, changed=True)
+    calm = seen(queued=0, workers=6)
+    later = a_status(decided(calm), calm, first)
+    assert later["decision"] == first["decision"]
+    assert later["history"] == first["history"]
+    assert later["backlog"] == 0
+
+
+def test_history_is_short() -> None:
+    observation = seen(queued=900)
+    status: dict[str, Any] = {}
+    for _ in range(15):
+        status = a_status(decided(observation), observation, status, changed=True)
+    assert len(status["history"]) == 10
+
+
+def test_a_recommendation_is_told_once() -> None:
+    observation = seen(queued=900)
+    first = a_status(decided(observation, "Recommend"), observation)
+    again = a_status(decided(observation, "Recommend"), observation, first)
+    assert first["reason"] == "Recommended"
+    assert first["workers"]["wanted"] > first["workers"]["desired"]
+    assert len(again["history"]) == 1
+
+
+def test_a_conditions_time_is_that_of_its_last_change() -> None:
+    observation = seen()
+    first = a_status(decided(observation), observation)
+    again = a_status(decided(observation), observation, first, unix_now=1_800_000_600)
+    assert [one["lastTransitionTime"] for one in again["conditions"]] == [
+        one["lastTransitionTime"] for one in first["conditions"]
+    ]
+
+
+def test_figures_that_move_all_the_time_wait_and_changes_do_not() -> None:
+    few, more = seen(queued=3), seen(queued=4)
+    first = a_status(decided(few), few)
+    assert substance(first) == substance(a_status(decided(more), more, first))
+    many = seen(queued=900)
+    assert substance(first) != substance(a_status(decided(many), many, first))
+
+
+def test_transitions_are_told_and_a_first_false_is_none() -> None:
+    conditions = (
+        Condition("Ready", "True", "Ready", ""),
+        Condition("Conflict", "False", "NoConflict", ""),
+    )
+    assert [one.type for one in transitions(conditions, ())] == ["Ready"]
+    before = [{"type": "Ready", "status": "True"}, {"type": "Conflict", "status": "True"}]
+    assert [one.type for one in transitions(conditions, before)] == ["Conflict"]
