@@ -44,7 +44,7 @@ def verdicts(results: Iterable[Result]) -> list[str]:
         if ahead:
             parts.append(f"better in both than {', '.join(ahead)}")
         if mixed:
-            parts.append(f"one each with {', '.join(mixed)}")
+            parts.append(f"in one of both than {', '.join(mixed)}")
         if behind:
             parts.append(f"worse in both than {', '.join(behind)}")
         lines.append(f"- {trace}: {'; '.join(parts)}.")
@@ -74,7 +74,7 @@ def markdown(results: list[Result]) -> str:
         lines += [
             f"## {trace[0].upper()}{trace[1:]}",
             "",
-            f"{what[trace]}.",
+            f"{what[trace][0].upper()}{what[trace][1:]}.",
             "",
             "| | time to drain, s | worst age, s | p99 age, s | worker-seconds | changes |",
             "|---|--:|--:|--:|--:|--:|",
@@ -149,9 +149,9 @@ def _frame(left: int, top: int, width: int, title: str, most: int, seconds: int)
 def _line(
     left: int, top: int, width: int, values: list[int], most: int, seconds: int, colour: str
 ) -> str:
-    step = max(1, len(values) // 500)
+    step = max(1, len(values) // 240)
     points = " ".join(
-        f"{left + width * at / seconds:.1f},{top + PANEL - PANEL * values[at] / (most or 1):.1f}"
+        f"{left + width * at / seconds:.0f},{top + PANEL - PANEL * values[at] / (most or 1):.0f}"
         for at in range(0, len(values), step)
     )
     return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.3"/>'

@@ -87,7 +87,7 @@ TRACES: Final = (
     ),
     Trace(
         "throttling, refused calls free",
-        "the same, with a provider that does not count what it refuses",
+        "the trace before, with a provider that does not count what it refuses",
         2100,
         lambda at: _between(at, 300, 900, 60, 10),
         provider_calls_per_second=40,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from eventstream.spec import ApiScaling, Scaling, Source, StreamSpec, WorkerScaling
 from eventstream_operator.decide import Memory
@@ -106,11 +107,11 @@ def remembering(
 
 def without(observation: Observation, signal: str) -> Observation:
     """The same, with one signal missing."""
-    return replace(observation, **{signal: None})
+    changed: dict[str, Any] = {signal: None}
+    return replace(observation, **changed)
 
 
 def aged(observation: Observation, signal: str, seconds: float) -> Observation:
     """The same, with one signal of some time ago."""
-    return replace(
-        observation, **{signal: replace(getattr(observation, signal), age_seconds=seconds)}
-    )
+    changed: dict[str, Any] = {signal: replace(getattr(observation, signal), age_seconds=seconds)}
+    return replace(observation, **changed)

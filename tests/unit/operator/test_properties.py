@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -158,7 +159,8 @@ def test_never_outside_min_and_max(
 
 def _blinded(observation: Observation, signal: str, old: bool) -> Observation:
     value = getattr(observation, signal)
-    return replace(observation, **{signal: Measured(value.value, 999.0) if old and value else None})
+    changed: dict[str, Any] = {signal: Measured(value.value, 999.0) if old and value else None}
+    return replace(observation, **changed)
 
 
 @quickly
