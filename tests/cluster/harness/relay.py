@@ -23,7 +23,12 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(listening: socket.socket, host: str, port: int) -> None:
+    # A task that waits for a stream is known to that stream alone, which nothing else holds:
+    # without this the garbage collector ends connections in use.
+    connections: set[asyncio.Task[None] | None] = set()
+
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(asyncio.current_task())
         writers = [writer]
         try:
             far_reader, far_writer = await asyncio.open_connection(host, port)
@@ -38,6 +43,7 @@ async def serve(listening: socket.socket, host: str, port: int) -> None:
         finally:
             for side in writers:
                 side.close()
+            connections.discard(asyncio.current_task())
 
     async with await asyncio.start_server(accepted, sock=listening) as server:
         await server.serve_forever()
