@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from types import ModuleType
 
 import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from tests.chart.helm import CHART, Chart
 from tests.chart.scripts import load
@@ -64,6 +66,29 @@ def test_how_long_nothing_has_moved(
     assert after == (before if still else f"{moved} {now}")
 
 
+def test_it_reads_what_prometheus_client_serves(progress: ModuleType) -> None:
+    registry = CollectorRegistry()
+    Gauge("eventstream_events_in_flight", "Held.", registry=registry).set(3)
+    Counter("eventstream_wake_ups", "Sent.", ["queue"], registry=registry).labels("a b").inc(2)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    try:
+        text = progress.fetch(("127.0.0.1", server.server_port))
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    assert progress.figures(text, "worker") == (True, 2.0)
+
+
+def test_a_process_that_does_not_answer_is_not_alive(progress: ModuleType) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+
+    with pytest.raises(OSError, match="refused"):
+        progress.fetch(address)
+
+
 def test_the_pods_run_it_with_their_own_patience(chart: Chart) -> None:
     objects = chart.render({"worker": {"stalledSeconds": 900}})
 
@@ -72,6 +97,7 @@ def test_the_pods_run_it_with_their_own_patience(chart: Chart) -> None:
     [worker] = objects.pods()["Deployment/ai-worker"]["spec"]["containers"]
     assert worker["livenessProbe"]["exec"]["command"] == [
         "python",
+        "-IS",
         "/probe/progress.py",
         "worker",
         "900",
