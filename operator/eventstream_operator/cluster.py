@@ -164,8 +164,10 @@ class Cluster:
         if answer.status >= 500:
             # It answers, but can't do its work (etcd away, starting): as good as not there.
             count(verb, plural, "unreachable").inc()
-            self.interruptions += self._reachable
-            self._reachable = False
+            if resource != POD_METRICS:
+                # Metrics come from another server, which the API server only asks for us.
+                self.interruptions += self._reachable
+                self._reachable = False
             raise ClusterError(answer.status, _message(content, f"status {answer.status}"))
         self._reachable = True
         self._answered_at = self._clock()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -40,6 +40,7 @@ from eventstream_operator.metrics import (
     forget_stream,
 )
 from eventstream_operator.metrics import STREAMS as STREAMS_GAUGE
+from eventstream_operator.observe.deployments import sort_out
 from eventstream_operator.observe.observation import Observation
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
@@ -135,10 +136,18 @@ class Loop:
         self._forget_all_but({name_of(stream) for stream in streams})
         STREAMS_GAUGE.set(len(streams))
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
+        # First what should be there, so that it is there when it is looked at.
+        deployments = sort_out(self._world)
+        async with asyncio.TaskGroup() as making:
+            for stream in streams:
+                if name_of(stream) in specs:
+                    spec = specs[name_of(stream)]
+                    turn = self._actor.ensure(stream, spec, deployments)
+                    making.create_task(self._turn(stream, turn))
         await self._observer.refresh(specs)
         async with asyncio.TaskGroup() as turns:
             for stream in streams:
-                turns.create_task(self._turn(stream, specs.get(name_of(stream))))
+                turns.create_task(self._turn(stream, self._converge(stream, specs)))
 
     @property
     def _owner(self) -> str:
@@ -204,22 +213,25 @@ class Loop:
         self._read = {uid_of(stream): self._read[uid_of(stream)] for stream in streams}
         return specs
 
-    async def _turn(self, stream: Object, spec: StreamSpec | None) -> None:
-        name = name_of(stream)
+    async def _turn(self, stream: Object, work: Coroutine[None, None, None]) -> None:
         async with self._limit:
+            if not self._lease.valid:
+                work.close()  # The API server was slow: another operator may be at work by now.
+                return
             try:
-                if spec is None:
-                    await self._actor.refuse(stream, self._read[uid_of(stream)].problem)
-                    return
-                await self._converge(stream, spec)
+                await work
             except ClusterError as error:
                 # One stream's trouble is not the others'; all of them have the API server's.
                 if error.status in (0, *range(500, 600)):
                     return
-                log.warning("stream_not_converged", stream=name, problem=str(error))
+                log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
 
-    async def _converge(self, stream: Object, spec: StreamSpec) -> None:
+    async def _converge(self, stream: Object, specs: Mapping[str, StreamSpec]) -> None:
         name = name_of(stream)
+        spec = specs.get(name)
+        if spec is None:
+            await self._actor.refuse(stream, self._read[uid_of(stream)].problem)
+            return
         observation = self._observer.observe(name)
         before = self._memory(stream)
         decision = decide(spec, observation, before, self._clock())

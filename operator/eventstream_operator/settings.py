@@ -52,8 +52,9 @@ class OperatorSettings(BaseSettings):
     metrics_host: str = "0.0.0.0"  # noqa: S104 -- the kubelet probes the pod's own address
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Metrics and the liveness probe; 0: a free port."""
-    stalled_seconds: Annotated[float, Field(ge=5, le=3600)] = 60.0
-    """Without a finished pass for this long the liveness probe fails."""
+    stalled_seconds: Annotated[float, Field(ge=5, le=3600)] = 120.0
+    """Without a finished pass for this long the liveness probe fails. The first pass over hundreds
+    of new streams makes all their Deployments."""
 
 
 def load_operator_settings(**overrides: object) -> OperatorSettings:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tests.cluster.harness.cluster import Cluster
 
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 CRD = REPOSITORY / "charts/ai-eventstream/crds/eventstreams.yaml"
 
 
-def wait_for(what: str, look: Callable[[], T], seconds: float = 30.0) -> T:
+def wait_for(what: str, look: Callable[[], T | Literal[False]], seconds: float = 30.0) -> T:
     """The first true answer of `look`; fails naming `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -149,8 +149,12 @@ class Operator:
         return self
 
     def wait_until_working(self) -> None:
-        """Returns after its first whole pass."""
-        wait_for(f"pass of the operator\n{self.logged()}", lambda: "last pass" in self.livez())
+        """Returns after its first whole pass, which makes everything that is missing."""
+        try:
+            wait_for("pass of the operator", lambda: "last pass" in self.livez(), 120)
+        except AssertionError as error:
+            error.add_note(self.logged()[-5000:])
+            raise
 
     def livez(self) -> str:
         """The liveness probe's text; empty while nothing listens."""
@@ -178,7 +182,11 @@ class Operator:
 
     def __enter__(self) -> Operator:
         self.start()
-        self.wait_until_working()
+        try:
+            self.wait_until_working()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -336,3 +337,41 @@ async def test_a_pass_over_two_hundred_streams_asks_for_nothing(
         assert operator.metric(requests) - before <= 20
         await wait_in_line(inbox, "s100", 500)
         wait_for("second worker of one", lambda: namespace.replicas("ai-worker-s100") > 1)
+
+
+async def test_a_spec_that_only_a_person_can_mend_is_answered(
+    namespace: Namespace, operator: Operator
+) -> None:
+    """The API server's schema can't see everything: two labels that differ in case are one."""
+    namespace.apply(stream("broken", task={"labels": ["A", "a"]}), stream("well"))
+    with operator:
+        degraded = wait_for("word of it", lambda: namespace.condition("broken", "Degraded"))
+        assert degraded["reason"] == "InvalidSpec"
+        assert "every label must be named once" in degraded["message"]
+        assert namespace.status("well")["phase"] == "Running"
+        namespace.kubectl(
+            *("patch", "es/broken", "--type=merge"), "-p", '{"spec":{"task":{"labels":["A","b"]}}}'
+        )
+        wait_for("mended", lambda: namespace.get("deployment", "ai-worker-broken"))
+
+
+async def test_the_api_belongs_to_one_stream_and_holds_without_figures(
+    namespace: Namespace, operator: Operator
+) -> None:
+    def scaling_the_api() -> dict[str, Any]:
+        spec = workers(min=1, max=3)
+        spec["scaling"]["api"] = {"min": 1, "max": 4}
+        return spec
+
+    namespace.apply(stream("default", **scaling_the_api()), stream("stranger", **scaling_the_api()))
+    with operator:
+        # There is no metrics API in this cluster.
+        wait_for(
+            "missing figures",
+            lambda: "CPU" in namespace.condition("default", "Degraded").get("message", ""),
+        )
+        wait_for(
+            "word to the stranger",
+            lambda: namespace.condition("stranger", "Conflict").get("status") == "True",
+        )
+        assert namespace.replicas("ai-api") == 1

@@ -1,4 +1,4 @@
-"""One stream's turn: Deployments, then replicas, then what is said about them."""
+"""One stream's turn: its Deployments, then replicas, then what is said about them."""
 
 from __future__ import annotations
 
@@ -61,10 +61,13 @@ class Actor:
         self._unix_clock = unix_clock
         self._written_at: dict[str, float] = {}
 
+    async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
+        """Make what the stream should have, before it is observed."""
+        await self._deployments.ensure(stream, spec, deployments)
+
     async def take(self, turn: Turn, deployments: Deployments) -> bool:
         """Converge. Returns whether all that was decided could be carried out."""
         name = name_of(turn.stream)
-        await self._deployments.ensure(turn.stream, turn.spec, deployments)
         decision = turn.decision
         done = []
         for role, verdict, deployment in (

@@ -57,6 +57,7 @@ class StreamDeployments:
         self._copies = copies
         self._templates: dict[str, Any] = {}
         """Name -> its pod template as the API server completed it: what drift is seen against."""
+        self._built: dict[tuple[str, Role], tuple[object, dict[str, Any]]] = {}
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
         """Apply what is missing or differs, delete what is not wanted any more."""
@@ -69,9 +70,7 @@ class StreamDeployments:
             if template is None:
                 # Nothing is made, and nothing is taken away: the chart may be between two states.
                 return
-            body = build_deployment(
-                template, role=role, stream=name, stream_uid=uid_of(stream), spec=spec
-            )
+            body = self._build(template, role, stream, spec)
             names.append(name_of(body))
             await self._apply(body)
         for deployment in unwanted(stream, self._copies, names):
@@ -79,9 +78,27 @@ class StreamDeployments:
 
     def forget(self, stream: str) -> None:
         """The stream is gone, and what it owned with it."""
+        self._built = {key: kept for key, kept in self._built.items() if key[0] != stream}
         for deployment in self._copies:
             if labels_of(deployment).get(STREAM) == stream:
                 self._templates.pop(name_of(deployment), None)
+
+    def _build(
+        self, template: Object, role: Role, stream: Object, spec: StreamSpec
+    ) -> dict[str, Any]:
+        # Copying hundreds of pod templates would be most of a pass in which nothing changed.
+        version = [(uid_of(one), one["metadata"].get("generation")) for one in (template, stream)]
+        known, body = self._built.get((name_of(stream), role), (None, {}))
+        if known != version:
+            body = build_deployment(
+                template,
+                role=role,
+                stream=name_of(stream),
+                stream_uid=uid_of(stream),
+                spec=spec,
+            )
+            self._built[name_of(stream), role] = (version, body)
+        return body
 
     async def _apply(self, body: dict[str, Any]) -> None:
         name = name_of(body)

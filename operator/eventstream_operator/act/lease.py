@@ -46,6 +46,11 @@ class Lease:
         """Of the Lease object, once it is known: no other namespace or cluster has it."""
         return str(self._known["metadata"]["uid"]) if self._known else ""
 
+    @property
+    def valid(self) -> bool:
+        """Whether nobody else can have taken the Lease yet."""
+        return self._renewed_at is not None and self._clock() - self._renewed_at < self._seconds
+
     async def hold(self) -> bool:
         """Whether this operator may act now; takes or renews the Lease where that is due."""
         now = self._clock()
