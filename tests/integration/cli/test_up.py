@@ -20,6 +20,14 @@ def test_ctrl_c_ends_it_also_before_the_stack_listens(tmp_path: Path) -> None:
         assert up.wait(timeout=60) == -signal.SIGINT  # not an exception, which could be lost
 
 
+def test_the_demonstration_without_the_key_that_it_needs_ends_with_2(tmp_path: Path) -> None:
+    ended = run("up", "--demo", "--data", str(tmp_path / "data"), env={"API_HOST": "0.0.0.0"})  # noqa: S104
+
+    assert ended.code == 2
+    assert ended.err.startswith("eventstream: API_KEYS: --demo sends through the API")
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_address_that_is_none_ends_with_2(tmp_path: Path) -> None:
     ended = run(
         *("up", "--data", str(tmp_path)), env={"REDIS_URL": "redis://:my-secret@127.0.0.1:port/0"}
