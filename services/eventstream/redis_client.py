@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
     BusyLoadingError,
     ConnectionError,  # redis' own, wider than the built-in
     OutOfMemoryError,
@@ -101,6 +102,11 @@ async def reading_or_writing(what: str) -> AsyncIterator[None]:
     """Turn what Redis raises into one StoreUnavailable that names `what` was being done."""
     try:
         yield
+    except AuthenticationError as error:  # for the client library, one of ConnectionError
+        raise StoreUnavailable(
+            f"Redis wants another user or password while {what}: both go into its address, as in"
+            " redis://user:password@host:6379/0"
+        ) from error
     except (ConnectionError, TimeoutError, OSError) as error:
         raise StoreUnavailable(f"Redis can't be reached while {what}") from error
     except OutOfMemoryError as error:

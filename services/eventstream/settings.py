@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -163,14 +163,14 @@ class Settings(BaseSettings):
                 "must begin with redis://, rediss://, redis+cluster://, rediss+cluster://, unix://"
                 " or sentinel://"
             )
-        return value
+        return _checked_address(value)
 
     @field_validator("celery_broker_url", "celery_result_backend")
     @classmethod
     def _a_redis_address(cls, value: str | None) -> str | None:
         if value is not None and urlsplit(value).scheme not in REDIS_SCHEMES:
             raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
-        return value
+        return value and _checked_address(value)
 
     @model_validator(mode="after")
     def _only_the_cache_is_a_cluster(self) -> Settings:
@@ -209,6 +209,35 @@ class Settings(BaseSettings):
     def production(self) -> bool:
         """Whether open doors are worth a loud warning."""
         return self.environment.lower() == "production"
+
+
+def _checked_address(url: str) -> str:
+    """`url`, when its parts can be used; else ValueError, which never quotes what may be secret."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return url
+    if not all(_is_port(place) for place in parts.netloc.rpartition("@")[2].split(",")):
+        raise ValueError(
+            "has a port that is not a number from 1 to 65535 (in a user or password, / is written"
+            " %2F, # is %23, ? is %3F)"
+        )
+    database = [segment for segment in parts.path.split("/") if segment][_database_at(parts) :]
+    if database and not (len(database) == 1 and database[0].isdecimal()):
+        raise ValueError("must end with the number of a database, as in redis://127.0.0.1:6379/0")
+    if "db" in parse_qs(parts.query):
+        # It would rule over the path, and put cache, broker and results into one database.
+        raise ValueError("must have its database in the path, /0, and not in ?db=")
+    return url
+
+
+def _database_at(parts: SplitResult) -> int:
+    return 1 if parts.scheme == "sentinel" else 0
+
+
+def _is_port(place: str) -> bool:
+    """Whether `place`, a host with or without a port, has none or a possible one."""
+    port = place.rpartition("]")[2].partition(":")[2]
+    return not port or (port.isdecimal() and 0 < int(port) <= 65535)
 
 
 def _with_database(url: str, database: int) -> str:

@@ -14,19 +14,24 @@ import redis
 
 from eventstream.embedded.redis import find_binaries
 
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    """A port below the ephemeral range that nobody listens on now.
+    """A port below the ephemeral range that nobody listens on now; another one with each call.
 
     Where it looks first depends on the process, so that runs side by side do not meet.
     """
     start = 11_000 + os.getpid() * 37 % 20_000
     for port in itertools.chain(range(start, 32_000), range(11_000, start)):
+        if port in _given:
+            continue  # Its user may not listen on it yet.
         with contextlib.closing(socket.socket()) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
     raise RuntimeError("no free port between 11000 and 32000")
 
@@ -68,7 +73,8 @@ class RedisServer:
             retry_on_error=[redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError],
         )
         with contextlib.closing(client):
-            client.ping()
+            answering = client.info("server")["process_id"]
+        assert answering == self.pid, f"port {self.port} belongs to another Redis"
 
     def stop(self) -> None:
         if self._process is not None:

@@ -36,6 +36,14 @@ def test_one_address_gives_three_databases(redis_url: str, broker: str, state: s
         ("REDIS_URL", "http://h", "REDIS_URL: must begin with redis://"),
         ("CELERY_BROKER_URL", "amqp://h", "CELERY_BROKER_URL: must begin with redis://"),
         ("REDIS_URL", "redis+cluster://h:1", "REDIS_URL: a cluster can only be the cache"),
+        ("REDIS_URL", "redis://h:port/0", "REDIS_URL: has a port that is not a number"),
+        ("REDIS_URL", "redis://h:65536/0", "REDIS_URL: has a port that is not a number"),
+        ("REDIS_URL", "redis://:my/secret@h:1/0", "REDIS_URL: has a port that is not a number"),
+        ("REDIS_URL", "sentinel://a:1,b:x/main/0", "REDIS_URL: has a port that is not a number"),
+        ("REDIS_URL", "redis://h/zero", "REDIS_URL: must end with the number of a database"),
+        ("REDIS_URL", "sentinel://a/main/x", "REDIS_URL: must end with the number of a database"),
+        ("REDIS_URL", "redis://h?db=3", "REDIS_URL: must have its database in the path"),
+        ("CELERY_BROKER_URL", "redis://h:port", "CELERY_BROKER_URL: has a port that is not"),
         ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY: input should be greater than or equal"),
         ("WORKER_SLOTS", "many", "WORKER_SLOTS: input should be a valid integer"),
         ("SEMANTIC_SIMILARITY_THRESHOLD", "nan", "SEMANTIC_SIMILARITY_THRESHOLD: input should be"),
@@ -52,6 +60,7 @@ def test_a_wrong_value_is_one_sentence_that_names_the_variable(
         load_settings()
 
     assert str(raised.value).startswith(says)
+    assert "secret" not in str(raised.value)
     assert f"Change {name}" in str(raised.value)
 
 

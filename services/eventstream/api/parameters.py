@@ -49,10 +49,13 @@ def idempotent_id(request: Request, principal: Principal, part: str = "") -> str
     The same key of the same principal gives the same id; `part` tells the events of a batch apart.
     Raises Problem (invalid_parameter).
     """
-    raw = dict(request.scope["headers"]).get(b"idempotency-key")
-    if raw is None:
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    raw = [value for name, value in headers if name == b"idempotency-key"]
+    if not raw:
         return None
-    given = raw.decode("latin-1")
+    if len(raw) > 1:
+        raise _invalid("Idempotency-Key", "is given more than once")
+    given = raw[0].decode("latin-1")
     if not 0 < len(given) <= MAX_IDEMPOTENCY_KEY_CHARS or not given.isprintable():
         raise _invalid(
             "Idempotency-Key", f"must be 1 to {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"

@@ -8,6 +8,7 @@ A user's mistake ends in one sentence on stderr and an exit code, never in a tra
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Final
@@ -81,6 +82,10 @@ def eventstream(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; ends the process with one of the exit codes above."""
+    if sys.argv[1:2] == ["up"]:
+        # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
+        # stack would start all the same. Until the stack listens, there is nothing to clean up.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         code = eventstream.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -93,7 +98,7 @@ def main() -> None:
     except ConfigurationError as error:
         sys.exit(_say(error, EXIT_USAGE))
     except StoreUnavailable as error:
-        sys.exit(_say(error, EXIT_UNREACHABLE))
+        sys.exit(_say(_where_and_why(error), EXIT_UNREACHABLE))
     except EventStreamError as error:
         sys.exit(_say(error, EXIT_NEGATIVE))
     except BrokenPipeError:
@@ -103,6 +108,15 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(error: Exception, code: int) -> int:
+def _where_and_why(error: StoreUnavailable) -> str:
+    """What was being done, what the client library says (it names host and port), the way out."""
+    why = f" ({str(error.__cause__).rstrip('.')})" if error.__cause__ is not None else ""
+    return (
+        f"{error}{why}. Start `eventstream up` in this folder, or name a Redis that runs with"
+        " REDIS_URL"
+    )
+
+
+def _say(error: Exception | str, code: int) -> int:
     click.echo(f"eventstream: {error}", err=True)
     return code

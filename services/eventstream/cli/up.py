@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from eventstream.api.access import Doorkeeper
 from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE, EXIT_USAGE
 from eventstream.cli.common import read_text
 from eventstream.embedded.demo.run import run_demo
@@ -126,6 +127,12 @@ def up(
         controller=controller_port,
         metrics=metrics_port,
     )
+    if demo and not settings.api_keys and Doorkeeper(settings).needs_keys:
+        raise ConfigurationError(
+            "API_KEYS",
+            f"--demo sends through the API, which wants a key here (API_HOST={settings.api_host})",
+            "Set API_KEYS to a key of yours, or leave API_HOST and API_AUTH unset",
+        )
     plan = plan_stack(
         os.environ,
         ports=ports,

@@ -3,6 +3,25 @@
 -- ARGV  wake TTL ms; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' an event, then the positions (1-based) of
 -- the events whose queue wants a wake-up.
+--
+-- A server that refuses writes when it is full keeps a reserve: what was accepted must still be
+-- finished (limits, budgets, results and, where it is the broker too, wake-ups are writes), or a
+-- full server would stay full for ever. A server that evicts is full all the time: no reserve there.
+local RESERVE = 0.1
+local function only_the_reserve_is_left()
+  local memory = redis.pcall('INFO', 'memory')
+  if type(memory) ~= 'string' or not string.find(memory, 'maxmemory_policy:noeviction', 1, true) then
+    return false
+  end
+  local most = tonumber(string.match(memory, '%smaxmemory:(%d+)') or '0')
+  local used = tonumber(string.match(memory, 'used_memory:(%d+)') or '0')
+    - tonumber(string.match(memory, 'mem_not_counted_for_evict:(%d+)') or '0')
+  return most > 0 and used > most * (1 - RESERVE)
+end
+
+if only_the_reserve_is_left() then
+  return redis.error_reply('OOM what is left of maxmemory is kept for finishing accepted events')
+end
 local answers, wanted = {}, {}
 local now = now_ms()
 local count = (#ARGV - 1) / 9

@@ -122,16 +122,19 @@ def _name_the_worker(sender: str, **_: Any) -> None:
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _ready(sender: Any, **_: Any) -> None:
-    queues = list(sender.app.amqp.queues.consume_from)
+    # `sender` is Celery's consumer. It is told on its own thread, not through the broker, which may
+    # be away just then; what it has been told of survives its reconnections.
+    served = sender.app.amqp.queues.consume_from
     state.housekeeping = Housekeeping(
         settings,
         name=state.name,
         board=state.board,
         registered_tasks=[name for name in app.tasks if name.startswith("eventstream.")],
-        serve_queue=lambda queue: app.control.add_consumer(queue, destination=[state.name]),
+        served=lambda: frozenset(served),
+        serve_queue=lambda queue: sender.call_soon(sender.add_task_queue, queue),
     )
-    state.housekeeping.start(queues)
-    log.info("worker_ready", name=state.name, queues=queues)
+    state.housekeeping.start()
+    log.info("worker_ready", name=state.name, queues=list(served))
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

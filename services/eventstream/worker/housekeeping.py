@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from eventstream.errors import StoreUnavailable
@@ -33,7 +33,11 @@ IDLE_CONSUMER_SECONDS: Final = 3600.0
 
 
 class Housekeeping:
-    """Runs from the worker's start to its end."""
+    """Runs from the worker's start to its end.
+
+    `served` says which queues Celery consumes from; `serve_queue` asks it for one more, in its own
+    time: until it does it is asked again.
+    """
 
     def __init__(
         self,
@@ -42,23 +46,23 @@ class Housekeeping:
         name: str,
         board: Board,
         registered_tasks: Sequence[str],
+        served: Callable[[], Collection[str]],
         serve_queue: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._name = name
         self._board = board
         self._registered_tasks = list(registered_tasks)
+        self._served = served
         self._serve_queue = serve_queue
-        self._served: set[str] = set()
         self._started_at = time.time()
         self._wake_ups = WakeUps(settings, counted=False)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
-    def start(self, served: Sequence[str]) -> None:
-        """Begin; `served` are the queues that Celery consumes from already."""
-        self._served.update(served)
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -99,6 +103,10 @@ class Housekeeping:
                 if not away:
                     log.warning("redis_away", error=str(error))
                 away = True
+            except Exception:
+                # Without this thread nobody makes a lost wake-up good, and the worker looks dead:
+                # whatever it was, the next look is due.
+                log.exception("look_failed")
             looks += 1
             try:
                 await asyncio.wait_for(self._stop.wait(), LOOK_SECONDS)
@@ -112,10 +120,8 @@ class Housekeeping:
 
     async def _look(self, inbox: Inbox, registry: Registry, *, tidy: bool) -> None:
         for queue in await registry.queues(self._settings.worker_streams):
-            if queue not in self._served:
+            if queue not in self._served():
                 self._serve_queue(queue)
-                self._served.add(queue)
-                log.info("queue_added", queue=queue)
             if self._idle_processes() and await inbox.needs_a_worker(queue):
                 self._wake_ups.send([queue])
             if tidy:
@@ -137,7 +143,7 @@ class Housekeeping:
             started_at=self._started_at,
             beat_at=now,
             concurrency=self._settings.worker_concurrency,
-            queues=sorted(self._served),
+            queues=sorted(self._served()),
             registered_tasks=self._registered_tasks,
             active_tasks=[
                 {

@@ -158,6 +158,13 @@ async def test_an_idempotency_key_with_another_body_is_422(client: httpx.AsyncCl
     assert other.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
+async def test_two_idempotency_keys_are_422(client: httpx.AsyncClient) -> None:
+    headers = [("Idempotency-Key", "order-7"), ("Idempotency-Key", "order-8")]
+    answer = await client.post("/process", json={"text": TEXT}, headers=headers)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "invalid_parameter")
+    assert answer.json()["detail"] == "Idempotency-Key is given more than once"
+
+
 async def test_idempotency_keys_of_two_principals_do_not_meet(
     open_client: Callable[..., Any],
 ) -> None:

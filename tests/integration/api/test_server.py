@@ -192,6 +192,17 @@ async def test_what_is_not_http_is_refused_and_the_service_goes_on(process: Proc
         assert (await client.get("/livez")).status_code == 200
 
 
+async def test_a_body_with_two_lengths_is_refused_and_what_follows_is_not_read(
+    process: Process, inbox: Inbox
+) -> None:
+    body = json.dumps({"text": TEXT}).encode()
+    two = head(len(body), "Transfer-Encoding: chunked\r\n") + b"%x\r\n%s\r\n0\r\n\r\n"
+    status, problem = await answer_to(process, two % (len(body), body) + head(len(body)) + body)
+    assert (status, problem["reason"]) == (400, "invalid_http")
+    assert "both given" in problem["detail"]
+    assert (await inbox.depth(["ai_processing"]))["ai_processing"].queued == 0
+
+
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGINT])
 async def test_a_graceful_end_answers_what_is_under_way(
     environment: dict[str, str], inbox: Inbox, with_signal: signal.Signals

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import redis
+
 from eventstream.inbox import Arrival, Inbox
 from eventstream.registry import Registry
 from eventstream.spec import StreamSpec, Task, read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_event
+from tests.support.redis_server import RedisServer
 
 REVIEWS = """
 apiVersion: ai-eventstream.io/v1alpha1
@@ -156,11 +159,33 @@ async def test_a_stream_with_waiting_events_is_deleted_only_on_purpose(
     assert meant.code == 0
 
 
-async def test_without_redis_the_command_ends_with_3() -> None:
+async def test_without_redis_the_command_ends_with_3_and_says_where_it_looked() -> None:
     ended = await run("streams", env={"REDIS_URL": "redis://127.0.0.1:1/0"})
 
     assert ended.code == 3
-    assert ended.err == "eventstream: Redis can't be reached while reading streams\n"
+    assert ended.err.startswith("eventstream: Redis can't be reached while reading streams (")
+    assert "127.0.0.1:1" in ended.err
+    assert ended.err.endswith("or name a Redis that runs with REDIS_URL\n")
+
+
+async def test_a_redis_that_wants_a_password_is_not_called_unreachable(
+    tmp_path: Path,
+) -> None:
+    with RedisServer(tmp_path, search=False) as server:
+        client = redis.Redis.from_url(server.url(0))
+        client.config_set("requirepass", "right-one")  # this connection stays as it is
+        try:
+            without = await run("streams", env={"REDIS_URL": server.url(0)})
+            address = server.url(0).replace("//", "//:wrong-one@")
+            wrong = await run("streams", env={"REDIS_URL": address})
+        finally:
+            client.config_set("requirepass", "")
+            client.close()
+
+    for ended in (without, wrong):
+        assert ended.code == 3
+        assert "Redis wants another user or password" in ended.err
+        assert "wrong-one" not in ended.err
 
 
 async def test_a_wrong_setting_ends_with_2_and_never_shows_its_value() -> None:

@@ -8,6 +8,10 @@ const make = (tag, properties = {}, ...children) => {
   return node;
 };
 
+// Text with `names` in it, as in the document's descriptions: the names become code.
+const withCode = (text) => text.split("`").map((part, place) =>
+  place % 2 ? make("code", { textContent: part }) : part);
+
 const resolve = (api, schema) => {
   if (!schema || !schema.$ref) return schema || {};
   return schema.$ref.split("/").slice(1).reduce((node, part) => node[part], api);
@@ -49,7 +53,7 @@ const fieldTable = (api, schema) => {
     make("tr", {},
       make("td", {}, make("code", { textContent: name + (required.has(name) ? " *" : "") })),
       make("td", { className: "soft", textContent: typeOf(api, part) }),
-      make("td", { textContent: part.description || "" }))));
+      make("td", {}, ...withCode(part.description || "")))));
 };
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -65,7 +69,7 @@ const tryForm = (api, path, method, operation) => {
   const inputs = (operation.parameters || []).map((parameter) => {
     const input = make("input", { required: Boolean(parameter.required), placeholder: typeOf(api, parameter.schema) });
     const text = `${parameter.name}${parameter.required ? " *" : ""} — ${parameter.description || parameter.in}`;
-    return { parameter, input, node: make("label", {}, text, input) };
+    return { parameter, input, node: make("label", {}, ...withCode(text), input) };
   });
   const content = operation.requestBody && operation.requestBody.content["application/json"];
   const body = content && make("textarea", {
@@ -119,13 +123,13 @@ const answers = (api, operation) => make("table", {}, ...Object.entries(operatio
         make("pre", { textContent: JSON.stringify(media.example ?? exampleOf(api, media.schema), null, 2) }))
       : null;
     return make("tr", {}, make("td", {}, make("code", { textContent: status })),
-      make("td", {}, answer.description || "", shown));
+      make("td", {}, ...withCode(answer.description || ""), shown));
   }));
 
 const card = (api, path, method, operation) => {
   const content = operation.requestBody && operation.requestBody.content["application/json"];
   const inside = make("div", { className: "inside" },
-    operation.description ? make("p", { textContent: operation.description }) : null,
+    operation.description ? make("p", {}, ...withCode(operation.description)) : null,
     content ? make("h3", { textContent: "Fields" }) : null,
     content ? fieldTable(api, content.schema) : null,
     make("h3", { textContent: "Try it" }), tryForm(api, path, method, operation),
@@ -134,13 +138,13 @@ const card = (api, path, method, operation) => {
     make("summary", {},
       make("span", { className: `method ${method}`, textContent: method.toUpperCase() }),
       make("span", { className: "path", textContent: path }),
-      make("span", { className: "summary", textContent: operation.summary || "" })), inside);
+      make("span", { className: "summary" }, ...withCode(operation.summary || ""))), inside);
 };
 
 const show = (api) => {
   document.getElementById("version").textContent = api.info.version;
   document.getElementById("description").replaceChildren(
-    ...(api.info.description || "").trim().split(/\n\s*\n/).map((part) => make("p", { textContent: part })));
+    ...(api.info.description || "").trim().split(/\n\s*\n/).map((part) => make("p", {}, ...withCode(part))));
   document.getElementById("key-field").hidden = !(api.components && api.components.securitySchemes);
   const groups = new Map();
   for (const [path, methods] of Object.entries(api.paths)) {
