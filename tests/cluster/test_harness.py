@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -115,6 +118,29 @@ def test_everything_goes_on_after_the_api_server_was_away(
     control_plane.start_api_server()
     scaling("scale", "deployment/few", "--replicas=4")
     scaling("wait", "--for=jsonpath={.status.readyReplicas}=4", "deployment/few", "--timeout=60s")
+
+
+def test_a_watch_outlives_many_other_connections(control_plane: Cluster) -> None:
+    pki = control_plane.layout.pki
+    context = ssl.create_default_context(cafile=pki / "ca.crt")
+    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    server = control_plane.api_url.removeprefix("https://")
+
+    def get(stack: ExitStack, path: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPSConnection(server, context=context, timeout=20)
+        stack.enter_context(closing(connection))
+        connection.request("GET", path)
+        return stack.enter_context(connection.getresponse())
+
+    with ExitStack() as stack:
+        watches = [get(stack, "/api/v1/namespaces?watch=true") for _ in range(10)]
+        for _ in range(200):
+            with ExitStack() as short:
+                assert get(short, "/readyz").read() == b"ok"
+        control_plane.kubectl("create", "namespace", "seen-by-all")
+        for watch in watches:
+            assert any(b'"seen-by-all"' in line for line in watch)
+    control_plane.kubectl("delete", "namespace", "seen-by-all", "--wait=false")
 
 
 def test_helm_sees_the_version_that_the_server_has(control_plane: Cluster, tmp_path: Path) -> None:
