@@ -116,8 +116,8 @@ def _load(
     rated = fresh(observation.counts) is not None and fresh(observation.worker_time) is not None
     blind = not rated or (spec.source is not None and kafka is None)
     arrivals = arrivals_per_second(memory.samples)
-    # Only samples of earlier passes give the capacity: a longer queue in this one must never
-    # make a worker look faster, and so ask for fewer.
+    # From samples of earlier passes, as the remembered one is: this pass's queue only says how
+    # much there is to do, never how fast a worker is.
     capacity = capacity_per_second(replace(memory, samples=memory.samples[:-1]))
     backlog = inbox.queued + inbox.in_flight + lag
     with_rate = rated and arrivals is not None and capacity is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -67,25 +68,37 @@ def maybe(values: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
 allowances = st.one_of(
     st.none(), st.builds(Allowance, limit=st.floats(1, 10_000), used=st.floats(0, 10_000))
 )
-observations = st.builds(
-    Observation,
-    stream=st.just("reviews"),
-    inbox=maybe(st.builds(InboxDepth, counts, counts, counts, ages)),
-    kafka=maybe(st.builds(KafkaBacklog, counts, st.integers(1, 12))),
-    counts=maybe(st.builds(EventCounts, counts, counts)),
-    worker_time=maybe(
-        st.builds(WorkerTime, st.floats(0, 1e6), pods, st.one_of(st.none(), st.integers(1, 128)))
-    ),
-    workers=maybe(st.builds(Replicas, pods, pods)),
-    consumers=maybe(st.builds(Replicas, pods, pods)),
-    api=maybe(st.builds(Replicas, pods, pods)),
-    api_cpu=maybe(st.builds(CpuUse, st.one_of(st.none(), st.floats(0, 1000)))),
-    provider=maybe(
-        st.builds(ProviderUse, allowances, allowances, st.integers(0, 9), st.floats(0, 9))
-    ),
-    budget=maybe(st.builds(BudgetUse, counts, counts, st.booleans())),
-    conflicts=st.sampled_from([Conflicts(), Conflicts(api_owner="reviews")]),
-)
+
+
+def worlds(
+    maybe: Callable[[st.SearchStrategy[object]], st.SearchStrategy[object]],
+) -> st.SearchStrategy[Observation]:
+    """One pass's views; `maybe` says how sure each signal is."""
+    return st.builds(
+        Observation,
+        stream=st.just("reviews"),
+        inbox=maybe(st.builds(InboxDepth, counts, counts, counts, ages)),
+        kafka=maybe(st.builds(KafkaBacklog, counts, st.integers(1, 12))),
+        counts=maybe(st.builds(EventCounts, counts, counts)),
+        worker_time=maybe(
+            st.builds(
+                WorkerTime, st.floats(0, 1e6), pods, st.one_of(st.none(), st.integers(1, 128))
+            )
+        ),
+        workers=maybe(st.builds(Replicas, pods, pods)),
+        consumers=maybe(st.builds(Replicas, pods, pods)),
+        api=maybe(st.builds(Replicas, pods, pods)),
+        api_cpu=maybe(st.builds(CpuUse, st.one_of(st.none(), st.floats(0, 1000)))),
+        provider=maybe(
+            st.builds(ProviderUse, allowances, allowances, st.integers(0, 9), st.floats(0, 9))
+        ),
+        budget=maybe(st.builds(BudgetUse, counts, counts, st.booleans())),
+        conflicts=st.sampled_from([Conflicts(), Conflicts(api_owner="reviews")]),
+    )
+
+
+observations = worlds(maybe)
+certain_observations = worlds(lambda values: values.map(Measured))
 samples = st.lists(
     st.builds(
         Sample,
@@ -166,7 +179,7 @@ def _blinded(observation: Observation, signal: str, old: bool) -> Observation:
 @quickly
 @given(
     specs(),
-    observations,
+    certain_observations,
     memories,
     st.sampled_from(["inbox", "counts", "worker_time", "workers", "kafka"]),
     st.booleans(),
@@ -176,6 +189,8 @@ def test_never_down_on_missing_or_stale_data(
 ) -> None:
     if signal == "kafka" and stream.source is None:
         signal = "inbox"
+    # The case in which everything else lets workers leave.
+    memory = replace(memory, started_at=NOW - 500, worker_wants=())
     blind = _blinded(observation, signal, old)
 
     decision = decide(stream, blind, memory, NOW)
@@ -191,7 +206,7 @@ def test_never_down_on_missing_or_stale_data(
 
 
 @quickly
-@given(specs(), observations, memories, counts, counts, counts, counts)
+@given(specs(), certain_observations, memories, counts, counts, counts, counts)
 def test_more_backlog_never_asks_for_fewer_workers(
     stream: StreamSpec,
     observation: Observation,
