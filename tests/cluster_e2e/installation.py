@@ -1,0 +1,210 @@
+"""One installation, as its users reach it: kubectl, helm, and commands in a pod beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.harness.api import wait_until
+from tests.cluster.harness.cluster import Cluster
+from tests.cluster.harness.errors import CommandFailed
+from tests.cluster.harness.state import cgroup_folders
+from tests.images.build import ImageNames
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CHART = ROOT / "charts/ai-eventstream"
+NAMESPACE = "ai"
+RELEASE = "ai"
+CLIENT = "client"
+READY_SECONDS = 240.0
+SEND_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of a stream's events, and in which state some of them are."""
+
+    accepted: int
+    answered: int
+    failed: int
+    duplicates: int
+    states: Counter[str]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is open or lost."""
+        return self.accepted == self.answered + self.failed + self.duplicates
+
+
+class Installation:
+    """The release `ai` in the namespace `ai`."""
+
+    def __init__(self, cluster: Cluster, images: ImageNames) -> None:
+        self.cluster = cluster
+        self.images = images
+        self.notes = ""
+        """What `helm install` said."""
+
+    def kubectl(self, *args: str, stdin: str | None = None, seconds: float = 90.0) -> str:
+        """kubectl in the installation's namespace."""
+        return self.cluster.kubectl(
+            f"--namespace={NAMESPACE}", *args, stdin=stdin, timeout_seconds=seconds
+        )
+
+    def helm(self, *args: str, seconds: float = 420.0) -> str:
+        """helm in the installation's namespace."""
+        return self.cluster.helm(*args, f"--namespace={NAMESPACE}", timeout_seconds=seconds)
+
+    def get(self, resource: str, name: str) -> dict[str, Any]:
+        """An object as the API server has it."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", resource, name, "-o", "json"))
+        return found
+
+    def stream(self, name: str) -> dict[str, Any]:
+        """The status of an EventStream; empty before the operator has written one."""
+        status: dict[str, Any] = self.get("eventstreams", name).get("status") or {}
+        return status
+
+    def replicas(self, deployment: str) -> int:
+        """How many pods a Deployment is told to have."""
+        wanted: int = self.get("deployments", deployment)["spec"]["replicas"]
+        return wanted
+
+    def deployments(self) -> set[str]:
+        """The names of all Deployments."""
+        return set(_names(self.kubectl("get", "deployments", "-o", "name")))
+
+    def wait_ready(self, *deployments: str) -> None:
+        """Returns when the newest pods of these Deployments are all there is, and ready."""
+        for name in deployments:
+            wait = f"--timeout={READY_SECONDS:.0f}s"
+            self.kubectl("rollout", "status", f"deployment/{name}", wait, seconds=READY_SECONDS + 9)
+
+    def start_client(self) -> None:
+        """A pod with the API's image and settings, that no test kills."""
+        template = self.get("deployments", f"{RELEASE}-api")["spec"]["template"]["spec"]
+        container = template["containers"][0]
+        address = {"name": "EVENTSTREAM_URL", "value": f"http://{RELEASE}-api:8000"}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": CLIENT,
+                # The labels that the network policies let through to Redis.
+                "labels": {
+                    "app.kubernetes.io/name": "ai-eventstream",
+                    "app.kubernetes.io/instance": RELEASE,
+                    "app.kubernetes.io/component": "test",
+                },
+            },
+            "spec": {
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": 1,
+                "containers": [
+                    {
+                        "name": "client",
+                        "image": container["image"],
+                        "imagePullPolicy": container["imagePullPolicy"],
+                        "command": ["sleep", "infinity"],
+                        "envFrom": container["envFrom"],
+                        "env": [*container["env"], address],
+                    }
+                ],
+            },
+        }
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{CLIENT}", "--timeout=60s")
+
+    def in_client(self, *command: str, stdin: str = "", seconds: float = 90.0) -> str:
+        """Runs a command in the client's pod."""
+        return self.kubectl("exec", "-i", CLIENT, "--", *command, stdin=stdin, seconds=seconds)
+
+    def send(self, texts: Iterable[str], stream: str, *options: str) -> list[str]:
+        """`eventstream send`; the ids of the events, which are accepted (or in Kafka)."""
+        command = ("eventstream", "send", "-", "--stream", stream, *options)
+        return self.in_client(*command, stdin="\n".join(texts), seconds=SEND_SECONDS).split()
+
+    def send_by_id(self, texts: dict[str, str], stream: str, *options: str) -> list[str]:
+        """The same for texts that have ids of their own."""
+        lines = (json.dumps({"event_id": each, "text": text}) for each, text in texts.items())
+        return self.send(lines, stream, "--format=jsonl", *options)
+
+    def ask(self, text: str, *options: str) -> str:
+        """The answer to one text, waited for."""
+        command = ("eventstream", "send", "-", "--wait", "--json", *options)
+        answer: dict[str, Any] = json.loads(self.in_client(*command, stdin=text))
+        response: str = answer["result"]["response"]
+        return response
+
+    def account(self, stream: str, ids: Sequence[str] = ()) -> Account:
+        """The stream's counters, and the states of these events."""
+        program = (HERE / "probe.py").read_text()
+        told = json.loads(self.in_client("python", "-c", program, stream, stdin="\n".join(ids)))
+        return Account(
+            accepted=told["accepted"],
+            answered=told["answered"],
+            failed=told["failed"],
+            duplicates=told["duplicates"],
+            states=Counter(told["states"]),
+        )
+
+    def wait_finished(self, stream: str, ids: Sequence[str], seconds: float) -> Account:
+        """Returns the account once each of these events is answered or failed."""
+        seen: list[Account] = []
+
+        def finished() -> bool:
+            seen[:] = [self.account(stream, ids)]
+            states = seen[0].states
+            return states["SUCCESS"] + states["FAILURE"] == len(ids) and seen[0].balanced
+
+        wait_until(finished, f"answer to each of {len(ids)} events of {stream}", seconds)
+        return seen[0]
+
+    def pod(self, component: str, stream: str | None = None) -> dict[str, Any]:
+        """The oldest running pod of a component."""
+        labels = {"instance": RELEASE, "component": component}
+        wanted = [f"app.kubernetes.io/{name}={value}" for name, value in labels.items()]
+        if stream is not None:
+            wanted.append(f"ai-eventstream.io/stream={stream}")
+        found = json.loads(self.kubectl("get", "pods", "-l", ",".join(wanted), "-o", "json"))[
+            "items"
+        ]
+        alive = [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        oldest: dict[str, Any] = min(alive, key=lambda each: each["metadata"]["creationTimestamp"])
+        return oldest
+
+    def kill(self, pod: dict[str, Any]) -> None:
+        """kill -9 of every process of a pod's container, and nothing else of the node."""
+        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+        for cgroup in cgroup_folders(self.cluster.layout.folder):
+            for folder in cgroup.rglob(container):
+                for pid in (folder / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
+                return
+        raise LookupError(f"no cgroup of container {container}")
+
+    def wait_restarted(self, pod: dict[str, Any]) -> None:
+        """Returns when the kubelet has started the pod's container again, and it is ready."""
+        name = pod["metadata"]["name"]
+        before = pod["status"]["containerStatuses"][0]["restartCount"]
+
+        def again() -> bool:
+            try:
+                now = self.get("pods", name)["status"]["containerStatuses"][0]
+            except CommandFailed:
+                return False
+            return bool(now["restartCount"] > before and now["ready"])
+
+        wait_until(again, f"second start of {name}", READY_SECONDS)
+
+
+def _names(listed: str) -> list[str]:
+    return [line.partition("/")[2] for line in listed.split()]
