@@ -40,7 +40,8 @@ def build_status(
         "observedGeneration": generation,
         "phase": decision.phase,
         "reason": decision.workers.outcome.value,
-        "decision": decision.sentence if told else before.get("decision"),
+        # Until there was a change it explains why there is none.
+        "decision": history[-1]["decision"] if history else decision.sentence,
         "history": history,
         "backlog": figures.backlog,
         "lag": figures.lag,
@@ -60,11 +61,8 @@ def build_status(
 
 
 def tells_something_new(decision: Decision, before: Mapping[str, Any], *, changed: bool) -> bool:
-    """Whether `status.decision` is to be this decision's sentence.
-
-    It explains the last change; where only a recommendation is given, the last new one.
-    """
-    if changed or not before.get("decision"):
+    """Whether this decision belongs into the history: a change, or a new recommendation."""
+    if changed:
         return True
     recommended = Outcome.RECOMMENDED in (decision.workers.outcome, decision.consumers.outcome)
     wanted = (before.get("workers") or {}).get("wanted")
@@ -115,7 +113,7 @@ def substance(status: Mapping[str, Any]) -> object:
         status.get("observedGeneration"),
         status.get("phase"),
         status.get("reason"),
-        status.get("decision"),
+        [one["decision"] for one in status.get("history") or ()],
         [
             (status.get(role) or {}).get(key)
             for role in ("workers", "consumers", "api")

@@ -21,9 +21,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from pydantic import ValidationError
 
-from eventstream.kafka_lag import PartitionLag
 from eventstream.errors import EventStreamError
 from eventstream.kafka.config import admin_config
+from eventstream.kafka_lag import PartitionLag
 from eventstream.settings import Settings
 from eventstream_operator.observe.observation import KafkaBacklog, Measured
 

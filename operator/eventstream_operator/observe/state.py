@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from eventstream.kafka_lag import PartitionLag
 from eventstream.heartbeat import WorkerHeartbeat
+from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import INBOX_GROUP, Keys, queues_of
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 from eventstream.results import StreamCounters, read_counters

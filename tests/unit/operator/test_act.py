@@ -113,6 +113,15 @@ def test_the_sentence_stays_that_of_the_last_change() -> None:
     assert later["backlog"] == 0
 
 
+def test_until_there_was_a_change_the_sentence_is_the_newest() -> None:
+    first = a_status(decided(seen(queued=0)), seen(queued=0))
+    later = a_status(decided(seen(queued=7)), seen(queued=7), first)
+    assert (first["history"], later["history"]) == ([], [])
+    assert "backlog 7" in later["decision"]
+    # Its numbers move all the time: that alone is written with the other figures.
+    assert substance(first) == substance(later)
+
+
 def test_history_is_short() -> None:
     observation = seen(queued=900)
     status: dict[str, Any] = {}
