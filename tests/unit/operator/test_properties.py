@@ -31,11 +31,11 @@ from eventstream_operator.observe.observation import (
 from tests.unit.operator.situations import NOW, spec
 
 settings.register_profile(
-    "decisions", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "decisions", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
 )
 quickly = settings(settings.get_profile("decisions"))
 
-counts = st.integers(0, 100_000)
+counts = st.one_of(st.integers(0, 300), st.integers(0, 100_000))
 pods = st.integers(0, 30)
 ages = st.floats(0, 200)
 past = st.floats(0, 500).map(lambda ago: round(NOW - ago, 3))
@@ -98,21 +98,43 @@ def worlds(
 
 
 observations = worlds(maybe)
-certain_observations = worlds(lambda values: values.map(Measured))
-samples = st.lists(
-    st.builds(
-        Sample,
-        at=past,
-        accepted=counts,
-        finished=counts,
-        busy_worker_seconds=st.floats(0, 1e6),
-        lag=counts,
-        ready=pods,
-        waiting=st.booleans(),
-        limited=st.booleans(),
-    ),
-    max_size=12,
-).map(lambda rows: tuple(sorted(rows, key=lambda row: row.at)))
+certain_observations = st.builds(
+    lambda world, alone: replace(world, provider=None) if alone else world,
+    worlds(lambda values: values.map(Measured)),
+    st.integers(0, 3).map(bool),
+)
+
+
+def inside(observation: Observation, stream: StreamSpec) -> Observation:
+    """The same, with as many workers as the spec allows: what is decided is then not only that."""
+    bounds = stream.scaling.workers
+    assert observation.workers is not None
+    desired = max(bounds.min, min(observation.workers.value.desired, bounds.max))
+    return replace(observation, workers=Measured(Replicas(desired, desired)))
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> tuple[Sample, ...]:
+    """A window as it is kept: counters that rise, and now and then one that is counted anew."""
+    rows = []
+    accepted, finished, busy = 0, 0, 0.0
+    for ago in range(2 * draw(st.integers(0, 6)), 0, -2):
+        accepted += draw(st.integers(0, 2_000))
+        finished = 0 if draw(st.integers(0, 9)) == 9 else finished + draw(st.integers(0, 2_000))
+        busy += draw(st.floats(0, 40))
+        rows.append(
+            Sample(
+                at=NOW - ago,
+                accepted=accepted,
+                finished=finished,
+                busy_worker_seconds=busy,
+                lag=draw(st.integers(0, 5_000)),
+                ready=draw(st.integers(1, 4)),
+                waiting=draw(st.booleans()),
+                limited=draw(st.integers(0, 4)) == 4,
+            )
+        )
+    return tuple(rows)
 
 
 def wants() -> st.SearchStrategy[tuple[Want, ...]]:
@@ -132,7 +154,7 @@ def wants() -> st.SearchStrategy[tuple[Want, ...]]:
 memories = st.builds(
     Memory,
     started_at=past,
-    samples=samples,
+    samples=samples(),
     worker_wants=wants(),
     consumer_wants=wants(),
     api_wants=wants(),
@@ -191,6 +213,7 @@ def test_never_down_on_missing_or_stale_data(
         signal = "inbox"
     # The case in which everything else lets workers leave.
     memory = replace(memory, started_at=NOW - 500, worker_wants=())
+    observation = inside(observation, stream)
     blind = _blinded(observation, signal, old)
 
     decision = decide(stream, blind, memory, NOW)
@@ -216,6 +239,9 @@ def test_more_backlog_never_asks_for_fewer_workers(
     lag: int,
     more_lag: int,
 ) -> None:
+    observation = inside(observation, stream)
+    memory = replace(memory, started_at=NOW - 500, worker_wants=())
+
     def wanted(queued: int, lag: int) -> int | None:
         inbox, kafka = observation.inbox, observation.kafka
         world = replace(
