@@ -6,8 +6,8 @@ timeout says. Every step is one atomic script (`lua/`), so there is no state in 
 in. The inbox does not know what an event means, who wakes the workers, or Kafka.
 
 Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?, ending?),
-`task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}` (what waits for a
-provider or a budget), `counters:{stream}`, and the channel `finished`.
+`task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}`
+(what waits for a provider, a budget or Kafka), `counters:{stream}`, and the channel `finished`.
 """
 
 from __future__ import annotations
