@@ -5,9 +5,9 @@ they renew; what a dead worker held is taken over when its lease ends, whatever 
 timeout says. Every step is one atomic script (`lua/`), so there is no state in between to be lost
 in. The inbox does not know what an event means, who wakes the workers, or Kafka.
 
-Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?), `task_meta:{id}`
-(hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}` (what waits for a
-provider or a budget), `counters:{stream}`, and the channel `finished`.
+Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?, ending?),
+`task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}`
+(what waits for a provider, a budget or Kafka), `counters:{stream}`, and the channel `finished`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import orjson
 from redis.exceptions import ResponseError
@@ -67,6 +67,18 @@ class Acceptance:
     wake: bool = False
 
 
+class Wait(NamedTuple):
+    """An event to be let go of."""
+
+    queue: str
+    entry: str
+    event_id: str
+    seconds: float
+    """0: it may be claimed again at once."""
+    ending: bytes = b""
+    """Kept with the event; what was kept before stays where this is empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """An event held under a lease."""
@@ -78,6 +90,12 @@ class Held:
     accepted_at_ms: int
     raw: bytes | None = None
     key: bytes | None = None
+    ending: bytes | None = None
+    """How its work ended already, when only publishing that is left to do."""
+
+    def wait(self, seconds: float, ending: bytes = b"") -> Wait:
+        """This event, let go of for so long (0: not at all), with its ending if it has one."""
+        return Wait(self.queue, self.entry, self.event.id, seconds, ending)
 
     def failed(self, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
         """This event's end without an answer."""
@@ -344,6 +362,7 @@ class Inbox:
                     accepted_at_ms=accepted_at_ms,
                     raw=fields.get(b"raw"),
                     key=fields.get(b"key"),
+                    ending=fields.get(b"ending"),
                 )
             )
         return held
@@ -405,25 +424,23 @@ class Inbox:
             )
         return {entry.decode() for entry in lost}
 
-    async def put_back(self, consumer: str, waits: Sequence[tuple[str, str, str, float]]) -> None:
-        """Let go of held events: (queue, entry, event id, seconds to wait; 0: back at once).
-
-        What `consumer` does not hold any more is left alone.
-        """
+    async def put_back(self, consumer: str, waits: Sequence[Wait]) -> list[bool]:
+        """Let go of held events. False: `consumer` did not hold that one any more; left alone."""
         if not waits:
-            return
+            return []
         keys: list[str] = []
         arguments: list[Any] = [INBOX_GROUP, consumer]
-        for queue, entry, event_id, wait_seconds in waits:
+        for queue, entry, event_id, wait_seconds, ending in waits:
             keys += [
                 self._keys.inbox(queue),
                 self._keys.deferred(queue),
                 self._keys.deferred_entries(queue),
                 self._keys.task_meta(event_id),
             ]
-            arguments += [entry, event_id, round(wait_seconds * 1000)]
+            arguments += [entry, event_id, round(wait_seconds * 1000), ending]
         async with reading_or_writing("putting events back"):
-            await self._put_back(keys=keys, args=arguments)
+            answers = await self._put_back(keys=keys, args=arguments)
+        return [bool(answer) for answer in answers]
 
     async def needs_a_worker(self, queue: str) -> bool:
         """Whether `queue` has something to do for a worker: waiting, due again, or lease ended."""

@@ -19,13 +19,20 @@ START_SECONDS = 90
 
 
 class Service:
-    """One `eventstream` command in a process group of its own."""
+    """One `eventstream` command (or another module) in a process group of its own."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        log: Path,
+        *,
+        module: str = "eventstream",
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "eventstream", *command],
+                [sys.executable, "-m", module, *command],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -104,6 +111,13 @@ class Deployment:
     def run(self, *command: str, **environment: str) -> Service:
         log = self.folder / f"{len(self.services)}-{command[0]}.log"
         service = Service(list(command), self.environment(**environment), log)
+        self.services.append(service)
+        return service
+
+    def run_module(self, module: str, **environment: str) -> Service:
+        """A service with something done to it: a module that runs it."""
+        log = self.folder / f"{len(self.services)}-{module}.log"
+        service = Service([], self.environment(**environment), log, module=module)
         self.services.append(service)
         return service
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from eventstream.errors import Reason, StoreUnavailable
-from eventstream.events import State
+from eventstream.events import KafkaSource, State
 from eventstream.inbox import Answered, Arrival, Failed, Held, Inbox
 from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
 from eventstream.pipeline import Ask, Deferral, Ending
@@ -60,14 +60,15 @@ class ScriptedPipeline:
 
 @dataclass
 class Published:
-    """What was published before an event left the inbox; refuses as long as the test says."""
+    """What was published before an event left the inbox; of Kafka's, none while it is `away`."""
 
-    refusals: int = 0
+    away: bool = False
+    tries: int = 0
     endings: list[Answered | Failed] = field(default_factory=list)
 
     async def publish(self, held: Held, ending: Answered | Failed) -> None:
-        if self.refusals:
-            self.refusals -= 1
+        if self.away and held.event.source is not None:
+            self.tries += 1
             raise StoreUnavailable("Kafka is away")
         self.endings.append(ending)
 
@@ -95,9 +96,7 @@ class Bench:
         lease_seconds: float = 30,
     ) -> Drain:
         inbox = inbox or self.inbox
-        endings = Endings(
-            inbox, published or Published(), consumer=consumer, stopping=lambda: self.stop
-        )
+        endings = Endings(inbox, published or Published(), consumer=consumer)
         return Drain(
             inbox,
             pipeline,
@@ -118,7 +117,10 @@ class Bench:
         )
 
     async def accept(self, *names: str, via: str = "http") -> None:
-        await self.inbox.accept([Arrival(an_event(name, text=name, via=via)) for name in names])
+        source = KafkaSource(topic="t", partition=0, offset=1) if via == "kafka" else None
+        await self.inbox.accept(
+            [Arrival(an_event(name, text=name, via=via, source=source)) for name in names]
+        )
 
     async def states(self, *names: str) -> list[State | None]:
         statuses = await self.results.statuses(names)
@@ -316,14 +318,52 @@ async def test_a_successor_in_the_same_slot_takes_over_at_once(bench: Bench) -> 
     assert await bench.states("a") == [State.SUCCESS]
 
 
-async def test_an_event_leaves_the_inbox_only_when_it_is_published(bench: Bench) -> None:
-    await bench.accept("a")
-    published = Published(refusals=2)
+async def test_an_event_waits_with_its_ending_until_that_is_published(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async def model(held: Held) -> Ending:
+        if held.event.id == "bad":
+            return held.failed(Reason.PROVIDER_REFUSED, "the provider said no", ("once",))
+        return an_answer(held, "well kept")
 
-    await bench.drain(ScriptedPipeline(), published=published).run()
+    await bench.accept("good", "bad", via="kafka")
+    pipeline = ScriptedPipeline(model)
+    published = Published(away=True)
 
-    assert await bench.states("a") == [State.SUCCESS]
-    assert len(published.endings) == 1
+    await bench.drain(pipeline, published=published).run()
+
+    assert await bench.states("good", "bad") == [State.RETRY, State.RETRY]
+    await bench.assert_the_counts_add_up()
+    published.away = False
+    await redis_client.zadd(keys.deferred(QUEUE_KAFKA), {"good": 0, "bad": 0})
+    await bench.drain(pipeline, published=published, consumer="another/0").run()
+    assert await bench.states("good", "bad") == [State.SUCCESS, State.FAILURE]
+    # Nobody asked the model again, and what is published and stored is what it had said.
+    assert sorted(pipeline.asked) == ["bad", "good"]
+    by_id = {_id_of(ending): ending for ending in published.endings}
+    answer, failure = by_id["good"], by_id["bad"]
+    assert isinstance(answer, Answered)
+    assert (answer.result.response, answer.tokens, answer.cost_microdollars) == ("well kept", 7, 3)
+    assert isinstance(failure, Failed)
+    assert failure.failure.history == ("once",)
+    await bench.assert_the_counts_add_up()
+
+
+async def test_a_broker_that_is_away_holds_up_no_http_event(bench: Bench) -> None:
+    await bench.accept(*(f"k{number}" for number in range(40)), via="kafka")
+    await bench.accept("h1", "h2")
+    published = Published(away=True)
+
+    await bench.drain(ScriptedPipeline(), published=published, slots=4).run()
+
+    assert await bench.states("h1", "h2") == [State.SUCCESS, State.SUCCESS]
+    # Those under way together found out; the rest did not try.
+    assert 0 < published.tries <= 4
+    assert {_id_of(ending) for ending in published.endings} == {"h1", "h2"}
+
+
+def _id_of(ending: Answered | Failed) -> str:
+    return ending.event_id if isinstance(ending, Failed) else ending.held.event.id
 
 
 async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(

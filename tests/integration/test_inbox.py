@@ -175,7 +175,7 @@ async def test_given_back_events_wait_again_at_once(inbox: Inbox, results: Resul
     await inbox.accept([Arrival(an_event("a"), raw=b"\xff\x00raw", key=b"k")])
     [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
 
-    await inbox.put_back(ME, [(held.queue, held.entry, held.event.id, 0)])
+    await inbox.put_back(ME, [held.wait(0)])
 
     status = await results.status("a")
     assert status is not None
@@ -195,10 +195,7 @@ async def test_deferred_events_come_back_when_they_are_due(inbox: Inbox, results
 
     await inbox.put_back(
         ME,
-        [
-            (late.queue, late.entry, late.event.id, 3600),
-            (soon.queue, soon.entry, soon.event.id, 0.001),
-        ],
+        [late.wait(3600), soon.wait(0.001)],
     )
 
     assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 2
@@ -222,7 +219,7 @@ async def test_a_deferred_event_that_is_cancelled_never_comes_back(
 ) -> None:
     await inbox.accept([Arrival(an_event("a"))])
     [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
-    await inbox.put_back(ME, [(held.queue, held.entry, held.event.id, 3600)])
+    await inbox.put_back(ME, [held.wait(3600)])
 
     assert await inbox.cancel("a") is Cancellation.CANCELLED
     assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 0

@@ -109,7 +109,7 @@ class InboxMachine(RuleBasedStateMachine):
         item = data.draw(st.sampled_from(self.held))
         self.held.remove(item)
         held = item[1]
-        self.run(self.inbox.put_back(item[0], [(held.queue, held.entry, held.event.id, wait)]))
+        self.run(self.inbox.put_back(item[0], [held.wait(wait)]))
 
     @rule(name=NAMES)
     def cancel_or_forget(self, name: str) -> None:

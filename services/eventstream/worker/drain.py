@@ -30,6 +30,7 @@ from eventstream.metrics import (
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.tasks import end
 from eventstream.worker.ending import LONGEST_BACK_OFF_SECONDS, MOST_AT_ONCE, Endings
+from eventstream.worker.kept import unpack
 from eventstream.worker.order import claim_order
 
 log = get_logger(__name__)
@@ -200,12 +201,18 @@ class Drain:
         return max(1, min(MOST_AT_ONCE, int(free / max(self._miss_share, free / MOST_AT_ONCE))))
 
     async def _start(self, claim: Sequence[Held]) -> None:
+        unanswered: list[Held] = []
         for held in claim:
             self._hold(held)
+            kept = unpack(held)
+            if kept is None:
+                unanswered.append(held)
+            else:
+                self._spawn(held, self._end(held, kept))
         began = self._clock()
-        outcomes = await self._guarded_look_up(claim)
+        outcomes = await self._guarded_look_up(unanswered) if unanswered else []
         misses = 0
-        for held, outcome in zip(claim, outcomes, strict=True):
+        for held, outcome in zip(unanswered, outcomes, strict=True):
             if isinstance(outcome, Ask):
                 misses += 1
                 self._spawn(held, self._ask_in_a_slot(held, outcome))
@@ -378,9 +385,7 @@ class Drain:
         if not rest:
             return
         try:
-            await self._inbox.put_back(
-                self._consumer, [(held.queue, held.entry, held.event.id, 0.0) for held in rest]
-            )
+            await self._inbox.put_back(self._consumer, [held.wait(0.0) for held in rest])
         except StoreUnavailable as error:
             # Their leases end by themselves: later, but nothing is lost.
             log.warning("give_back_failed", events=len(rest), error=str(error))

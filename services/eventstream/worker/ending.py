@@ -1,12 +1,13 @@
 """How an event's work ends: published where that is due, then finished in the inbox, or put back.
 
-While Kafka or Redis is away an answer waits in memory, it is not asked for again; only when the
-time is over, or the worker stops, is the event put back.
+While Redis is away an answer waits in memory; while Kafka is, it waits in the inbox with its event,
+and holds up nobody. Neither way is the model asked again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -14,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 from eventstream.batching import Batcher
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Failure
-from eventstream.inbox import Answered, Failed, Held, Inbox, Unreadable
+from eventstream.inbox import Answered, Failed, Held, Inbox, Unreadable, Wait
 from eventstream.logs import get_logger
 from eventstream.metrics import (
     EVENT_SECONDS_TO_RESULT,
@@ -25,6 +26,7 @@ from eventstream.metrics import (
     STORE_UNAVAILABLE,
 )
 from eventstream.pipeline import Deferral, Ending
+from eventstream.worker.kept import pack
 
 log = get_logger(__name__)
 
@@ -32,8 +34,10 @@ Written = TypeVar("Written")
 
 MOST_AT_ONCE: Final = 256
 LONGEST_BACK_OFF_SECONDS: Final = 2.0
-PUBLISH_SECONDS: Final = 120.0
-"""How long an answer waits for Kafka before its event is put back."""
+PUBLISH_AGAIN_SECONDS: Final = 10.0
+"""How long an ending waits in the inbox that Kafka did not take."""
+LOOK_FOR_KAFKA_SECONDS: Final = 2.0
+"""So long after a failure nobody tries; then one does, for all of its stream."""
 NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
 
 
@@ -54,23 +58,23 @@ class Endings:
         aftermath: Aftermath,
         *,
         consumer: str,
-        stopping: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._inbox = inbox
         self._aftermath = aftermath
         self._consumer = consumer
-        self._stopping = stopping
         self._clock = clock
         self._wall_clock = wall_clock
         self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
+        self._wait = Batcher(self._put_back_all, max_items=MOST_AT_ONCE)
+        self._kafka_away_until: dict[str, float] = {}
         self.finished = 0
 
     async def end(self, held: Held, ending: Ending) -> None:
         """Return when the event is finished, or back in the inbox."""
         if isinstance(ending, Deferral):
-            await self._put_back(held, ending.wait_seconds)
+            await self._put_back(held.wait(ending.wait_seconds))
             EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
             log.info(
                 "event_deferred",
@@ -84,13 +88,15 @@ class Endings:
             if await self._persist(lambda: self._finish.submit(ending)):
                 self._observe(held, ending)
         else:
-            await self._put_back(held, LONGEST_BACK_OFF_SECONDS)
+            await self._put_back(held.wait(PUBLISH_AGAIN_SECONDS, pack(ending)))
+            EVENTS_DEFERRED.labels(held.event.stream, "kafka").inc()
 
     async def end_unreadable(self, entry: Unreadable) -> None:
         """Leave what a newer worker wrote to one; fail what nobody can read."""
         if entry.newer:
-            wait = (entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)
-            await self._persist(lambda: self._inbox.put_back(self._consumer, [wait]))
+            await self._put_back(
+                Wait(entry.queue, entry.entry, entry.event_id, NEWER_SCHEMA_WAIT_SECONDS)
+            )
             return
         log.error("entry_unreadable", event_id=entry.event_id, error=str(entry.refusal))
         failed = Failed(
@@ -102,25 +108,40 @@ class Endings:
         )
         await self._persist(lambda: self._finish.submit(failed))
 
-    async def _put_back(self, held: Held, wait_seconds: float) -> None:
-        wait = (held.queue, held.entry, held.event.id, wait_seconds)
-        await self._persist(lambda: self._inbox.put_back(self._consumer, [wait]))
+    async def _put_back(self, wait: Wait) -> None:
+        await self._persist(lambda: self._wait.submit(wait))
+
+    async def _put_back_all(self, waits: list[Wait]) -> list[bool]:
+        return await self._inbox.put_back(self._consumer, waits)
 
     async def _published(self, held: Held, ending: Answered | Failed) -> bool:
-        """Whether the sink or dead-letter topic took it within the time there is."""
-        give_up = self._clock() + PUBLISH_SECONDS
-        back_off = 0.1
-        while True:
-            try:
-                await self._aftermath.publish(held, ending)
-            except StoreUnavailable as error:
-                log.warning("publish_failed", event_id=held.event.id, error=str(error))
-                if self._clock() > give_up or self._stopping():
-                    return False
-                await asyncio.sleep(back_off)
-                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
-            else:
-                return True
+        """Whether what has to be published was.
+
+        A client of Kafka takes its time to find out that the brokers are away, and a slot with it:
+        so after a failure one event at a time does, and the others of its stream need not.
+        """
+        if held.event.source is None:
+            await self._aftermath.publish(held, ending)
+            return True
+        stream = held.event.stream
+        away_until = self._kafka_away_until.get(stream)
+        if away_until is not None:
+            if self._clock() < away_until:
+                return False
+            self._kafka_away_until[stream] = math.inf
+        try:
+            await self._aftermath.publish(held, ending)
+        except StoreUnavailable as error:
+            log.warning("publish_failed", event_id=held.event.id, stream=stream, error=str(error))
+            self._kafka_away_until[stream] = self._clock() + LOOK_FOR_KAFKA_SECONDS
+            return False
+        except BaseException:
+            if away_until is not None:
+                self._kafka_away_until[stream] = away_until  # Somebody else has to find out.
+            raise
+        if self._kafka_away_until.pop(stream, None) is not None:
+            log.info("kafka_takes_answers_again", stream=stream)
+        return True
 
     async def _persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
         back_off = 0.05

@@ -103,7 +103,6 @@ class WorkerProcess:
                 self._inbox,
                 KafkaAftermath(self._producer, self._registry, self._results),
                 consumer=consumer,
-                stopping=lambda: board.stopping,
             ),
             consumer=consumer,
             queues=lambda: self._queues,

@@ -165,7 +165,7 @@ async def test_without_redis_the_command_ends_with_3_and_says_where_it_looked() 
     assert ended.code == 3
     assert ended.err.startswith("eventstream: Redis can't be reached while reading streams (")
     assert "127.0.0.1:1" in ended.err
-    assert ended.err.endswith("or name a Redis that runs with REDIS_URL\n")
+    assert ended.err.endswith("REDIS_URL, or CELERY_RESULT_BACKEND where it is set, names it\n")
 
 
 async def test_a_redis_that_wants_a_password_is_not_called_unreachable(

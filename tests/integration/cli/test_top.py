@@ -25,7 +25,7 @@ async def test_a_look_tells_what_waits_what_is_held_and_what_became_of_the_rest(
     claim = await inbox.claim("notes", "worker-1", 4)
     answered, failed, deferred, _held = claim.fresh
     await inbox.finish([an_answer(answered), a_failure(failed)])
-    await inbox.put_back("worker-1", [("notes", deferred.entry, deferred.event.id, 60.0)])
+    await inbox.put_back("worker-1", [deferred.wait(60.0)])
 
     ended = await run("top", "--once", "--json", env=env)
 

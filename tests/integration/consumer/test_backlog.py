@@ -97,7 +97,7 @@ async def test_events_in_flight_and_deferred_count_as_unfinished(
     await accept(counted, backlog, 11)
     claim = await counted.claim(QUEUE_KAFKA, "worker", 11)
     held = claim.fresh[0]
-    await counted.put_back("worker", [(held.queue, held.entry, held.event.id, 3600.0)])
+    await counted.put_back("worker", [held.wait(3600.0)])
 
     stop = asyncio.Event()
     waiting = asyncio.create_task(backlog.wait_for_room(stop))

@@ -1,0 +1,136 @@
+"""What kills workers, or what they wait for, costs no event and answers none twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+
+import orjson
+import pytest
+import requests
+from confluent_kafka import Consumer
+
+from eventstream.embedded.apache_kafka import ApacheKafka
+from eventstream.events import KafkaSource
+from tests.e2e.services import until
+from tests.faults.bench import Bench, good_events
+from tests.faults.provider import Mood, Provider
+from tests.support.events import an_event
+
+pytestmark = pytest.mark.timeout(200)
+
+
+def records_of(kafka: ApacheKafka, topic: str, count: int) -> list[bytes]:
+    """The values of a topic, once there are `count`; more are not waited for."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": uuid.uuid4().hex,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    reader.subscribe([topic])
+    values: list[bytes] = []
+
+    def enough() -> bool:
+        for message in reader.consume(500, 0.1):
+            if message.error() is None:
+                values.append(message.value() or b"")
+        return len(values) >= count
+
+    until(enough, 60, lambda: f"{len(values)} records in {topic}")
+    reader.close()
+    return values
+
+
+def test_an_event_that_kills_its_process_is_found_among_good_ones(
+    bench: Bench, kafka: ApacheKafka
+) -> None:
+    source = KafkaSource(topic=f"poisoned-{uuid.uuid4().hex[:8]}", partition=0, offset=7)
+    poison = an_event("bad", "this text is POISON", via="kafka", source=source)
+    good = good_events(400, via="kafka")
+    assert bench.deployment.run("streams", "list").wait() == 0
+    bench.accept([*good[:200], poison, *good[200:]])
+
+    worker = bench.deployment.run_module(
+        "tests.faults.poisoned_worker", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers
+    )
+    bench.until_ready(worker)
+
+    bench.until_finished(401)
+    assert bench.results_of(good) == 400
+    assert bench.counters().failed_by_reason == {"delivered_too_often": 1}
+    # The default stream's dead letters: the bytes are untouched.
+    assert records_of(kafka, "datos_crudos.dlq", 1) == [b"raw"]
+    assert worker.stop() == 0
+
+
+def test_killed_pool_processes_and_cancelled_events_add_up(
+    bench: Bench, provider: Provider
+) -> None:
+    provider.seconds = 0.2
+    bench.deployment.run_api()
+    worker = bench.start_worker()
+    events = good_events(600)
+    bench.accept(events)
+    bench.until_answered(1)
+    with requests.Session() as client:
+        for number, event in enumerate(events[::4]):
+            if number in (20, 60, 100):
+                os.kill(worker.children()[number % 2], signal.SIGKILL)
+            url = f"{bench.deployment.url}/task/{event.id}"
+            assert client.delete(url, timeout=30).status_code == 200
+    provider.seconds = 0
+
+    bench.until_finished(600)
+
+    counters = bench.counters()
+    # What was finished already was forgotten by its DELETE, the rest was cancelled.
+    assert set(counters.failed_by_reason) == {"cancelled"}
+    forgotten = 150 - counters.failed
+    assert bench.results_of(events) == 450
+    assert counters.answered == 450 + forgotten
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("mood", ["breaks", "limits"])
+def test_a_provider_in_a_bad_mood_costs_time_and_no_event(
+    bench: Bench, provider: Provider, mood: Mood
+) -> None:
+    bench.start_worker()
+    provider.mood = mood
+    events = good_events(200)
+
+    bench.accept(events)
+    assert provider.arrived.wait(60)
+    provider.mood = "answers"
+
+    bench.until_finished(200)
+    assert bench.results_of(events) == 200
+    assert set(provider.answered.values()) == {1}
+
+
+def test_a_broker_that_is_away_holds_up_kafka_answers_only(
+    bench: Bench, provider: Provider, kafka: ApacheKafka
+) -> None:
+    source = KafkaSource(topic="datos_crudos", partition=0, offset=1)
+    from_kafka = good_events(300, "k", via="kafka", source=source)
+    over_http = good_events(100, "h")
+    worker = bench.start_worker(KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
+    kafka.stop()
+    try:
+        bench.accept(from_kafka)
+        bench.accept(over_http)
+        bench.until_answered(100)
+        assert bench.results_of(over_http) == 100
+        assert bench.results_of(from_kafka) == 0
+    finally:
+        kafka.start()
+
+    bench.until_finished(400)
+    scored = records_of(kafka, "datos_procesados", 300)
+    assert {orjson.loads(value)["event_id"] for value in scored} == {e.id for e in from_kafka}
+    # Nobody was asked twice: what had been answered waited with its answer.
+    assert set(provider.answered.values()) == {1}
+    assert worker.stop() == 0
