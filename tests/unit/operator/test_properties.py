@@ -28,7 +28,7 @@ from eventstream_operator.observe.observation import (
     Replicas,
     WorkerTime,
 )
-from tests.unit.operator.situations import NOW, spec
+from tests.unit.operator.situations import NOW, remembering, seen, spec
 
 settings.register_profile(
     "decisions", deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
@@ -255,6 +255,21 @@ def test_more_backlog_never_asks_for_fewer_workers(
 
     assert (few is None) == (many is None)
     assert few is None or many is None or few <= many
+
+
+@quickly
+@given(st.integers(0, 3_000), st.integers(0, 3_000), st.floats(0, 100), st.integers(1, 20))
+def test_nor_on_a_stream_whose_rates_are_known(
+    queued: int, more: int, arrivals: float, workers: int
+) -> None:
+    memory = remembering(arrivals=arrivals)
+
+    few = decide(spec(max=100), seen(queued=queued, workers=workers), memory, NOW)
+    many = decide(spec(max=100), seen(queued=queued + more, workers=workers), memory, NOW)
+
+    assert few.workers.recommended is not None
+    assert many.workers.recommended is not None
+    assert few.workers.recommended <= many.workers.recommended
 
 
 @quickly
