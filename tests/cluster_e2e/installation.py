@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.harness.api import wait_until
-from tests.cluster.harness.cluster import Cluster
-from tests.cluster.harness.errors import CommandFailed
-from tests.cluster.harness.state import cgroup_folders
-from tests.images.build import ImageNames
+from tests.cluster.harness.commands import run_command
+from tests.cluster_e2e.targets import Target
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -25,6 +21,7 @@ RELEASE = "ai"
 CLIENT = "client"
 READY_SECONDS = 240.0
 SEND_SECONDS = 180.0
+HELM_SECONDS = 420.0
 
 
 @dataclass(frozen=True)
@@ -46,21 +43,25 @@ class Account:
 class Installation:
     """The release `ai` in the namespace `ai`."""
 
-    def __init__(self, cluster: Cluster, images: ImageNames) -> None:
-        self.cluster = cluster
-        self.images = images
+    def __init__(self, target: Target) -> None:
+        self.target = target
         self.notes = ""
         """What `helm install` said."""
 
     def kubectl(self, *args: str, stdin: str | None = None, seconds: float = 90.0) -> str:
         """kubectl in the installation's namespace."""
-        return self.cluster.kubectl(
-            f"--namespace={NAMESPACE}", *args, stdin=stdin, timeout_seconds=seconds
-        )
+        argv = ["kubectl", f"--namespace={NAMESPACE}", *args]
+        return run_command(argv, self.target.environment, stdin=stdin, timeout_seconds=seconds)
 
-    def helm(self, *args: str, seconds: float = 420.0) -> str:
+    def helm(self, *args: str) -> str:
         """helm in the installation's namespace."""
-        return self.cluster.helm(*args, f"--namespace={NAMESPACE}", timeout_seconds=seconds)
+        argv = ["helm", *args, f"--namespace={NAMESPACE}"]
+        return run_command(argv, self.target.environment, timeout_seconds=HELM_SECONDS)
+
+    def install(self, release: str) -> str:
+        """`helm install` with no values but where the images are; what it says."""
+        wait = ("--create-namespace", "--wait", "--timeout=6m")
+        return self.helm("install", release, str(CHART), *wait, *self.target.install_options)
 
     def get(self, resource: str, name: str) -> dict[str, Any]:
         """An object as the API server has it."""
@@ -76,6 +77,12 @@ class Installation:
         """How many pods a Deployment is told to have."""
         wanted: int = self.get("deployments", deployment)["spec"]["replicas"]
         return wanted
+
+    def image(self, deployment: str) -> str:
+        """The image of a Deployment's container."""
+        containers = self.get("deployments", deployment)["spec"]["template"]["spec"]["containers"]
+        image: str = containers[0]["image"]
+        return image
 
     def deployments(self) -> set[str]:
         """The names of all Deployments."""
@@ -169,41 +176,33 @@ class Installation:
         return seen[0]
 
     def pod(self, component: str, stream: str | None = None) -> dict[str, Any]:
-        """The oldest running pod of a component."""
+        """The oldest pod of a component that is not on its way out."""
         labels = {"instance": RELEASE, "component": component}
         wanted = [f"app.kubernetes.io/{name}={value}" for name, value in labels.items()]
         if stream is not None:
             wanted.append(f"ai-eventstream.io/stream={stream}")
-        found = json.loads(self.kubectl("get", "pods", "-l", ",".join(wanted), "-o", "json"))[
-            "items"
-        ]
-        alive = [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        found = json.loads(self.kubectl("get", "pods", "-l", ",".join(wanted), "-o", "json"))
+        alive = [each for each in found["items"] if "deletionTimestamp" not in each["metadata"]]
         oldest: dict[str, Any] = min(alive, key=lambda each: each["metadata"]["creationTimestamp"])
         return oldest
 
-    def kill(self, pod: dict[str, Any]) -> None:
-        """kill -9 of every process of a pod's container, and nothing else of the node."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-        for cgroup in cgroup_folders(self.cluster.layout.folder):
-            for folder in cgroup.rglob(container):
-                for pid in (folder / "cgroup.procs").read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
-                return
-        raise LookupError(f"no cgroup of container {container}")
-
     def wait_restarted(self, pod: dict[str, Any]) -> None:
-        """Returns when the kubelet has started the pod's container again, and it is ready."""
-        name = pod["metadata"]["name"]
-        before = pod["status"]["containerStatuses"][0]["restartCount"]
+        """Returns when the pod's container, or a pod in its place, has started and is ready."""
+        labels = pod["metadata"]["labels"]
+        component = labels["app.kubernetes.io/component"]
+        before = _start(pod)
 
         def again() -> bool:
-            try:
-                now = self.get("pods", name)["status"]["containerStatuses"][0]
-            except CommandFailed:
-                return False
-            return bool(now["restartCount"] > before and now["ready"])
+            now = self.pod(component, labels.get("ai-eventstream.io/stream"))
+            states = now["status"].get("containerStatuses") or [{"ready": False}]
+            return bool(states[0]["ready"]) and _start(now) != before
 
-        wait_until(again, f"second start of {name}", READY_SECONDS)
+        wait_until(again, f"second start of {pod['metadata']['name']}", READY_SECONDS)
+
+
+def _start(pod: dict[str, Any]) -> tuple[str, int]:
+    """Another one a start."""
+    return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]
 
 
 def _names(listed: str) -> list[str]:

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from tests.cluster.harness.api import wait_until
-from tests.cluster.harness.cluster import client_environment
 from tests.cluster.harness.errors import CommandFailed
 from tests.cluster_e2e.installation import CHART, HERE, RELEASE, ROOT, Installation
 
@@ -59,7 +58,7 @@ def test_the_three_commands_of_the_notes_work_as_printed(installation: Installat
     outputs = [
         subprocess.run(
             ["sh", "-c", command],
-            env=client_environment(installation.cluster.layout),
+            env=installation.target.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -128,7 +127,7 @@ def slow_stream(installation: Installation) -> str:
     installation.kubectl("create", "configmap", "slow-model", program)
     manifest = (HERE / "slow_model.yaml").read_text()
     installation.kubectl(
-        "apply", "-f", "-", stdin=manifest.replace("WORKER_IMAGE", installation.images.worker)
+        "apply", "-f", "-", stdin=manifest.replace("WORKER_IMAGE", installation.image("ai-worker"))
     )
     installation.kubectl("apply", "-f", str(HERE / "slow.yaml"))
     wait_until(
@@ -198,19 +197,36 @@ def test_load_brings_workers_and_its_end_takes_them_away(
     assert any(sentence.endswith("-> 4") for sentence in history), history
 
 
+def test_a_drained_node_gives_everything_back(installation: Installation, slow_stream: str) -> None:
+    before = installation.account(slow_stream)
+    texts = {f"drained-{n}": f"Note {n} before the drain." for n in range(200)}
+    ids = installation.send_by_id(texts, slow_stream, "--kafka")
+
+    node = installation.pod("api")["spec"]["nodeName"]
+    options = ("--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
+    installation.kubectl("drain", node, *options, seconds=200)
+    installation.kubectl("uncordon", node)
+    installation.wait_ready(*sorted(installation.deployments()))
+    installation.start_client()
+
+    account = installation.wait_finished(slow_stream, ids, ANSWERED_SECONDS)
+    assert account.states == {"SUCCESS": len(ids)}
+    assert account.answered - before.answered == len(ids)
+
+
 def test_upgrade_and_rollback_keep_the_replicas_and_lose_nothing(
     installation: Installation,
 ) -> None:
-    chart, wait = str(CHART), ("--wait", "--timeout=6m")
-    three = "defaultStream.spec.scaling.workers.min=3"
-    installation.helm("upgrade", RELEASE, chart, "--set", three, *wait)
+    # On two cores; what the chart asks for would leave no room for three workers and a fourth.
+    small = "worker.resources.requests.cpu=50m,api.resources.requests.cpu=100m"
+    _upgrade(installation, f"defaultStream.spec.scaling.workers.min=3,{small}")
     wait_until(lambda: installation.replicas("ai-worker") == 3, "third worker", SCALED_SECONDS)
     installation.wait_ready("ai-worker")
     before = installation.account("default")
 
     sent: list[str] = []
     with ThreadPoolExecutor(1) as sender:
-        rolled = sender.submit(_upgrade_and_roll_back, installation, three)
+        rolled = sender.submit(_upgrade_and_roll_back, installation)
         while not rolled.done():
             number = len(sent)
             texts = {f"rolled-{number + n}": f"It is parcel {number + n}." for n in range(20)}
@@ -224,16 +240,17 @@ def test_upgrade_and_rollback_keep_the_replicas_and_lose_nothing(
     assert account.failed == before.failed
 
 
-def _upgrade_and_roll_back(installation: Installation, three: str) -> list[int]:
+def _upgrade(installation: Installation, value: str) -> None:
+    wait = ("--reuse-values", "--wait", "--timeout=6m")
+    installation.helm("upgrade", RELEASE, str(CHART), "--set", value, *wait)
+
+
+def _upgrade_and_roll_back(installation: Installation) -> list[int]:
     """A change that rolls every pod, and back; the replicas of the workers after each."""
-    wait = ("--wait", "--timeout=6m")
-    values = ("--set", three, "--set", "settings.LOG_LEVEL=WARNING")
-    found = []
-    installation.helm("upgrade", RELEASE, str(CHART), *values, *wait)
-    found.append(installation.replicas("ai-worker"))
-    installation.helm("rollback", RELEASE, *wait)
-    found.append(installation.replicas("ai-worker"))
-    return found
+    _upgrade(installation, "settings.LOG_LEVEL=WARNING")
+    upgraded = installation.replicas("ai-worker")
+    installation.helm("rollback", RELEASE, "--wait", "--timeout=6m")
+    return [upgraded, installation.replicas("ai-worker")]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +265,7 @@ def test_kill_9_of_any_pod_loses_nothing(
 
     stream = slow_stream if component in ("worker", "consumer") else None
     pod = installation.pod(component, stream)
-    installation.kill(pod)
+    installation.target.kill(pod)
     installation.wait_restarted(pod)
 
     account = installation.wait_finished(slow_stream, ids, ANSWERED_SECONDS)
@@ -267,4 +284,11 @@ def test_uninstall_takes_all_but_data_and_definition(installation: Installation)
     wait_until(lambda: installation.deployments() == set(), "end of all Deployments", GONE_SECONDS)
     claims = installation.kubectl("get", "pvc", "-o", "name").split()
     assert len(claims) == 3
-    assert "eventstreams.ai-eventstream.io" in installation.cluster.kubectl("get", "crd")
+    assert "eventstreams.ai-eventstream.io" in installation.kubectl("get", "crd")
+
+
+def test_another_name_installs_after_that(installation: Installation) -> None:
+    assert "helm test second" in installation.install("second")
+    assert "Answered." in installation.helm("test", "second", "--logs")
+    installation.helm("uninstall", "second", "--wait", "--timeout=3m")
+    assert installation.deployments() == set()
