@@ -7,6 +7,7 @@ growing age, and the decision holds.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, MutableMapping
@@ -64,6 +65,8 @@ T = TypeVar("T")
 BROKER_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 10.0
 CACHE_SECONDS: Final = 15.0
+FIRST_LOOK_SECONDS: Final = 1.5
+"""How long a pass waits for slow signals of a stream that it sees for the first time."""
 
 
 class Observer:
@@ -101,6 +104,8 @@ class Observer:
             wanted = any(spec.scaling.api for spec in self._specs.values())
             return await read_cpu(cluster, labels) if wanted else {}
 
+        self._looked_at: set[str] = set()
+        self._looks: set[asyncio.Task[None]] = set()
         self._state = Background("redis", read_state, every_seconds=0, clock=clock)
         self._near = Background("cache", read_near, every_seconds=CACHE_SECONDS, clock=clock)
         self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
@@ -129,6 +134,9 @@ class Observer:
         self._specs = specs
         before = self._state.value
         await self._state.refresh()
+        if specs.keys() - self._looked_at:
+            await self._first_look()
+        self._looked_at = set(specs)
         self.deployments = sort_out(self._world)
         self._scaled = autoscaled(self._world.autoscalers)
         state = self._state.value
@@ -138,6 +146,18 @@ class Observer:
         for source in (self._state, *self.background):
             SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
         SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)
+
+    async def _first_look(self) -> None:
+        """Ask now instead of at the next turn: a new stream should not begin with missing signals.
+
+        What takes longer goes on beside the pass.
+        """
+        slow: list[Background[Any]] = [self._cpu, *([self._kafka] if self._broker else [])]
+        looks = {asyncio.create_task(signal.refresh()) for signal in slow}
+        self._looks |= looks
+        for look in looks:
+            look.add_done_callback(self._looks.discard)
+        await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
 
     def observe(self, stream: str) -> Observation:
         """What this pass knows of one stream."""

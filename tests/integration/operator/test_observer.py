@@ -1,0 +1,164 @@
+"""All signals together: what is known, how old it is, and what an absent source does to it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from kubernetes.aio import client
+
+from eventstream.inbox import Arrival, Inbox
+from eventstream.kafka_lag import PartitionLag, publish
+from eventstream.keys import Keys
+from eventstream.redis_client import connect
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
+from eventstream_operator.cluster import Cluster
+from eventstream_operator.observe.observer import Observer
+from eventstream_operator.world import World
+from tests.support.events import an_event
+from tests.support.redis_server import RedisServer, free_port
+
+REVIEWS = StreamSpec.model_validate({"source": {"topic": "reviews.raw", "partitions": 1}})
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Scene:
+    """An observer whose clock stands still, over a Redis of its own."""
+
+    redis: RedisServer
+    observer: Observer
+    clock: Clock
+
+    async def fill(self, stream: str, count: int) -> None:
+        state = connect(self.redis.url(2), timeout_seconds=5)
+        inbox = Inbox(state, Keys(), result_ttl_seconds=60, lease_seconds=30)
+        events = [an_event(uuid.uuid4().hex, stream=stream) for _ in range(count)]
+        await inbox.accept([Arrival(event) for event in events])
+        await state.aclose()
+
+    async def publish_lag(self, stream: str, topic: str, lag: int, at: float) -> None:
+        state = connect(self.redis.url(2), timeout_seconds=5)
+        figure = PartitionLag(lag=lag, end=lag, position=0, measured_at=at)
+        await publish(state, Keys(), stream, topic, {0: figure})
+        await state.aclose()
+
+
+def a_deployment(name: str, *, desired: int, ready: int, **labels: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "uid": name,
+            "resourceVersion": "1",
+            "labels": {f"ai-eventstream.io/{key}": value for key, value in labels.items()},
+        },
+        "spec": {"replicas": desired, "selector": {"matchLabels": {"app": name}}},
+        "status": {"readyReplicas": ready},
+    }
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path, appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def scene(own_redis: RedisServer) -> AsyncIterator[Scene]:
+    world, clock = World(), Clock()
+    world.deployments.put(a_deployment("ai-worker", desired=3, ready=2, template="worker"))
+    world.deployments.put(
+        a_deployment("ai-worker-reviews", desired=5, ready=4, stream="reviews", role="worker")
+    )
+    state = connect(own_redis.url(2), timeout_seconds=5)
+    nowhere = client.Configuration(host=f"http://127.0.0.1:{free_port()}")
+    async with Cluster(nowhere, "ai", timeout_seconds=1, clock=clock) as cluster:
+        yield Scene(
+            own_redis,
+            Observer(
+                Settings(),
+                state=state,
+                cache=state,
+                cluster=cluster,
+                world=world,
+                labels="",
+                clock=clock,
+            ),
+            clock,
+        )
+    await state.aclose()
+
+
+async def test_each_stream_is_seen_with_its_own_deployment(scene: Scene) -> None:
+    await scene.fill("default", 3)
+    await scene.fill("reviews", 7)
+    await scene.observer.refresh({"default": StreamSpec(), "reviews": REVIEWS})
+    default, reviews = scene.observer.observe("default"), scene.observer.observe("reviews")
+    assert default.inbox is not None
+    assert reviews.inbox is not None
+    assert (default.inbox.value.queued, reviews.inbox.value.queued) == (3, 7)
+    assert default.workers is not None
+    assert reviews.workers is not None
+    assert (default.workers.value.desired, reviews.workers.value.ready) == (3, 4)
+    # A stream without a source has no consumers to look for; one with a source misses them.
+    assert (default.kafka, default.consumers, reviews.consumers) == (None, None, None)
+
+
+async def test_a_redis_that_is_away_only_ages_what_it_said(scene: Scene) -> None:
+    await scene.fill("reviews", 7)
+    specs = {"reviews": REVIEWS}
+    await scene.observer.refresh(specs)
+    scene.redis.kill()
+    scene.clock.now += 40
+    await scene.observer.refresh(specs)
+    inbox = scene.observer.observe("reviews").inbox
+    assert inbox is not None
+    assert (inbox.value.queued, inbox.age_seconds) == (7, 40)
+    scene.redis.start()
+    await scene.observer.refresh(specs)
+    inbox = scene.observer.observe("reviews").inbox
+    assert inbox is not None
+    assert (inbox.value.queued, inbox.age_seconds) == (7, 0)
+
+
+async def test_a_redis_that_was_never_there_leaves_signals_missing(scene: Scene) -> None:
+    scene.redis.kill()
+    await scene.observer.refresh({"reviews": REVIEWS})
+    seen = scene.observer.observe("reviews")
+    assert (seen.inbox, seen.counts, seen.worker_time, seen.kafka) == (None, None, None, None)
+
+
+async def test_consumers_figures_bring_their_age_along(
+    scene: Scene, unix_now: Callable[[], float]
+) -> None:
+    await scene.publish_lag("reviews", "reviews.raw", 12, unix_now() - 100)
+    await scene.observer.refresh({"reviews": REVIEWS})
+    kafka = scene.observer.observe("reviews").kafka
+    assert kafka is not None
+    assert kafka.value.lag == 12
+    assert kafka.age_seconds >= 100
+
+
+@pytest.fixture
+def unix_now(own_redis: RedisServer) -> Callable[[], float]:
+    """Redis' own clock."""
+
+    def read() -> float:
+        with redis.Redis(port=own_redis.port) as asked:
+            seconds, _ = asked.time()
+            return float(seconds)
+
+    return read
