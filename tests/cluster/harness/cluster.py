@@ -35,6 +35,8 @@ from tests.cluster.harness.setup import network_setup, node_setup
 _START_SECONDS = 90.0
 _COMMAND_SECONDS = 90.0
 _LOG_TAIL_LINES = 20
+_CONNECTIONS_WAITING = 512
+_API_RELAY = "relay to the API server"
 _OK = (http.client.OK, http.client.CREATED)
 
 
@@ -52,7 +54,9 @@ class Cluster:
         self._lock = lock
         self._namespace = namespace
         self._programs: dict[str, subprocess.Popen[bytes]] = {}
-        self._api_port = self.forward(NODE_IP, API_PORT)
+        # Held while nobody listens, too: connections are then refused, and the port stays ours.
+        self._api_address = _bind()
+        self._api_port: int = self._api_address.getsockname()[1]
         self._api: ApiClient | None = None
 
     @classmethod
@@ -170,15 +174,8 @@ class Cluster:
         Numbers only: `host` is the address of a pod, a Service or the node. It stays until the
         cluster ends.
         """
-        with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
-            relay = Path(__file__).with_name("relay.py")
-            command = [sys.executable, "-I", str(relay)]
-            with (self.layout.logs / "relay.log").open("ab") as log:
-                self._programs[f"relay to {host}:{port}"] = self._namespace.spawn(
-                    [*command, str(listening.fileno()), host, str(port)],
-                    log,
-                    pass_fds=(listening.fileno(),),
-                )
+        with _bind() as listening:
+            self._relay(f"relay to {host}:{port}", listening, host, port)
             found: int = listening.getsockname()[1]
             return found
 
@@ -222,10 +219,11 @@ class Cluster:
         kill_container(self.layout, status["containerID"].removeprefix("containerd://"))
 
     def stop_api_server(self) -> None:
-        """Ends the API server as a crash would: connections are cut, new ones are reset."""
-        program = self._programs.pop("kube-apiserver")
-        os.kill(child_of(program), signal.SIGKILL)
-        program.wait()
+        """Ends the API server as a crash would: connections are cut, new ones are refused."""
+        for name in (_API_RELAY, "kube-apiserver"):
+            program = self._programs.pop(name)
+            os.kill(child_of(program), signal.SIGKILL)
+            program.wait()
 
     def start_api_server(self) -> None:
         """Starts it again with the data that it had; returns when it is ready."""
@@ -233,6 +231,8 @@ class Cluster:
             "kube-apiserver",
             components.api_server(self.layout, with_node=self.tier is Tier.NODE),
         )
+        with _bind(self._api_port) as listening:
+            self._relay(_API_RELAY, listening, NODE_IP, API_PORT)
         self._wait(lambda: self._client.answers("/readyz"), "API server that is ready")
 
     def log_tails(self) -> str:
@@ -249,6 +249,7 @@ class Cluster:
         self._namespace.destroy()
         for program in self._programs.values():
             program.wait()
+        self._api_address.close()
         state.remove(self.layout.folder)
         os.close(self._lock)
 
@@ -295,6 +296,16 @@ class Cluster:
             # Nothing of the user's environment: a proxy, say, is not for these.
             environment = {"PATH": SEARCH_PATH, "HOME": str(self.layout.folder)}
             self._programs[name] = self._namespace.spawn(argv, log, environment=environment)
+
+    def _relay(self, name: str, listening: socket.socket, host: str, port: int) -> None:
+        listening.listen(_CONNECTIONS_WAITING)
+        relay = str(Path(__file__).with_name("relay.py"))
+        with (self.layout.logs / "relay.log").open("ab") as log:
+            self._programs[name] = self._namespace.spawn(
+                [sys.executable, "-I", relay, str(listening.fileno()), host, str(port)],
+                log,
+                pass_fds=(listening.fileno(),),
+            )
 
     def _wait(self, condition: Callable[[], bool], what: str) -> None:
         def holds() -> bool:
@@ -349,6 +360,16 @@ def client_environment(layout: Layout) -> dict[str, str]:
         "HELM_DATA_HOME": str(own / "helm-data"),
         "PATH": f"{layout.binaries}{os.pathsep}{os.environ.get('PATH', '')}",
     }
+
+
+def _bind(port: int = 0) -> socket.socket:
+    """A socket at a port of 127.0.0.1 (0: any free one) that does not listen yet."""
+    bound = socket.socket()
+    # Two sockets may hold one port: the cluster's, which never listens, and a relay's.
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        bound.setsockopt(socket.SOL_SOCKET, option, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
 
 
 def _simulated_node(name: str) -> dict[str, object]:
