@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
-from eventstream.cli.common import run
 from eventstream.consumer.service import run_consumer
 from eventstream.logs import configure_logs
 from eventstream.settings import load_settings
@@ -31,4 +32,4 @@ def consumer(streams: tuple[str, ...]) -> None:
     """
     settings = load_settings(**({"worker_streams": streams} if streams else {}))
     configure_logs(settings.log_level, settings.log_format, "consumer")
-    run(run_consumer(settings))
+    asyncio.run(run_consumer(settings))
