@@ -61,7 +61,7 @@ class _Pod:
 
 @dataclass(slots=True)
 class _Provider:
-    """A bucket of calls a second; a refused call counts as well, as OpenAI documents."""
+    """A bucket of calls a second; a refused call counts as well."""
 
     calls_per_second: float
     refusals_count: bool = True
