@@ -99,8 +99,8 @@ def markdown(results: list[Result]) -> str:
         " is another system. What is compared is the decision.",
         "- Others are better set than by default by somebody who knows the load: KEDA with"
         " listLength 100, Numaflow with a shorter cooldown. Ours stands at its defaults too.",
-        "- In the throttling trace a refused call counts against the provider's limit, as OpenAI"
-        " documents, and Retry-After grows with it. The second throttling trace leaves that out.",
+        "- In the throttling trace a refused call counts against the provider's limit, and"
+        " Retry-After grows with it. The second throttling trace leaves that out.",
         "",
     ]
     return "\n".join(lines)
