@@ -51,6 +51,11 @@ def queues_of(stream: str) -> tuple[str, ...]:
     return (QUEUE_HTTP, QUEUE_KAFKA, QUEUE_DEFAULT)
 
 
+def stream_of(queue: str) -> str:
+    """The stream that a queue belongs to: the other way round of `queue_for`."""
+    return DEFAULT_STREAM if queue in queues_of(DEFAULT_STREAM) else queue
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Key builder for the results Redis (DB 2) under one prefix."""

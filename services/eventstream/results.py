@@ -160,7 +160,7 @@ class Results:
 
 
 def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) -> TaskStatus | None:
-    if not meta:
+    if not meta or b"forgotten" in meta:
         if result is None:
             return None
         # The metadata was lost with a store that lost its data; the answer is there.

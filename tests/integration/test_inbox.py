@@ -244,6 +244,28 @@ async def test_cancel_forgets_what_is_finished_and_knows_what_it_never_saw(
     assert (counters.accepted, counters.failed, counters.answered) == (2, 2, 0)
 
 
+async def test_what_was_cancelled_and_forgotten_stays_so_when_its_answer_comes_late(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    assert await inbox.cancel("a") is Cancellation.CANCELLED
+    assert await inbox.cancel("a") is Cancellation.FORGOTTEN
+
+    assert await inbox.finish([an_answer(held)]) == [False]
+
+    assert await results.status("a") is None
+    assert await inbox.cancel("a") is Cancellation.NOT_FOUND
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.failed, counters.recovered) == (1, 1, 0)
+    # The id is free again, for whatever content.
+    [again] = await inbox.accept([Arrival(an_event("a", "something else"))])
+    assert again.outcome is Outcome.ACCEPTED
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.PENDING
+
+
 async def test_an_entry_of_a_newer_process_is_named_not_lost(
     inbox: Inbox, redis_client: AsyncRedis, keys: Keys
 ) -> None:

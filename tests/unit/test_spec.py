@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eventstream.errors import ConfigurationError
-from eventstream.keys import queue_for, queues_of
+from eventstream.keys import queue_for, queues_of, stream_of
 from eventstream.spec import StreamSpec, default_stream, read_stream_file
 
 HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
@@ -78,3 +78,10 @@ def test_a_budget_is_counted_in_microdollars() -> None:
     budget = streams["reviews"].limits.budget
     assert budget is not None
     assert (budget.microdollars, budget.on_exhausted) == (15_000, "Hold")
+
+
+def test_a_queue_tells_its_stream() -> None:
+    assert [stream_of(queue) for queue in (*queues_of("default"), "reviews")] == [
+        *["default"] * 3,
+        "reviews",
+    ]

@@ -2,10 +2,17 @@
 -- KEYS  task_meta, result, finished channel's name
 -- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
 --       prefix, counters prefix
-local meta = redis.call('HMGET', KEYS[1], 'status', 'queue', 'entry', 'stream')
+local meta = redis.call('HMGET', KEYS[1], 'status', 'queue', 'entry', 'stream', 'cancelled')
 if not meta[1] then return 'not_found' end
 if finished(meta[1]) then
+  if redis.call('HGET', KEYS[1], 'forgotten') then return 'not_found' end
   redis.call('DEL', KEYS[1], KEYS[2])
+  if meta[5] then
+    -- It was cancelled, and a worker may still be on it: its late answer must find that it is over,
+    -- or it would look like the answer of an event that a server without its data does not know.
+    redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'forgotten', 1)
+    redis.call('EXPIRE', KEYS[1], 900)
+  end
   return 'forgotten'
 end
 local queue = meta[2]
@@ -13,7 +20,8 @@ redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
 redis.call('XDEL', ARGV[5] .. queue, meta[3])
 redis.call('ZREM', ARGV[6] .. queue, ARGV[2])
 redis.call('HDEL', ARGV[7] .. queue, ARGV[2])
-redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms())
+redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms(),
+  'cancelled', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed', 1)
 redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed:cancelled', 1)

@@ -16,6 +16,7 @@ from eventstream.batching import Batcher
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Failure
 from eventstream.inbox import Answered, Failed, Held, Inbox, Unreadable, Wait
+from eventstream.keys import stream_of
 from eventstream.logs import get_logger
 from eventstream.metrics import (
     EVENT_SECONDS_TO_RESULT,
@@ -103,7 +104,7 @@ class Endings:
             queue=entry.queue,
             entry=entry.entry,
             event_id=entry.event_id,
-            stream=entry.queue,
+            stream=stream_of(entry.queue),
             failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
         )
         await self._persist(lambda: self._finish.submit(failed))
