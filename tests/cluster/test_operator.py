@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -351,10 +351,7 @@ async def test_a_missing_definition_ends_the_start_with_a_sentence(
 
 @pytest.mark.timeout(400)
 async def test_a_pass_over_two_hundred_streams_asks_for_nothing(
-    namespace: Namespace,
-    operator: Operator,
-    inbox: Inbox,
-    record_property: Callable[[str, object], None],
+    namespace: Namespace, operator: Operator, inbox: Inbox
 ) -> None:
     names = [f"s{number:03}" for number in range(200)]
     namespace.apply(*(stream(name, **workers(min=1, max=3)) for name in names))
@@ -376,7 +373,7 @@ async def test_a_pass_over_two_hundred_streams_asks_for_nothing(
         seconds = operator.metric(PASS_SECONDS)
         wait_for("five passes", lambda: operator.metric(PASSES) >= passes + 5)
         mean = (operator.metric(PASS_SECONDS) - seconds) / (operator.metric(PASSES) - passes)
-        record_property("pass_seconds", mean)
+        print(f"a pass over 200 streams took {mean:.2f} s in the mean")
         # Renewing the Lease, and no more than a few late words about pods.
         assert operator.metric(requests) - before <= 20
         await wait_in_line(inbox, "s100", 500)
