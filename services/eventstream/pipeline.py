@@ -21,9 +21,9 @@ from pydantic import BaseModel, ValidationError
 from eventstream.cache.contract import CacheAnswer, CacheEntry, CacheQuery, CacheScope
 from eventstream.cache.flight import FlightLease
 from eventstream.cache.store import SemanticCache
+from eventstream.claims import Answered, Failed, Held, Source
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
 from eventstream.events import Event, Result
-from eventstream.inbox import Answered, Failed, Held, Source
 from eventstream.llm.contract import CallDeferred, CallFailed, CallPlan, ModelReply
 from eventstream.llm.models import Models
 from eventstream.logs import get_logger

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from celery import Celery
 
+from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import Results, StreamCounters

@@ -9,8 +9,9 @@ from typing import Any, cast
 import redis
 import requests
 
+from eventstream.claims import Acceptance, Arrival
 from eventstream.events import Event
-from eventstream.inbox import Acceptance, Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys, queues_of
 from eventstream.redis_client import connect
 from eventstream.results import StreamCounters, read_counters

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from eventstream.claims import Answered, Arrival, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import KafkaSource, State
-from eventstream.inbox import Answered, Arrival, Failed, Held, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.redis_client import AsyncRedis

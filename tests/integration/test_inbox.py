@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State
-from eventstream.inbox import Arrival, Cancellation, Held, Inbox, Outcome
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import FinishedListener, Results

@@ -17,8 +17,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.events import State
-from eventstream.inbox import Arrival, Cancellation, Held, Inbox, Outcome
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import connect
 from eventstream.results import Results

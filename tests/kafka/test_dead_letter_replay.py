@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from eventstream.claims import Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import Failure, State
-from eventstream.inbox import Failed, Held
 from eventstream.kafka.dead_letters import from_failure
 from eventstream.keys import queue_for
 from eventstream.spec import Task

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from eventstream.claims import Acceptance, Arrival
 from eventstream.consumer.service import consumer_tools
 from eventstream.embedded.apache_kafka import ApacheKafka
-from eventstream.inbox import Acceptance, Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.kafka.config import producer_config
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.topics import TopicPlan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from eventstream.claims import Answered, Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import Event, Failure, Result
-from eventstream.inbox import Answered, Failed, Held
 from eventstream.llm.contract import CallPlan
 from eventstream.pipeline import Ask
 from eventstream.spec import StreamSpec

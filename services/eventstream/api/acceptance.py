@@ -28,9 +28,9 @@ from eventstream.api.schemas import (
     BatchRequest,
 )
 from eventstream.api.waiting import finished_within, status_reply
+from eventstream.claims import Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason, StoreUnavailable
 from eventstream.events import Event, ProcessRequest, event_from_request
-from eventstream.inbox import Acceptance, Arrival, Outcome
 from eventstream.metrics import EVENTS_ACCEPTED, EVENTS_DUPLICATE, EVENTS_REFUSED
 
 VALIDATED_AT_ONCE: Final = 100

@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from eventstream.claims import Depth
 from eventstream.errors import StoreUnavailable
-from eventstream.inbox import Depth, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import queues_of
 from eventstream.logs import get_logger
 from eventstream.metrics import OLDEST_EVENT_SECONDS, QUEUE_LENGTH

@@ -21,9 +21,10 @@ from eventstream.api.backlog import REFRESH_SECONDS, BacklogWatch
 from eventstream.api.body import BodyReader
 from eventstream.batching import Batcher
 from eventstream.cache.store import SemanticCache
+from eventstream.claims import Acceptance, Arrival
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats
-from eventstream.inbox import Acceptance, Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, connect, connect_cache

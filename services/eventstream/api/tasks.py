@@ -11,7 +11,7 @@ from eventstream.api.problems import HttpReason, Problem
 from eventstream.api.replies import Reply, json_reply
 from eventstream.api.schemas import TaskRemoved
 from eventstream.api.waiting import finished_within, status_reply
-from eventstream.inbox import Cancellation
+from eventstream.claims import Cancellation
 
 
 async def get_task(request: Request) -> Reply:

@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from eventstream.claims import Depth
 from eventstream.cli.common import (
     State,
     a_table,
@@ -32,7 +33,6 @@ from eventstream.cli.common import (
 )
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import WorkerHeartbeat
-from eventstream.inbox import Depth
 from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import queues_of
 from eventstream.redis_client import reading_or_writing

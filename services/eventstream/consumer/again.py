@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from eventstream.claims import Outcome
 from eventstream.consumer.backlog import Backlog
 from eventstream.consumer.parsing import parse
 from eventstream.consumer.stream import Tools
-from eventstream.inbox import Outcome
 from eventstream.kafka.config import reader_config
 from eventstream.kafka.ranges import RangeReader
 from eventstream.keys import queue_for

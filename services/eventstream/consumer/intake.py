@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from eventstream.claims import Acceptance, Arrival, Outcome
 from eventstream.consumer.backlog import Backlog
 from eventstream.consumer.handover import Handover, Polled
 from eventstream.consumer.parsing import Refused, conflicts, parse
 from eventstream.errors import StoreUnavailable
-from eventstream.inbox import Acceptance, Arrival, Inbox, Outcome
+from eventstream.inbox import Inbox
 from eventstream.kafka.backoff import Backoff
 from eventstream.kafka.errors import KafkaUnavailable, RecordTooLarge
 from eventstream.kafka.producer import AsyncProducer

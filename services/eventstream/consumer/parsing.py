@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from eventstream.claims import Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import Event, default_event_id, event_from_kafka
-from eventstream.inbox import Acceptance, Arrival, Outcome
 from eventstream.kafka import dead_letters
 from eventstream.kafka.dead_letters import Record
 from eventstream.kafka.records import SourceRecord

@@ -20,7 +20,7 @@ FETCH_TIMEOUT_SECONDS = 600
 FETCH_ATTEMPTS = 3  # a dropped connection is common while 46 files come in
 
 POM = f"""<?xml version="1.0" encoding="UTF-8"?>
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>io.ai-eventstream</groupId>
   <artifactId>kafka-jars</artifactId>

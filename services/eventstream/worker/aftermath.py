@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-from eventstream.inbox import Answered, Failed, Held
+from eventstream.claims import Answered, Failed, Held
 from eventstream.kafka import dead_letters
 from eventstream.kafka.errors import KafkaUnavailable, RecordTooLarge
 from eventstream.kafka.records import Headers

@@ -18,8 +18,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from eventstream.claims import Claim, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
-from eventstream.inbox import Claim, Failed, Held, Inbox
+from eventstream.inbox import Inbox
 from eventstream.logs import get_logger
 from eventstream.metrics import (
     CLAIM_SIZE,

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 from eventstream.batching import Batcher
+from eventstream.claims import Answered, Failed, Held, Unreadable, Wait
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Failure
-from eventstream.inbox import Answered, Failed, Held, Inbox, Unreadable, Wait
+from eventstream.inbox import Inbox
 from eventstream.keys import stream_of
 from eventstream.logs import get_logger
 from eventstream.metrics import (

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ValidationError
 
+from eventstream.claims import Answered, Failed, Held, Source
 from eventstream.events import Failure, Result
-from eventstream.inbox import Answered, Failed, Held, Source
 
 
 class _Answer(BaseModel):

@@ -16,9 +16,10 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from eventstream.cache.store import SemanticCache
+from eventstream.claims import Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
-from eventstream.inbox import Arrival, Inbox, Outcome
+from eventstream.inbox import Inbox
 from eventstream.kafka.config import producer_config
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.keys import Keys

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from eventstream.api import create_app
+from eventstream.claims import Answered, Held
 from eventstream.events import Result
-from eventstream.inbox import Answered, Held, Inbox
+from eventstream.inbox import Inbox
 from eventstream.settings import Settings
 
 Open = Callable[..., Any]

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from eventstream.api.backlog import BacklogWatch
+from eventstream.claims import Arrival, Held
 from eventstream.events import Event
-from eventstream.inbox import Arrival, Held, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry

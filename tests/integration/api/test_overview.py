@@ -11,8 +11,8 @@ from tests.integration.api.conftest import RecordedCache
 from tests.support.redis_server import RedisServer
 
 from eventstream.api import schemas
+from eventstream.claims import Held
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
-from eventstream.inbox import Held
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from eventstream.api import create_app
+from eventstream.claims import Arrival, Held, Outcome
 from eventstream.events import Event
-from eventstream.inbox import Arrival, Held, Inbox, Outcome
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry

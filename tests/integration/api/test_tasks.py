@@ -9,8 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from eventstream.claims import Arrival, Held
 from eventstream.events import Event, KafkaSource, TaskStatus
-from eventstream.inbox import Arrival, Held, Inbox
+from eventstream.inbox import Inbox
 
 Answer = Callable[..., Awaitable[list[Held]]]
 

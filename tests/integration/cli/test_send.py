@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from eventstream.claims import Arrival
 from eventstream.cli.client import ApiClient
 from eventstream.cli.send import Tally, deliver
 from eventstream.cli.texts import Format, Line
 from eventstream.cli.transports import HttpTransport, Receipt
 from eventstream.errors import Reason
 from eventstream.events import Event
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cli.api_process import ApiProcess

@@ -11,10 +11,11 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from eventstream.claims import Arrival
 from eventstream.embedded.process import LocalProcess
 from eventstream.embedded.tansu import demo_broker, find_broker
 from eventstream.events import KafkaSource, event_from_kafka
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.registry import Registry
 from eventstream.spec import Source, StreamSpec, Task
 from tests.integration.cli.api_process import ApiProcess

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import redis
 
-from eventstream.inbox import Arrival, Inbox
+from eventstream.claims import Arrival
+from eventstream.inbox import Inbox
 from eventstream.registry import Registry
 from eventstream.spec import StreamSpec, Task, read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run

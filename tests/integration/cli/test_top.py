@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
+from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 from tests.support.events import an_answer, an_event
 
+from eventstream.claims import Arrival, Depth
 from eventstream.consumer.backlog import LOOK_EVERY_SECONDS, Backlog
-from eventstream.inbox import Arrival, Depth, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_KAFKA, Keys
 from eventstream.redis_client import AsyncRedis, connect
 

@@ -12,7 +12,8 @@ import pytest
 import redis
 from kubernetes.aio import client
 
-from eventstream.inbox import Arrival, Inbox
+from eventstream.claims import Arrival
+from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream.redis_client import connect

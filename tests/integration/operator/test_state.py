@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from eventstream.claims import Arrival
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens

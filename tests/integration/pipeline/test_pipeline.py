@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from eventstream.cache.store import SemanticCache
+from eventstream.claims import Answered, Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
-from eventstream.inbox import Answered, Failed, Held
 from eventstream.keys import Keys
 from eventstream.pipeline import Ask, Deferral, Ending, Pipeline
 from eventstream.redis_client import connect

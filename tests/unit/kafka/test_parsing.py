@@ -8,10 +8,10 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventstream.claims import Acceptance, Outcome
 from eventstream.consumer.parsing import conflicts, parse
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
-from eventstream.inbox import Acceptance, Outcome
 from eventstream.kafka.dead_letters import DeadLetter, from_refusal, replayed
 from eventstream.kafka.dead_letters import parse as parse_letter
 from eventstream.kafka.records import Headers, SourceRecord

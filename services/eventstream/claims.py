@@ -1,0 +1,162 @@
+"""What goes into the inbox and comes out of it, as plain values.
+
+An arrival is accepted, claimed (then it is held, under a lease), and ends answered or failed, or
+waits. Nothing here reads or writes: the inbox does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from eventstream.errors import EventRefused, Reason
+from eventstream.events import Event, Failure, Result
+
+Source = Literal["model", "exact", "semantic", "flight"]
+"""Where an answer came from; `flight`: from the same question, asked at the same time."""
+
+
+class Outcome(StrEnum):
+    """What became of an arrival."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class Cancellation(StrEnum):
+    """What `cancel` found."""
+
+    CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a transport hands over: the event and, from Kafka, its untouched bytes."""
+
+    event: Event
+    raw: bytes | None = None
+    key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The answer to one arrival. `wake`: its queue has no wake-up under way."""
+
+    event_id: str
+    outcome: Outcome
+    queue: str
+    wake: bool = False
+
+
+class Wait(NamedTuple):
+    """An event to be let go of."""
+
+    queue: str
+    entry: str
+    event_id: str
+    seconds: float
+    """0: it may be claimed again at once."""
+    ending: bytes = b""
+    """Kept with the event; what was kept before stays where this is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An event held under a lease."""
+
+    queue: str
+    entry: str
+    event: Event
+    deliveries: int
+    accepted_at_ms: int
+    raw: bytes | None = None
+    key: bytes | None = None
+    ending: bytes | None = None
+    """How its work ended already, when only publishing that is left to do."""
+
+    def wait(self, seconds: float, ending: bytes = b"") -> Wait:
+        """This event, let go of for so long (0: not at all), with its ending if it has one."""
+        return Wait(self.queue, self.entry, self.event.id, seconds, ending)
+
+    def failed(self, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
+        """This event's end without an answer."""
+        return Failed(
+            queue=self.queue,
+            entry=self.entry,
+            event_id=self.event.id,
+            stream=self.event.stream,
+            failure=Failure(reason=reason, message=message, history=history),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry held under a lease that this process can't read, and why."""
+
+    queue: str
+    entry: str
+    event_id: str
+    refusal: EventRefused
+    newer: bool
+    """Written by a newer process: to be left to one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim brought from one queue."""
+
+    fresh: tuple[Held, ...]
+    suspects: tuple[Held, ...]
+    """Events taken over from a process that let its lease end; to be run alone."""
+    unreadable: tuple[Unreadable, ...]
+    waiting: int
+    """Events of the queue that nobody holds yet."""
+    suspect_waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An event's end: its result, and what is counted with it."""
+
+    held: Held
+    result: Result
+    source: Source
+    tokens: int = 0
+    cost_microdollars: int = 0
+    tokens_saved: int = 0
+    saved_microdollars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event's end without an answer."""
+
+    queue: str
+    entry: str
+    event_id: str
+    stream: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full one queue is."""
+
+    queued: int
+    in_flight: int
+    deferred: int
+    oldest_age_seconds: float
+
+    @property
+    def length(self) -> int:
+        """The documented queue length: queued + in flight."""
+        return self.queued + self.in_flight
+
+    @property
+    def unfinished(self) -> int:
+        """Everything that is accepted and not finished, deferred events included."""
+        return self.length + self.deferred
