@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
-from eventstream.inbox import Arrival, Inbox
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
