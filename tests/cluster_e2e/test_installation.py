@@ -203,15 +203,27 @@ def test_a_drained_node_gives_everything_back(installation: Installation, slow_s
     ids = installation.send_by_id(texts, slow_stream, "--kafka")
 
     node = installation.pod("api")["spec"]["nodeName"]
-    options = ("--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s")
-    installation.kubectl("drain", node, *options, seconds=200)
-    installation.kubectl("uncordon", node)
+    with ThreadPoolExecutor(1) as administrator:
+        drained = administrator.submit(_drain, installation, node)
+        wait_until(
+            lambda: "unschedulable" in installation.get("nodes", node)["spec"] or drained.done(),
+            "drain that has begun",
+            SCALED_SECONDS,
+        )
+        # The next pod of a kind may only go when the one before is back, and there is one node.
+        installation.kubectl("uncordon", node)
+        drained.result()
     installation.wait_ready(*sorted(installation.deployments()))
     installation.start_client()
 
     account = installation.wait_finished(slow_stream, ids, ANSWERED_SECONDS)
     assert account.states == {"SUCCESS": len(ids)}
     assert account.answered - before.answered == len(ids)
+
+
+def _drain(installation: Installation, node: str) -> None:
+    options = ("--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=240s")
+    installation.kubectl("drain", node, *options, seconds=250)
 
 
 def test_upgrade_and_rollback_keep_the_replicas_and_lose_nothing(
