@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from tests.cluster.harness.cluster import Cluster, client_environment
 from tests.cluster.harness.commands import run_command
-from tests.cluster.harness.state import cgroup_folders
 
 
 class Target(Protocol):
@@ -31,18 +29,13 @@ class OwnNode:
     install_options: tuple[str, ...] = ()
 
     def __init__(self, cluster: Cluster) -> None:
-        self._folder = cluster.layout.folder
+        self._cluster = cluster
         self.environment: Mapping[str, str] = client_environment(cluster.layout)
 
     def kill(self, pod: Mapping[str, Any]) -> None:
-        """kill -9 of every process in the pod's container, and of nothing else."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-        for cgroup in cgroup_folders(self._folder):
-            for folder in cgroup.rglob(container):
-                for pid in (folder / "cgroup.procs").read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
-                return
-        raise LookupError(f"no cgroup of container {container}")
+        """kill -9 of the container's first process, and so of all the others in it."""
+        metadata = pod["metadata"]
+        self._cluster.kill_container(metadata["namespace"], metadata["name"])
 
 
 class NamedCluster:
