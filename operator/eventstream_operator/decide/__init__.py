@@ -11,7 +11,12 @@ from dataclasses import replace
 
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.api import decide_api
-from eventstream_operator.decide.ceilings import budget_holds, judge_addition, provider_pressure
+from eventstream_operator.decide.ceilings import (
+    budget_holds,
+    judge_addition,
+    provider_pressure,
+    provider_refusal,
+)
 from eventstream_operator.decide.conditions import conditions_of, phase_of
 from eventstream_operator.decide.consumers import decide_consumers
 from eventstream_operator.decide.decision import (
@@ -71,7 +76,8 @@ def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: f
         return memory
     if kafka is None and spec.source is not None:
         return memory
-    pressed = provider_pressure(fresh(observation.provider)) is not None
+    use = fresh(observation.provider)
+    pressed = provider_pressure(use) is not None or provider_refusal(use) is not None
     sample = Sample(
         at=now,
         accepted=counts.accepted,

@@ -7,7 +7,7 @@ from eventstream_operator.decide.ceilings import budget_holds, provider_pressure
 from eventstream_operator.decide.decision import Condition, ConditionType, Outcome, Phase, Verdict
 from eventstream_operator.decide.memory import Memory
 from eventstream_operator.decide.signals import fresh, problems
-from eventstream_operator.decide.tuning import REVIEW_LOOK_UPS
+from eventstream_operator.decide.tuning import LEAST_FREEZE_SECONDS, REVIEW_LOOK_UPS
 from eventstream_operator.observe.observation import CacheWindow, Observation, Replicas
 
 
@@ -108,7 +108,21 @@ def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
 
 
 def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condition:
-    pressure = provider_pressure(fresh(observation.provider))
+    use = fresh(observation.provider)
+    ways_out = (
+        "ask the provider for a higher limit, take another model, or let the cache answer more"
+    )
+    frozen = use.frozen if use is not None else None
+    if frozen and frozen.cause == "rate_limited" and frozen.seconds >= LEAST_FREEZE_SECONDS:
+        whose = "Calls go" if frozen.everything else "Only its own events wait; they go"
+        return _condition(
+            "RateLimited",
+            True,
+            "RetryAfter",
+            f"{frozen.model} asked to be left alone for {frozen.seconds:.0f} s (429 with"
+            f" Retry-After). {whose} on by themselves after that. If it comes back: {ways_out}.",
+        )
+    pressure = provider_pressure(use)
     if pressure is None and workers.outcome is Outcome.RATE_LIMITED:
         pressure = why
     if pressure is None:
@@ -119,8 +133,7 @@ def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condi
         "RateLimited",
         True,
         "ProviderLimit",
-        f"More workers bring nothing: {pressure}. Ask the provider for a higher limit, take"
-        " another model, or let the cache answer more.",
+        f"More workers bring nothing: {pressure}. To get more done: {ways_out}.",
     )
 
 
@@ -240,6 +253,9 @@ def _degraded(
             "The API's container has no CPU request, so its use cannot be judged: set"
             " api.resources.requests.cpu.",
         )
+    refused = _refused(observation)
+    if refused is not None:
+        return refused
     ineffective = memory.ineffective
     if ineffective is not None and now < ineffective.until:
         return _condition(
@@ -250,6 +266,32 @@ def _degraded(
             f" {ineffective.until - now:.0f} s.",
         )
     return _condition("Degraded", False, "AllSignals", "Every signal is there and fresh.")
+
+
+def _refused(observation: Observation) -> Condition | None:
+    """A key that is refused and a spent account pass by no waiting."""
+    use = fresh(observation.provider)
+    frozen = use.frozen if use is not None else None
+    if frozen is None or frozen.cause == "rate_limited":
+        return None
+    whose = "Events that need the model" if frozen.everything else "Events that ask for it"
+    rest = f"{whose} wait, and fail after 15 minutes; hits are answered."
+    if frozen.cause == "key_refused":
+        return _condition(
+            "Degraded",
+            True,
+            "KeyRefused",
+            f"{frozen.model} refuses the key. {rest} Put a valid key where the stream takes it from"
+            " (model.apiKeyFrom, else the installation's own), then restart the workers with"
+            " `kubectl rollout restart`.",
+        )
+    return _condition(
+        "Degraded",
+        True,
+        "AccountSpent",
+        f"The account at {frozen.model} is spent. {rest} Top it up or raise its limit at the"
+        " provider: workers try again every minute by themselves.",
+    )
 
 
 def _minutes(cache: CacheWindow) -> str:

@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     NOTHING_WAITS = "NothingWaits"
     """The queue is longer than the trigger, but every event is in a worker's hands."""
     RATE_LIMITED = "RateLimited"
+    PROVIDER_REFUSES = "ProviderRefuses"
+    """The key is refused, or the account is spent: a person has to do something."""
     BUDGET_EXHAUSTED = "BudgetExhausted"
     INEFFECTIVE = "Ineffective"
     """Earlier additions brought no throughput: no more, and they are taken back."""

@@ -10,13 +10,14 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from eventstream.errors import StoreUnavailable
-from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
+from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys
+from eventstream.llm.buckets import models_in_use
 from eventstream.logs import get_logger
 from eventstream.redis_client import connect
 from eventstream.registry import Registry
@@ -45,6 +46,7 @@ class Housekeeping:
         *,
         name: str,
         board: Board,
+        environment: Mapping[str, str],
         registered_tasks: Sequence[str],
         served: Callable[[], Collection[str]],
         serve_queue: Callable[[str], None],
@@ -52,6 +54,7 @@ class Housekeeping:
         self._settings = settings
         self._name = name
         self._board = board
+        self._environment = environment
         self._registered_tasks = list(registered_tasks)
         self._served = served
         self._serve_queue = serve_queue
@@ -96,7 +99,8 @@ class Housekeeping:
         away = False
         while not self._stop.is_set():
             try:
-                await heartbeats.beat(self._heartbeat(), HEARTBEAT_TTL_SECONDS)
+                models = await self._models(registry)
+                await heartbeats.beat(self._heartbeat(models), HEARTBEAT_TTL_SECONDS)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 away = False
             except StoreUnavailable as error:
@@ -127,6 +131,14 @@ class Housekeeping:
             if tidy:
                 await inbox.tidy(queue, IDLE_CONSUMER_SECONDS)
 
+    async def _models(self, registry: Registry) -> dict[str, list[ModelInUse]]:
+        served = self._settings.worker_streams
+        return {
+            stream: models_in_use(spec, self._settings, self._environment)
+            for stream, spec in (await registry.all()).items()
+            if not served or stream in served
+        }
+
     def _idle_processes(self) -> bool:
         # A process that drains looks at every queue itself; only an idle one needs to be told.
         rows = self._board.rows()
@@ -134,7 +146,7 @@ class Housekeeping:
             row.busy_since == 0 for row in rows
         )
 
-    def _heartbeat(self) -> WorkerHeartbeat:
+    def _heartbeat(self, models: dict[str, list[ModelInUse]]) -> WorkerHeartbeat:
         rows = self._board.rows()
         now = time.time()
         return WorkerHeartbeat(
@@ -170,4 +182,5 @@ class Housekeeping:
                 "slots": self._settings.worker_slots,
             },
             stopping=self._board.stopping,
+            models=models,
         )

@@ -20,6 +20,7 @@ from eventstream_operator.observe.observation import (
     Conflicts,
     CpuUse,
     EventCounts,
+    Frozen,
     InboxDepth,
     KafkaBacklog,
     Measured,
@@ -90,7 +91,21 @@ def worlds(
         api=maybe(st.builds(Replicas, pods, pods)),
         api_cpu=maybe(st.builds(CpuUse, st.one_of(st.none(), st.floats(0, 1000)))),
         provider=maybe(
-            st.builds(ProviderUse, allowances, allowances, st.integers(0, 9), st.floats(0, 9))
+            st.builds(
+                ProviderUse,
+                allowances,
+                allowances,
+                calls=st.integers(0, 99),
+                throttled=st.integers(0, 9),
+                frozen=st.none()
+                | st.builds(
+                    Frozen,
+                    st.just("openai (gpt-4o)"),
+                    st.sampled_from(("rate_limited", "key_refused", "account_spent")),
+                    st.floats(0, 9),
+                    st.booleans(),
+                ),
+            )
         ),
         budget=maybe(st.builds(BudgetUse, counts, counts, st.booleans())),
         conflicts=st.sampled_from([Conflicts(), Conflicts(api_owner="reviews")]),

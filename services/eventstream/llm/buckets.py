@@ -1,0 +1,117 @@
+"""The shared limit buckets as somebody sees them who only watches: the operator.
+
+A worker says which buckets it uses (`models_in_use`, in its heartbeat), because their names hold a
+digest of the account's key that nobody else can make. `read_bucket` reads what reserve.lua and
+settle.lua write. Pure; nothing here takes part in a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from eventstream.errors import ConfigurationError
+from eventstream.heartbeat import ModelInUse
+from eventstream.llm.limits import limit_of
+from eventstream.llm.providers import resolve_endpoint
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
+
+_SLOTS: Final = 60
+"""A period's, as in reserve.lua."""
+_THROTTLED: Final = ("requests", "tokens", "rate_limited")
+"""What is short when a call is held back by a limit, and the kind of a 429: not a refused key."""
+
+
+def models_in_use(
+    spec: StreamSpec, settings: Settings, environment: Mapping[str, str]
+) -> list[ModelInUse]:
+    """The models that a stream's answers may come from, its own first.
+
+    None for the local model, which nobody limits, and for a stream whose settings are incomplete:
+    no call is made then. Embeddings are left out: where they are held back the look-up is a miss,
+    and no event waits.
+    """
+    try:
+        endpoint = resolve_endpoint(spec, settings, environment, "")
+    except ConfigurationError:
+        return []
+    if endpoint.local:
+        return []
+    limit = limit_of(spec, settings)
+    return [
+        ModelInUse(
+            name=endpoint.who(model),
+            bucket=endpoint.bucket(model),
+            requests=limit.requests,
+            requests_period_seconds=limit.requests_period_seconds,
+            tokens=limit.tokens,
+        )
+        for model in dict.fromkeys((endpoint.model, *spec.model.allow))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How far one limit is used up, by all who share the bucket."""
+
+    limit: float
+    """A minute's, where it is configured; else as much as the provider says may be taken."""
+    used: float
+    per_second: float
+    """How fast what is used comes back."""
+    said_by_provider: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """One bucket at one moment."""
+
+    requests: Use | None = None
+    """None: no limit is configured, and the provider has not said that any of one is used."""
+    tokens: Use | None = None
+    frozen_seconds: float = 0.0
+    """From now on nobody may call; 0 or less: nothing is frozen (any more)."""
+    frozen_why: str = ""
+    """An `ErrorKind`: rate_limited, quota_exhausted, key_refused."""
+    throttled: int = 0
+    """Counter: 429s, and calls held back by a limit, each time that they were. A bucket that was
+    not used for a while is forgotten, and counts anew."""
+    throttled_seconds_ago: float = math.inf
+    """Since anything was refused last, for whatever reason."""
+
+
+def read_bucket(stored: Mapping[bytes, bytes], model: ModelInUse, now_ms: float) -> BucketState:
+    """A `limit:{bucket}` hash; `now_ms` is Redis' clock."""
+    fields = {name.decode(): value.decode() for name, value in stored.items()}
+    refused_at = fields.get("refused_at")
+    return BucketState(
+        requests=_use(fields, "r", model.requests, model.requests_period_seconds, now_ms),
+        tokens=_use(fields, "t", model.tokens, 60.0, now_ms),
+        frozen_seconds=(float(fields.get("frozen_until", "0")) - now_ms) / 1000,
+        frozen_why=fields.get("frozen_why", ""),
+        throttled=sum(int(fields.get(f"refused:{short}", "0")) for short in _THROTTLED),
+        throttled_seconds_ago=(now_ms - float(refused_at)) / 1000 if refused_at else math.inf,
+    )
+
+
+def _use(
+    fields: Mapping[str, str], name: str, limit: int | None, period_seconds: float, now_ms: float
+) -> Use | None:
+    if limit is None:
+        return _said(fields.get(f"said:{name}"), now_ms)
+    width = max(1, math.ceil(period_seconds * 1000 / _SLOTS))
+    now = int(now_ms) // width
+    used = sum(int(fields.get(f"{name}:{width}:{now - ago}", "0")) for ago in range(_SLOTS + 1))
+    minutes = period_seconds / 60
+    return Use(limit / minutes, used / minutes, per_second=limit / period_seconds)
+
+
+def _said(packed: str | None, now_ms: float) -> Use | None:
+    if packed is None:
+        return None
+    level, most, per_ms, at = (float(number) for number in packed.split())
+    level = min(most, level + (now_ms - at) * per_ms)
+    return Use(most, most - level, per_second=per_ms * 1000, said_by_provider=True)
