@@ -168,9 +168,7 @@ class Actor:
         self._written_at[name] = now
         self._world.streams.put(written)
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
-            # Ready and ScalingActive are good when True, the others when they are not.
-            good = (condition.status == "True") == (condition.type in ("Ready", "ScalingActive"))
-            kind: Literal["Normal", "Warning"] = "Normal" if good else "Warning"
+            kind: Literal["Normal", "Warning"] = "Normal" if condition.good else "Warning"
             await self._post(
                 turn.stream, kind, condition.reason, f"{condition.type}: {condition.message}"
             )

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.ceilings import budget_holds, provider_pressure
-from eventstream_operator.decide.decision import Condition, ConditionType, Outcome, Phase, Verdict
+from eventstream_operator.decide.decision import (
+    STARTING,
+    Condition,
+    ConditionType,
+    Outcome,
+    Phase,
+    Verdict,
+)
 from eventstream_operator.decide.memory import Memory
 from eventstream_operator.decide.signals import fresh, problems
+from eventstream_operator.decide.starting import is_new, pods_may_be_missing
 from eventstream_operator.decide.tuning import LEAST_FREEZE_SECONDS, REVIEW_LOOK_UPS
 from eventstream_operator.observe.observation import CacheWindow, Observation, Replicas
 
@@ -23,7 +31,7 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     """All seven, in the order in which a person would want to read them."""
     return (
-        _ready(spec, observation),
+        _ready(spec, observation, memory, now),
         _scaling_active(spec, workers, why),
         _rate_limited(observation, workers, why),
         _budget_exhausted(spec, observation),
@@ -48,6 +56,8 @@ def phase_of(
         return "Held"
     if "RateLimited" in true:
         return "Limited"
+    if any(c.type == "Ready" and c.reason == STARTING for c in conditions):
+        return "Starting"
     replicas = fresh(observation.workers)
     return "Idle" if replicas is not None and replicas.desired == 0 else "Running"
 
@@ -56,11 +66,13 @@ def _condition(type_: ConditionType, is_so: bool, reason: str, message: str) -> 
     return Condition(type_, "True" if is_so else "False", reason, message)
 
 
-def _ready(spec: StreamSpec, observation: Observation) -> Condition:
+def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: float) -> Condition:
     wanted: list[tuple[str, Replicas | None]] = [("worker", fresh(observation.workers))]
     if spec.source is not None:
         wanted.append(("consumer", fresh(observation.consumers)))
     for name, replicas in wanted:
+        if replicas is None and is_new(memory):
+            return _condition("Ready", False, STARTING, f"The {name}s' Deployment is being made.")
         if replicas is None:
             return Condition(
                 "Ready",
@@ -71,6 +83,13 @@ def _ready(spec: StreamSpec, observation: Observation) -> Condition:
             )
     for name, replicas in wanted:
         if replicas is not None and replicas.desired > 0 and replicas.ready == 0:
+            if pods_may_be_missing(memory, now):
+                return _condition(
+                    "Ready",
+                    False,
+                    STARTING,
+                    f"No {name} of {replicas.desired} is ready yet: pods are being made.",
+                )
             return _condition(
                 "Ready",
                 False,
@@ -236,13 +255,15 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
 def _degraded(
     spec: StreamSpec, observation: Observation, memory: Memory, api: Verdict, now: float
 ) -> Condition:
-    missing = problems(spec, observation)
-    if missing:
+    found = problems(spec, observation)
+    listed = ", ".join(problem.text for problem in found)
+    awaited = is_new(memory) and all(problem.missing for problem in found)
+    if found and not awaited:
         return _condition(
             "Degraded",
             True,
             "SignalsMissing",
-            f"Signals that cannot be relied on: {', '.join(missing)}. What depends on them holds."
+            f"Signals that cannot be relied on: {listed}. What depends on them holds."
             " Are Redis, Kafka, the metrics API and the stream's pods up?",
         )
     if api.outcome is Outcome.NO_CPU_REQUEST:
@@ -264,6 +285,13 @@ def _degraded(
             "ScaleUpIneffective",
             f"{ineffective.cause}. {ineffective.workers} workers are the ceiling for another"
             f" {ineffective.until - now:.0f} s.",
+        )
+    if found:
+        return _condition(
+            "Degraded",
+            False,
+            STARTING,
+            f"The stream was made just now. Signals that are still to come: {listed}.",
         )
     return _condition("Degraded", False, "AllSignals", "Every signal is there and fresh.")
 

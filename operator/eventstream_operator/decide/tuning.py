@@ -35,6 +35,9 @@ STEP_SECONDS: Final = 1.5
 CAPACITY_REMEMBERED_SECONDS: Final = 3600.0
 """A worker's capacity is only seen while work waits; the last one seen counts this long."""
 
+STARTING_SECONDS: Final = 120.0
+"""Images are pulled, pods start, and the metrics API measures a new pod for the first time."""
+
 SIGNAL_STALE_SECONDS: Final = 15.0
 """Redis and Kubernetes are read every pass, heartbeats and lag come every few seconds."""
 

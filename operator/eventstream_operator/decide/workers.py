@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from eventstream.spec import StreamSpec, WorkerScaling
+from eventstream_operator.decide.backlog import Lag, lag_of
 from eventstream_operator.decide.ceilings import Ceiling, budget_holds, ceilings
 from eventstream_operator.decide.decision import Figures, Outcome, Verdict
 from eventstream_operator.decide.memory import Memory, remember_want
@@ -39,18 +40,20 @@ class _Load:
 
     inbox: InboxDepth
     replicas: Replicas
-    lag: int
+    lag: Lag
     blind: bool
     """A signal is missing: nothing may scale in on what is left."""
     arrivals: float | None
     capacity: float | None
     need: float
     """Workers, not rounded."""
+    need_at_most: float
+    """If all of the measured lag still lies in Kafka: what scale-in goes by."""
     with_rate: bool
 
     @property
     def backlog(self) -> int:
-        return self.inbox.queued + self.inbox.in_flight + self.lag
+        return self.inbox.queued + self.inbox.in_flight + self.lag.beside_inbox
 
 
 def decide_workers(
@@ -67,7 +70,7 @@ def decide_workers(
         if clamped != replicas.desired:
             return _outside(observation, memory, replicas, clamped, now)
         return _hold(observation, memory, replicas, now, "the inbox's length is not known")
-    load = _load(spec, observation, memory, inbox, replicas)
+    load = _load(spec, observation, memory, inbox, replicas, now)
     held = ceilings(
         spec,
         observation,
@@ -109,25 +112,29 @@ def _load(
     memory: Memory,
     inbox: InboxDepth,
     replicas: Replicas,
+    now: float,
 ) -> _Load:
     bounds = spec.scaling.workers
-    kafka = fresh(observation.kafka) if spec.source else None
-    lag = kafka.lag if kafka else 0
+    known = lag_of(observation, memory.samples, now) if spec.source else None
+    lag = known or Lag(0, 0)
     rated = fresh(observation.counts) is not None and fresh(observation.worker_time) is not None
-    blind = not rated or (spec.source is not None and kafka is None)
+    blind = not rated or (spec.source is not None and known is None)
     arrivals = arrivals_per_second(memory.samples)
     # From samples of earlier passes, as the remembered one is: this pass's queue only says how
     # much there is to do, never how fast a worker is.
     capacity = capacity_per_second(replace(memory, samples=memory.samples[:-1]))
-    backlog = inbox.queued + inbox.in_flight + lag
     with_rate = rated and arrivals is not None and capacity is not None
-    if with_rate and arrivals is not None and capacity is not None:
-        # wanted = ceil((backlog / drainSeconds + arrivals a second) / capacity)
-        need = (backlog / bounds.drain_seconds + arrivals) / capacity
-    else:
+
+    def workers(backlog: int) -> float:
+        if with_rate and arrivals is not None and capacity is not None:
+            # wanted = ceil((backlog / drainSeconds + arrivals a second) / capacity)
+            return (backlog / bounds.drain_seconds + arrivals) / capacity
         # with no rate yet: wanted = ceil(backlog / queueLength)
-        need = backlog / bounds.queue_length
-    return _Load(inbox, replicas, lag, blind, arrivals, capacity, need, with_rate)
+        return backlog / bounds.queue_length
+
+    unfinished = inbox.queued + inbox.in_flight
+    need, need_at_most = workers(unfinished + lag.beside_inbox), workers(unfinished + lag.measured)
+    return _Load(inbox, replicas, lag, blind, arrivals, capacity, need, need_at_most, with_rate)
 
 
 def _trigger_crossed(bounds: WorkerScaling, load: _Load) -> bool:
@@ -239,7 +246,7 @@ def _scale_in(
         return step, replace(memory, worker_wants=window)
     floor = _floor(spec, observation, load)
     # Those that stay keep a tenth of their capacity free, so that leaving is not undone at once.
-    roomy = math.ceil(load.need / (1 - TOLERANCE) - 1e-9)
+    roomy = math.ceil(load.need_at_most / (1 - TOLERANCE) - 1e-9)
     kept = max(roomy, floor)
     if load.blind or (_trigger_crossed(bounds, load) and not held):
         kept = max(kept, current)
@@ -259,7 +266,7 @@ def _scale_in(
             return _Step(target, Outcome.INEFFECTIVE, taken_back[0].why), memory
     highest = window[0].pods
     if kept >= current:
-        if out is None and max(math.ceil(load.need - 1e-9), floor) < current:
+        if out is None and max(math.ceil(load.need_at_most - 1e-9), floor) < current:
             return _Step(None, Outcome.WITHIN_TOLERANCE, "fewer would be full"), memory
         return no_change, memory
     watched = now - memory.started_at
@@ -285,7 +292,7 @@ def _floor(spec: StreamSpec, observation: Observation, load: _Load) -> int:
     # A deferred event is put back by a worker when it is due. One that waits for tomorrow's
     # budget is not due before tomorrow, when the budget is no longer spent.
     deferred = load.inbox.deferred > 0 and not budget_holds(spec, observation)
-    if load.backlog > 0 or deferred:
+    if load.backlog > 0 or load.lag.measured > 0 or deferred:
         floor = max(floor, 1)
     return min(floor, bounds.max)
 
@@ -307,7 +314,7 @@ def _recommended(step: _Step, replicas: Replicas) -> int:
 def _figures(load: _Load) -> Figures:
     return Figures(
         backlog=load.backlog,
-        lag=load.lag,
+        lag=load.lag.beside_inbox,
         arrivals_per_second=load.arrivals,
         capacity_per_second=load.capacity if load.with_rate else None,
         hit_rate_percent=None,

@@ -37,7 +37,8 @@ class InboxDepth:
 
 @dataclass(frozen=True, slots=True)
 class KafkaBacklog:
-    """What waits in the source topic, beyond what consumers have put into the inbox."""
+    """What waited in the source topic when it was measured, beyond what consumers had put into the
+    inbox by then; `decide.backlog` sets it beside an inbox that was read later."""
 
     lag: int
     partitions: int

@@ -295,8 +295,9 @@ class _StreamSignals:
                 spec.limits,
                 one.usage,
                 one.inbox,
-                models
-                and [
+                None
+                if models is None
+                else [
                     (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
                     for model, own in models
                 ],

@@ -341,7 +341,10 @@ def _flat(memory: Memory, now: float) -> list[float]:
 
 def test_a_memory_that_cannot_be_read_is_a_fresh_start() -> None:
     assert from_status({"samples": "?"}, now=5.0, unix_now=1e9) == Memory(started_at=5.0)
-    assert from_status(None, now=5.0, unix_now=1e9) == Memory(started_at=5.0)
+
+
+def test_a_stream_that_nothing_is_remembered_of_is_new() -> None:
+    assert from_status(None, now=5.0, unix_now=1e9) == Memory(started_at=5.0, starting_since=5.0)
 
 
 def test_a_wall_clock_that_went_back_leaves_nothing_in_the_future() -> None:
