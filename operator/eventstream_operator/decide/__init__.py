@@ -35,6 +35,7 @@ from eventstream_operator.decide.rates import remember_capacity, remember_level,
 from eventstream_operator.decide.sentence import explain
 from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.starting import remember_start
+from eventstream_operator.decide.tuning import SIGNAL_STALE_SECONDS
 from eventstream_operator.decide.workers import decide_workers
 from eventstream_operator.observe.observation import Observation
 
@@ -45,6 +46,10 @@ def decide(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     `now` is the monotonic clock that the memory's times are of. Apply the targets, store the
     memory, and hand it in again in the next pass.
     """
+    if memory.looked_at is not None and now - memory.looked_at > SIGNAL_STALE_SECONDS:
+        # The API server was away, or the process slept: what happened meanwhile nobody saw.
+        memory = replace(memory, started_at=now)
+    memory = replace(memory, looked_at=now)
     memory = remember_start(spec, observation, memory, now)
     memory = _remember(spec, observation, memory, now)
     decided = decide_workers(spec, observation, memory, now)

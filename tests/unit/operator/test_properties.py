@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from eventstream.spec import ApiScaling, StreamSpec
@@ -188,6 +188,8 @@ memories = st.builds(
     scaled_out_at=st.one_of(st.none(), past),
     consumers_scaled_at=st.one_of(st.none(), past),
     trigger_answered_at=st.one_of(st.none(), past),
+    starting_since=st.one_of(st.none(), past),
+    asleep_at=st.one_of(st.none(), past),
 )  # fmt: skip
 
 
@@ -306,6 +308,7 @@ def test_after_a_start_no_worker_leaves_for_one_window(
 @given(memories, st.floats(1e9, 2e9))
 def test_a_memory_comes_back_from_status_as_it_was(memory: Memory, unix_now: float) -> None:
     status = json.loads(json.dumps(to_status(memory, now=NOW, unix_now=unix_now)))
+    assume(status)  # Of a stream that nothing is remembered of, see below.
 
     # Another process, whose monotonic clock stands elsewhere.
     later = from_status(status, now=500.0, unix_now=unix_now)
@@ -334,7 +337,13 @@ def _flat(memory: Memory, now: float) -> list[float]:
                 numbers.append(now - value)
             elif name != "cause":
                 numbers.append(float(value))
-    for moment in (memory.scaled_out_at, memory.consumers_scaled_at, memory.trigger_answered_at):
+    for moment in (
+        memory.scaled_out_at,
+        memory.consumers_scaled_at,
+        memory.trigger_answered_at,
+        memory.starting_since,
+        memory.asleep_at,
+    ):
         numbers.append(-1.0 if moment is None else now - moment)
     return numbers
 
