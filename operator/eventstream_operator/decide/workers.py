@@ -18,7 +18,7 @@ from eventstream_operator.decide.tuning import (
     STEP_SECONDS,
     TOLERANCE,
 )
-from eventstream_operator.observe.observation import InboxDepth, Observation, Replicas
+from eventstream_operator.observe.observation import InboxDepth, Measured, Observation, Replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _scale_out(
     now: float,
 ) -> _Step | None:
     """What adding comes to; None: no reason to add. A step without a target says why not."""
-    current = load.replicas.desired
+    current, why = load.replicas.desired, ""
     if current < bounds.min:
         return _Step(bounds.min, Outcome.SCALED_OUT, f"min {bounds.min}")
     if current > bounds.max:
@@ -163,7 +163,8 @@ def _scale_out(
             return None
         # The first event brings a worker back, whatever the trigger; a deferred one needs a
         # worker too, which puts it back when it is due.
-        wanted = max(wanted, 1)
+        if wanted < 1:
+            wanted, why = 1, "a deferred event needs a worker when it is due"
     else:
         length = load.inbox.queued + load.inbox.in_flight
         crossed = length > bounds.queue_length
@@ -173,16 +174,22 @@ def _scale_out(
         if load.inbox.queued == 0:
             why = f"all {length} events are in workers' hands" if length else "the inbox is empty"
             return _Step(None, Outcome.NOTHING_WAITS, why) if wanted > current or crossed else None
-        wanted = _answer_to_trigger(bounds, load, memory, wanted, crossed, now)
+        answer = _answer_to_trigger(bounds, load, memory, wanted, crossed, now)
+        if answer > wanted:
+            wanted, why = answer, f"a queue of {length} is above {bounds.queue_length}: one more"
         # never more than there is work for: an event a worker
-        wanted = min(wanted, max(current, load.backlog))
+        if wanted > max(current, load.backlog):
+            wanted, why = max(current, load.backlog), f"no more than {load.backlog} events"
         if wanted <= current and crossed and current < bounds.max:
             since = now - (memory.trigger_answered_at or now)
-            why = f"one was added for the trigger {since:.0f} s ago"
+            why = (
+                f"one was added {since:.0f} s ago for a queue above {bounds.queue_length}, the next"
+                f" after {bounds.drain_seconds} s"
+            )
             return _Step(None, Outcome.TRIGGER_ANSWERED, why)
     if wanted <= current:
         return None
-    return _limited(bounds, load, memory, held, wanted, now)
+    return _limited(bounds, load, memory, held, wanted, why, now)
 
 
 def _answer_to_trigger(
@@ -205,11 +212,12 @@ def _limited(
     memory: Memory,
     held: list[Ceiling],
     wanted: int,
+    why: str,
     now: float,
 ) -> _Step:
     """An addition, as far as max, ceilings and step limit let it go."""
     current = load.replicas.desired
-    target, why = wanted, ""
+    target = wanted
     if target > bounds.max:
         target, why = bounds.max, f"max {bounds.max}"
         if current >= bounds.max:
@@ -256,9 +264,10 @@ def _scale_in(
     kept = min(kept, bounds.max)
     window = remember_want(memory.worker_wants, now, kept, SCALE_IN_WINDOW_SECONDS)
     memory = replace(memory, worker_wants=window)
-    no_change = out or _Step(None, _resting(bounds, current))
+    no_change = out or _Step(None, _resting(bounds, current), _calm(bounds, load))
     if load.blind:
-        return (out or _Step(None, Outcome.SIGNAL_MISSING, "a signal is missing")), memory
+        why = f"not known: {_unknown(spec, observation)}"
+        return (out or _Step(None, Outcome.SIGNAL_MISSING, why)), memory
     taken_back = [c for c in held if c.takes_back and c.workers < current]
     if taken_back:
         target = max(min(c.workers for c in taken_back), floor)
@@ -267,16 +276,18 @@ def _scale_in(
     highest = window[0].pods
     if kept >= current:
         if out is None and max(math.ceil(load.need_at_most - 1e-9), floor) < current:
-            return _Step(None, Outcome.WITHIN_TOLERANCE, "fewer would be full"), memory
+            why = f"fewer would have less than {TOLERANCE:.0%} of their time to spare"
+            return _Step(None, Outcome.WITHIN_TOLERANCE, why), memory
         return no_change, memory
     watched = now - memory.started_at
     if watched < SCALE_IN_WINDOW_SECONDS:
-        why = f"watching for {watched:.0f} of {SCALE_IN_WINDOW_SECONDS:.0f} s"
+        why = f"watched for {watched:.0f} of {SCALE_IN_WINDOW_SECONDS:.0f} s so far"
         return (out or _Step(None, Outcome.JUST_STARTED, why)), memory
     if highest >= current:
-        why = f"{kept} must do for {SCALE_IN_WINDOW_SECONDS:.0f} s"
+        why = f"{kept} would do, but not for {SCALE_IN_WINDOW_SECONDS:.0f} s yet"
         return (out or _Step(None, Outcome.STABILISING, why)), memory
-    why = f"{highest} were enough for {SCALE_IN_WINDOW_SECONDS:.0f} s"
+    were = "was" if highest == 1 else "were"
+    why = f"{highest} {were} enough for {SCALE_IN_WINDOW_SECONDS:.0f} s"
     if lowest is not None and lowest.workers < max(roomy, floor):
         return _Step(highest, lowest.outcome, lowest.why), memory
     return _Step(highest, Outcome.SCALED_IN, why), memory
@@ -295,6 +306,28 @@ def _floor(spec: StreamSpec, observation: Observation, load: _Load) -> int:
     if load.backlog > 0 or load.lag.measured > 0 or deferred:
         floor = max(floor, 1)
     return min(floor, bounds.max)
+
+
+def _calm(bounds: WorkerScaling, load: _Load) -> str:
+    """Why a stream that would drain too slowly gets nobody: it has no queue to speak of."""
+    if math.ceil(load.need - 1e-9) <= load.replicas.desired or load.replicas.desired >= bounds.max:
+        return ""
+    length = load.inbox.queued + load.inbox.in_flight
+    return (
+        f"a queue of {length} is not above {bounds.queue_length}, and nothing is older than"
+        f" {bounds.drain_seconds} s"
+    )
+
+
+def _unknown(spec: StreamSpec, observation: Observation) -> str:
+    """The signals without which nobody may leave."""
+    signals: list[tuple[str, Measured[object] | None]] = [
+        ("the events' counters", observation.counts),
+        ("the workers' heartbeats", observation.worker_time),
+    ]
+    if spec.source is not None:
+        signals.append(("the Kafka lag", observation.kafka))
+    return ", ".join(name for name, signal in signals if fresh(signal) is None)
 
 
 def _resting(bounds: WorkerScaling, current: int) -> Outcome:
@@ -354,5 +387,5 @@ def _outside(
         ),
         _nothing_known(observation),
         None,
-        f"{'min' if grows else 'max'} {target}",
+        f"the inbox's length is not known; {'min' if grows else 'max'} {target}",
     )
