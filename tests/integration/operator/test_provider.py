@@ -269,9 +269,12 @@ async def test_buckets_of_a_stream_without_workers_are_still_looked_at(scene: Sc
 async def test_an_operator_that_comes_into_the_middle_of_it_knows_that_calls_are_held_back(
     scene: Scene,
 ) -> None:
+    scene.spec = UNLIMITED
     await scene.beat()
     for _ in range(3):
         await scene.call(freeze=Freeze(0.05, ErrorKind.RATE_LIMITED))
+    # However short the freeze: who watches sees it for a minute.
+    assert await scene.redis.pttl(scene.keys.limit(scene.model().bucket)) > 50_000
     await scene.know_the_workers()
     # How many there were in the last minute nobody can tell it.
     assert (await scene.look()).throttled == 1
