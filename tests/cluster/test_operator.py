@@ -156,7 +156,6 @@ async def test_a_new_stream_that_is_well_begins_without_a_warning(
         for name in ("reviews", "letters"):
             told = ready_and_told(namespace, name)
             assert [one["message"] for one in told if one["type"] == "Warning"] == []
-            assert "Starting" in {one["reason"] for one in told}
         degraded = namespace.condition("letters", "Degraded")
         assert (degraded["status"], degraded["reason"]) == ("False", "Starting")
         assert "the Kafka lag (missing)" in degraded["message"]

@@ -22,7 +22,7 @@ from eventstream.spec import StreamSpec
 _SLOTS: Final = 60
 """A period's, as in reserve.lua."""
 _THROTTLED: Final = ("requests", "tokens", "rate_limited")
-"""What is short when a call is held back by a limit, and the kind of a 429: not a refused key."""
+"""What is short by the provider's headers, and the kind of a 429: not a refused key."""
 
 
 def models_in_use(
@@ -87,12 +87,14 @@ def read_bucket(stored: Mapping[bytes, bytes], model: ModelInUse, now_ms: float)
     """A `limit:{bucket}` hash; `now_ms` is Redis' clock."""
     fields = {name.decode(): value.decode() for name, value in stored.items()}
     refused_at = fields.get("refused_at")
+    # Who keeps to another number in the same bucket is held back by that, and not by this one.
+    causes = (*_THROTTLED, f"requests:{model.requests}", f"tokens:{model.tokens}")
     return BucketState(
         requests=_use(fields, "r", model.requests, model.requests_period_seconds, now_ms),
         tokens=_use(fields, "t", model.tokens, 60.0, now_ms),
         frozen_seconds=(float(fields.get("frozen_until", "0")) - now_ms) / 1000,
         frozen_why=fields.get("frozen_why", ""),
-        throttled=sum(int(fields.get(f"refused:{short}", "0")) for short in _THROTTLED),
+        throttled=sum(int(fields.get(f"refused:{cause}", "0")) for cause in causes),
         throttled_seconds_ago=(now_ms - float(refused_at)) / 1000 if refused_at else math.inf,
     )
 

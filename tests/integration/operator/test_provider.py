@@ -166,6 +166,22 @@ async def test_a_configured_limit_counts_everybodys_calls_and_who_had_to_wait(
     assert (await scene.look()).throttled == 0
 
 
+async def test_a_neighbours_lower_limit_on_the_same_account_holds_back_only_the_neighbour(
+    scene: Scene,
+) -> None:
+    await scene.beat()
+    await scene.know_the_workers()
+    await scene.call()
+    model = scene.model()
+    for holder in "abc":
+        neighbour = await scene.limiter.reserve(model.bucket, Limit(1), tokens=1, holder=holder)
+        assert not isinstance(neighbour, Reservation)
+    use = await scene.look()
+    assert use.throttled == 0
+    assert use.requests_per_minute is not None
+    assert (use.requests_per_minute.limit, use.requests_per_minute.used) == (100, 1)
+
+
 async def test_a_limit_that_only_the_providers_headers_state(scene: Scene) -> None:
     scene.spec = UNLIMITED
     await scene.beat()

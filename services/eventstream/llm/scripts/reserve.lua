@@ -30,10 +30,13 @@ if not now then
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 
--- What is refused is counted by what was short, for those who watch the bucket (buckets.py), and
--- kept for a minute at least, so that they see it.
-local function refused(wait_ms, short, why)
-  redis.call('HINCRBY', bucket, 'refused:' .. (why ~= '' and why or short), 1)
+-- What is refused is counted by what was short (and by whose limit: a bucket's users may have
+-- different ones), for those who watch the bucket (buckets.py), and kept for a minute at least, so
+-- that they see it.
+local function refused(wait_ms, short, why, limit)
+  local cause = why ~= '' and why or short
+  if limit then cause = cause .. ':' .. string.format('%d', limit) end
+  redis.call('HINCRBY', bucket, 'refused:' .. cause, 1)
   redis.call('HSET', bucket, 'refused_at', now)
   if redis.call('PTTL', bucket) < 60000 then redis.call('PEXPIRE', bucket, 60000) end
   return {0, wait_ms, short, why, '', ''}
@@ -141,7 +144,7 @@ for _, one in ipairs(asked) do
 end
 keep = math.max(keep, period)
 
-local at, short = now, ''
+local at, short, short_of = now, '', nil
 for _, dimension in ipairs(limited) do
   due = due and fits_beside_used(dimension)
 end
@@ -150,7 +153,9 @@ while not settled do
   settled = true
   for _, dimension in ipairs(limited) do
     local fits = earliest(dimension, at)
-    if fits > at then at, short, settled = fits, dimension.label, false end
+    if fits > at then
+      at, short, short_of, settled = fits, dimension.label, dimension.limit, false
+    end
   end
 end
 
@@ -162,7 +167,7 @@ if beyond then
   local far_until = tonumber(redis.call('HGET', bucket, 'far_until') or '0')
   if not kept or far_until > now then
     redis.call('SET', place, '', 'PX', 3 * keep)
-    return refused(period, short, '')
+    return refused(period, short, '', short_of)
   end
   -- The next holder may book far ahead once this booking is within a period.
   redis.call('HSET', bucket, 'far_until', at - period)
@@ -182,7 +187,7 @@ end
 if at > now then
   if at > booked_until then redis.call('HSET', bucket, 'booked_until', at) end
   redis.call('SET', place, table.concat(booking, ' '), 'PX', at - now + keep)
-  return refused(at - now, short, '')
+  return refused(at - now, short, '', short_of)
 end
 for _, one in ipairs(learned) do
   local name, level, cap, per_ms = unpack(one)
