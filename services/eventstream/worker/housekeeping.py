@@ -16,7 +16,7 @@ from typing import Final
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
-from eventstream.keys import Keys
+from eventstream.keys import Keys, queues_of
 from eventstream.llm.buckets import models_in_use
 from eventstream.logs import get_logger
 from eventstream.redis_client import connect
@@ -24,6 +24,7 @@ from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
 from eventstream.worker.board import Board
+from eventstream.worker.leavings import is_due
 
 log = get_logger(__name__)
 
@@ -130,6 +131,9 @@ class Housekeeping:
                 self._wake_ups.send([queue])
             if tidy:
                 await inbox.tidy(queue, IDLE_CONSUMER_SECONDS)
+        for name, tombstone in (await registry.tombstones()).items():
+            if self._idle_processes() and is_due(tombstone, time.time()):
+                self._wake_ups.send(queues_of(name)[:1])
 
     async def _models(self, registry: Registry) -> dict[str, list[ModelInUse]]:
         served = self._settings.worker_streams
