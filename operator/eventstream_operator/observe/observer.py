@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
-from eventstream.llm.buckets import read_bucket
+from eventstream.limit_buckets import read_bucket
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventstream.heartbeat import ModelInUse, WorkerHeartbeat
-from eventstream.llm.buckets import BucketState, Use
-from eventstream.llm.wire import ErrorKind
+from eventstream.limit_buckets import BucketState, Use
 from eventstream.spec import Limits
 from eventstream_operator.observe.observation import (
     Allowance,
@@ -30,9 +29,10 @@ REFUSAL_LINGERS_SECONDS: Final = 30.0
 until one is answered, it is still refused."""
 
 _CAUSES: Final[Mapping[str, FreezeCause]] = {
-    ErrorKind.AUTH: "key_refused",
-    ErrorKind.QUOTA: "account_spent",
+    "key_refused": "key_refused",
+    "quota_exhausted": "account_spent",
 }
+"""By why a bucket is frozen, as the services' `ErrorKind` has it; anything else is a 429."""
 
 
 class ModelsInUse:

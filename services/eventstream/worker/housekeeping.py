@@ -17,7 +17,7 @@ from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys, queues_of
-from eventstream.llm.buckets import models_in_use
+from eventstream.llm.in_use import models_in_use
 from eventstream.logs import get_logger
 from eventstream.redis_client import connect
 from eventstream.registry import Registry

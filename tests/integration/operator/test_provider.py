@@ -16,8 +16,8 @@ from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys
-from eventstream.llm.buckets import models_in_use
 from eventstream.llm.cost import Tokens
+from eventstream.llm.in_use import models_in_use
 from eventstream.llm.limits import Advertised, Freeze, Limit, Limiter, Quantity, Reservation
 from eventstream.llm.spending import Spending
 from eventstream.llm.wire import ErrorKind

@@ -31,7 +31,7 @@ if not now then
 end
 
 -- What is refused is counted by what was short (and by whose limit: a bucket's users may have
--- different ones), for those who watch the bucket (buckets.py), and kept for a minute at least, so
+-- different ones), for those who watch the bucket (limit_buckets.py), and kept for a minute at least, so
 -- that they see it.
 local function refused(wait_ms, short, why, limit)
   local cause = why ~= '' and why or short

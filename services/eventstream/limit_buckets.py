@@ -1,8 +1,8 @@
 """The shared limit buckets as somebody sees them who only watches: the operator.
 
-A worker says which buckets it uses (`models_in_use`, in its heartbeat), because their names hold a
-digest of the account's key that nobody else can make. `read_bucket` reads what reserve.lua and
-settle.lua write. Pure; nothing here takes part in a limit.
+A worker says in its heartbeat which buckets it uses (`llm.in_use`), because their names hold a
+digest of the account's key that nobody else can make. Here is read what reserve.lua and settle.lua
+write. Pure; nothing here takes part in a limit, and nothing of the model layer is needed.
 """
 
 from __future__ import annotations
@@ -12,45 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eventstream.errors import ConfigurationError
 from eventstream.heartbeat import ModelInUse
-from eventstream.llm.limits import limit_of
-from eventstream.llm.providers import resolve_endpoint
-from eventstream.settings import Settings
-from eventstream.spec import StreamSpec
 
 _SLOTS: Final = 60
 """A period's, as in reserve.lua."""
 _THROTTLED: Final = ("requests", "tokens", "rate_limited")
 """What is short by the provider's headers, and the kind of a 429: not a refused key."""
-
-
-def models_in_use(
-    spec: StreamSpec, settings: Settings, environment: Mapping[str, str]
-) -> list[ModelInUse]:
-    """The models that a stream's answers may come from, its own first.
-
-    None for the local model, which nobody limits, and for a stream whose settings are incomplete:
-    no call is made then. Embeddings are left out: where they are held back the look-up is a miss,
-    and no event waits.
-    """
-    try:
-        endpoint = resolve_endpoint(spec, settings, environment, "")
-    except ConfigurationError:
-        return []
-    if endpoint.local:
-        return []
-    limit = limit_of(spec, settings)
-    return [
-        ModelInUse(
-            name=endpoint.who(model),
-            bucket=endpoint.bucket(model),
-            requests=limit.requests,
-            requests_period_seconds=limit.requests_period_seconds,
-            tokens=limit.tokens,
-        )
-        for model in dict.fromkeys((endpoint.model, *spec.model.allow))
-    ]
 
 
 @dataclass(frozen=True, slots=True)
