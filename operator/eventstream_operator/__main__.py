@@ -84,6 +84,7 @@ async def assemble(
             cluster,
             world,
             status_seconds=settings.status_seconds,
+            interval_seconds=settings.interval_seconds,
             clock=clock,
             unix_clock=unix_clock,
         ),

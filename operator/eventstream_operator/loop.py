@@ -150,6 +150,7 @@ class Loop:
         specs = self._specs(streams)
         self._forget_all_but({name_of(stream) for stream in streams})
         STREAMS_GAUGE.set(len(streams))
+        self._actor.begin(len(streams))
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
         # First what should be there, so that it is there when it is looked at.
         deployments = sort_out(self._world)

@@ -8,7 +8,7 @@ seconds, and how many passes something takes can be counted.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -93,13 +93,14 @@ async def stepped(
         yield Steps(loop, clocks)
 
 
-def requests(outcomes: Iterable[str] = ()) -> float:
-    """Requests to the API server so far, of these outcomes (or of all)."""
-    wanted = set(outcomes)
+def requests(outcome: str = "", *, verb: str = "") -> float:
+    """Requests to the API server so far, of this outcome and this verb (or of all)."""
     return sum(
         sample.value
         for family in REGISTRY.collect()
         if family.name == "eventstream_operator_api_requests"
         for sample in family.samples
-        if sample.name.endswith("_total") and (not wanted or sample.labels["outcome"] in wanted)
+        if sample.name.endswith("_total")
+        and outcome in ("", sample.labels["outcome"])
+        and verb in ("", sample.labels["verb"])
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,7 @@ class Actor:
         world: World,
         *,
         status_seconds: float,
+        interval_seconds: float,
         clock: Callable[[], float],
         unix_clock: Callable[[], float],
     ) -> None:
@@ -57,9 +59,19 @@ class Actor:
         self._world = world
         self._deployments = StreamDeployments(cluster, world.deployments)
         self._status_seconds = status_seconds
+        self._interval_seconds = interval_seconds
         self._clock = clock
         self._unix_clock = unix_clock
         self._written_at: dict[str, float] = {}
+        self._figures_left = 0
+
+    def begin(self, streams: int) -> None:
+        """A pass over so many streams begins.
+
+        Figures that only moved are written for as many of them a pass as keeps each one's interval:
+        hundreds that are due at once would make one pass long, and the next step late.
+        """
+        self._figures_left = math.ceil(streams * self._interval_seconds / self._status_seconds)
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
         """Make what the stream should have, before it is observed."""
@@ -149,9 +161,11 @@ class Actor:
             changed=changed,
             unix_now=unix_now,
         )
-        due = now - self._written_at.get(name, float("-inf")) >= self._status_seconds
-        if not due and substance(status) == substance(before):
-            return
+        if substance(status) == substance(before):
+            due = now - self._written_at.get(name, float("-inf")) >= self._status_seconds
+            if not due or self._figures_left == 0:
+                return
+            self._figures_left -= 1
         # A merge patch would keep what an older memory had and the new one has not.
         cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
         status["memory"] = cleared | status["memory"]
