@@ -61,7 +61,8 @@ def measure(
         log = folder / f"operator-{streams}.log"
         with Operator(namespace, redis.url(0), prefix, log) as operator:
             wait_for("ready workers everywhere", lambda: _all_ready(namespace, streams), 300)
-            _settle(operator)
+            # Until the last words about new pods are said.
+            _wait_for_passes(operator, 10)
             passes, requests, idle = _idle(operator, repeats)
             reactions = asyncio.run(_reactions(namespace, operator, redis, prefix, repeats=repeats))
     return Figures(streams, tuple(reactions), tuple(passes), requests, idle)
@@ -72,15 +73,6 @@ def _all_ready(namespace: Namespace, streams: int) -> bool:
         (one.get("status", {}).get("workers") or {}).get("ready") for one in namespace.list("es")
     ]
     return ready == [1] * streams
-
-
-def _settle(operator: Operator) -> None:
-    """Until the last words about new pods are said."""
-    while True:
-        requests = operator.metric(REQUESTS)
-        _wait_for_passes(operator, 3)
-        if operator.metric(REQUESTS) - requests <= 3:
-            return
 
 
 def _wait_for_passes(operator: Operator, count: int) -> None:
