@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.cluster.harness.api import wait_until
 from tests.cluster.harness.commands import run_command
 from tests.cluster_e2e.targets import Target
@@ -22,6 +24,10 @@ CLIENT = "client"
 READY_SECONDS = 240.0
 SEND_SECONDS = 180.0
 HELM_SECONDS = 420.0
+SCALED_SECONDS = 60.0
+SCALED_IN_SECONDS = 240.0
+ANSWERED_SECONDS = 240.0
+GONE_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,20 @@ class Installation:
         argv = ["helm", *args, f"--namespace={NAMESPACE}"]
         return run_command(argv, self.target.environment, timeout_seconds=HELM_SECONDS)
 
-    def install(self, release: str) -> str:
+    def install(self, release: str, chart: Path = CHART) -> str:
         """`helm install` with no values but where the images are; what it says."""
         wait = ("--create-namespace", "--wait", "--timeout=6m")
-        return self.helm("install", release, str(CHART), *wait, *self.target.install_options)
+        return self.helm("install", release, str(chart), *wait, *self.target.install_options)
+
+    def upgrade(self, release: str, *values: str) -> None:
+        """`helm upgrade` to this chart; `values` (`name=value`) are set beside those of before."""
+        wait = ("--reuse-values", "--wait", "--timeout=6m")
+        self.helm("upgrade", release, str(CHART), *_set(values), *wait)
+
+    def template(self, *values: str) -> list[dict[str, Any]]:
+        """The release's objects, as `helm template` renders them with these values."""
+        rendered = self.helm("template", RELEASE, str(CHART), *_set(values))
+        return [each for each in yaml.safe_load_all(rendered) if each]
 
     def get(self, resource: str, name: str) -> dict[str, Any]:
         """An object as the API server has it."""
@@ -72,6 +88,19 @@ class Installation:
         """The status of an EventStream; empty before the operator has written one."""
         status: dict[str, Any] = self.get("eventstreams", name).get("status") or {}
         return status
+
+    def condition(self, stream: str, type_: str) -> tuple[str, str]:
+        """(status, message) of one of a stream's conditions; Unknown before there is one."""
+        for each in self.stream(stream).get("conditions", ()):
+            if each["type"] == type_:
+                return each["status"], each["message"]
+        return "Unknown", ""
+
+    def events(self, stream: str) -> list[str]:
+        """The messages of a stream's Kubernetes events."""
+        about = f"--field-selector=involvedObject.kind=EventStream,involvedObject.name={stream}"
+        found = json.loads(self.kubectl("get", "events", about, "-o", "json"))
+        return [each["message"] for each in found["items"]]
 
     def replicas(self, deployment: str) -> int:
         """How many pods a Deployment is told to have."""
@@ -144,11 +173,24 @@ class Installation:
         lines = (json.dumps({"event_id": each, "text": text}) for each, text in texts.items())
         return self.send(lines, stream, "--format=jsonl", *options)
 
-    def ask(self, text: str, *options: str) -> str:
-        """The answer to one text, waited for."""
+    def fetch(self, *urls: str) -> list[Any]:
+        """The JSON behind these addresses, as a pod reaches them."""
+        program = (HERE / "fetch.py").read_text()
+        found: list[Any] = json.loads(
+            self.in_client("python", "-c", program, stdin="\n".join(urls))
+        )
+        return found
+
+    def result(self, text: str, *options: str) -> dict[str, Any]:
+        """The result of one text, waited for."""
         command = ("eventstream", "send", "-", "--wait", "--json", *options)
         answer: dict[str, Any] = json.loads(self.in_client(*command, stdin=text))
-        response: str = answer["result"]["response"]
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def ask(self, text: str, *options: str) -> str:
+        """The answer to one text, waited for."""
+        response: str = self.result(text, *options)["response"]
         return response
 
     def account(self, stream: str, ids: Sequence[str] = ()) -> Account:
@@ -198,6 +240,10 @@ class Installation:
             return bool(states[0]["ready"]) and _start(now) != before
 
         wait_until(again, f"second start of {pod['metadata']['name']}", READY_SECONDS)
+
+
+def _set(values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
 
 
 def _start(pod: dict[str, Any]) -> tuple[str, int]:

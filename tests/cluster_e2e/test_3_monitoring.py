@@ -1,0 +1,72 @@
+"""Dashboards and alerts on a system that has been under load: every query brings living series.
+
+Prometheus has scraped by the chart's PodMonitor since before the load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chart.promql import catalogue
+from tests.cluster_e2e.installation import NAMESPACE, Installation
+from tests.cluster_e2e.monitoring import selectors
+from tests.cluster_e2e.prometheus import Prometheus
+
+pytestmark = pytest.mark.timeout(300)
+
+ONLY_ON_BAD_DAYS = {
+    "eventstream_cache_errors",
+    "eventstream_store_unavailable",
+}
+"""Metrics that nothing moves while no part is away or killed."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _taken_away(prometheus: Prometheus) -> Iterator[None]:
+    """The tests after these have no use for it."""
+    yield
+    prometheus.stop()
+
+
+def test_every_pod_with_metrics_is_scraped(
+    installation: Installation, prometheus: Prometheus
+) -> None:
+    targets = prometheus.targets()
+
+    assert {target["health"] for target in targets} == {"up"}
+    found = {target["labels"]["component"] for target in targets}
+    assert found == {"api", "worker", "consumer", "operator"}
+    assert {target["labels"]["namespace"] for target in targets} == {NAMESPACE}
+
+
+def test_every_panel_shows_something(prometheus: Prometheus) -> None:
+    assert prometheus.queries
+    assert prometheus.lifeless(prometheus.queries) == []
+
+
+def test_every_series_that_is_read_is_there(prometheus: Prometheus) -> None:
+    panels = [query.expression for query in prometheus.queries]
+    read = set().union(*map(selectors, [*panels, *prometheus.alerts.values()]))
+
+    assert read
+    assert prometheus.unseen(read) == []
+
+
+def test_every_alert_is_evaluated_and_the_one_that_should_be_is_on(prometheus: Prometheus) -> None:
+    rules = prometheus.rules()
+
+    assert rules.keys() == prometheus.alerts.keys()
+    assert {(rule["health"], rule.get("lastError", "")) for rule in rules.values()} == {("ok", "")}
+    # `default` has the condition ReviewThreshold; the alert waits for a quarter of an hour.
+    assert rules["EventStreamHitRateLow"]["state"] in ("pending", "firing")
+    [alert] = rules["EventStreamHitRateLow"]["alerts"]
+    assert alert["labels"]["stream"] == "default"
+
+
+def test_every_metric_of_the_catalogue_moves(prometheus: Prometheus) -> None:
+    names = prometheus.names()
+
+    silent = {family for family, series in catalogue().items() if not series.keys() & names}
+    assert silent - ONLY_ON_BAD_DAYS == set()
