@@ -29,12 +29,12 @@ class Query:
     instant: bool
 
 
-def scrape_configuration(monitor: Mapping[str, Any]) -> Object:
+def scrape_configuration(monitor: Mapping[str, Any], discovery: str) -> Object:
     """A scrape configuration, as the Prometheus operator makes it of a PodMonitor.
 
     https://github.com/prometheus-operator/prometheus-operator, generatePodMonitorConfig: pods of
     the monitor's own namespace, kept by the selector and the port's name, labelled with where they
-    are; then the monitor's own relabelings.
+    are; then the monitor's own relabelings. The pods are found by `discovery.py` at `discovery`.
     """
     metadata, spec = monitor["metadata"], monitor["spec"]
     [endpoint] = spec["podMetricsEndpoints"]
@@ -45,9 +45,7 @@ def scrape_configuration(monitor: Mapping[str, Any]) -> Object:
         "job_name": f"podMonitor/{name}/0",
         "scrape_interval": endpoint["interval"],
         "metrics_path": endpoint["path"],
-        "kubernetes_sd_configs": [
-            {"role": "pod", "namespaces": {"names": [metadata["namespace"]]}}
-        ],
+        "http_sd_configs": [{"url": discovery, "refresh_interval": "5s"}],
         "relabel_configs": [
             {
                 "action": "drop",

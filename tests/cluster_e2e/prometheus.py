@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from tests.cluster_e2e.installation import HERE, Installation
+from tests.cluster_e2e.installation import HERE, RELEASE, Installation
 from tests.cluster_e2e.monitoring import (
     Object,
     Query,
@@ -23,6 +23,7 @@ from tests.cluster_e2e.monitoring import (
 from tests.images.prometheus_image import prometheus_reference
 
 ADDRESS: Final = "http://prometheus:9090"
+DISCOVERY: Final = "http://127.0.0.1:8081/"
 SWITCHES: Final = (
     "monitoring.podMonitor.enabled=true",
     "monitoring.prometheusRule.enabled=true",
@@ -39,7 +40,7 @@ class Prometheus:
         rendered = installation.template(*SWITCHES)
         [monitor] = [each for each in rendered if each["kind"] == "PodMonitor"]
         [rules] = [each for each in rendered if each["kind"] == "PrometheusRule"]
-        self._scrapes = scrape_configuration(monitor)
+        self._scrapes = scrape_configuration(monitor, DISCOVERY)
         self._rules: Object = rules["spec"]
         [boards] = [
             each
@@ -69,11 +70,16 @@ class Prometheus:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "prometheus"},
-            "data": {name: yaml.safe_dump(content) for name, content in files.items()},
+            "data": {name: yaml.safe_dump(content) for name, content in files.items()}
+            | {"discovery.py": (HERE / "discovery.py").read_text()},
         }
         self._installation.kubectl("apply", "-f", "-", stdin=json.dumps(config_map))
         manifest = (HERE / "prometheus.yaml").read_text()
-        manifest = manifest.replace("PROMETHEUS_IMAGE", prometheus_reference())
+        for placeholder, image in (
+            ("PROMETHEUS_IMAGE", prometheus_reference()),
+            ("OPERATOR_IMAGE", self._installation.image(f"{RELEASE}-operator")),
+        ):
+            manifest = manifest.replace(placeholder, image)
         self._installation.kubectl("apply", "-f", "-", stdin=manifest)
         self._installation.wait_ready("prometheus")
 
