@@ -207,7 +207,8 @@ def test_a_busy_api_gets_a_second_pod(installation: Installation) -> None:
         "status of two API pods",
         SCALED_SECONDS,
     )
-    assert any(each.startswith("api: 1 -> 2") for each in installation.events("default"))
+    told = "\n".join(installation.events("default"))
+    assert re.search(r"api: 1 -> 2. ScaledOut: CPU is at \d+ % of its request", told), told
 
 
 def test_the_first_record_in_kafka_brings_a_worker_back(
