@@ -18,18 +18,13 @@ from tests.cluster.harness.api import wait_until
 from tests.cluster.harness.binaries import default_cache_dir, ensure_binaries
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.errors import HarnessError
+from tests.cluster.harness.packages import CHECK_PACKAGES, require
 from tests.cluster_e2e.installation import HERE, RELEASE, SCALED_SECONDS, Installation
 from tests.cluster_e2e.prometheus import Prometheus
 from tests.cluster_e2e.targets import NamedCluster, OwnNode, Target
-from tests.images.build import (
-    build_own_images,
-    chart_images,
-    ensure_prometheus,
-    ensure_stores,
-    save,
-)
+from tests.images.build import build_own_images, chart_images, ensure_stores, save
 from tests.images.errors import ImagesError
-from tests.images.prometheus_image import prometheus_reference
+from tests.images.prometheus_image import write_prometheus
 
 _KUBECONFIG = os.environ.get("E2E_KUBECONFIG")
 
@@ -50,10 +45,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         reporter.write_line(f"{time.monotonic() - began:4.0f} s  {line}", flush=True)
 
     try:
+        require(CHECK_PACKAGES)
         ensure_binaries(default_cache_dir(), say)
         build_own_images(say)
         ensure_stores(say)
-        ensure_prometheus(say)
     except (HarnessError, ImagesError) as error:
         raise pytest.UsageError(str(error)) from error
     say("images: ready")
@@ -66,8 +61,9 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return NamedCluster(Path(_KUBECONFIG), os.environ.get("E2E_REGISTRY"))
     node: Cluster = request.getfixturevalue("node")
     archive = tmp_path_factory.mktemp("images") / "image.tar"
-    for image in (*vars(chart_images()).values(), prometheus_reference()):
+    for image in vars(chart_images()).values():
         node.load_image(save(image, archive))
+    node.load_image(write_prometheus(archive))
     archive.unlink()
     return OwnNode(node)
 

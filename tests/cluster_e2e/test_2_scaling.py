@@ -122,7 +122,13 @@ def test_few_hits_are_worth_a_second_look_at_the_threshold(installation: Install
 
     # Neighbours in all but a number: none may have another one's answer.
     _wait_condition(installation, "default", "ReviewThreshold")
-    assert "candidates were refused" in installation.condition("default", "ReviewThreshold")[1]
+    wait_until(
+        lambda: (
+            "candidates were refused" in installation.condition("default", "ReviewThreshold")[1]
+        ),
+        "what the near misses say about the threshold",
+        SCALED_SECONDS,
+    )
     # The same text again is a hit.
     assert installation.result(texts[0])["from_cache"] is True
 
@@ -162,7 +168,7 @@ def test_a_providers_limit_brings_no_workers(
     status, message = installation.condition(stream, "RateLimited")
     assert status == "True"
     assert message.startswith("More workers bring nothing: ")
-    assert installation.stream(stream)["phase"] == "Limited"
+    _wait_phase(installation, stream, "Limited")
     assert installation.replicas(f"ai-worker-{stream}") == 1
 
 
@@ -174,7 +180,7 @@ def test_a_spent_budget_holds_what_the_cache_cannot_answer(installation: Install
     held["paid"] += installation.send(_texts("paid", AFFORDED, TOO_MANY), "paid")
     _wait_condition(installation, "paid", "BudgetExhausted")
 
-    assert installation.stream("paid")["phase"] == "Held"
+    _wait_phase(installation, "paid", "Held")
     assert "wait for the next UTC day" in installation.condition("paid", "BudgetExhausted")[1]
     assert installation.result(first[0], "--stream=paid")["from_cache"] is True
     account = installation.account("paid", held["paid"])
@@ -256,7 +262,7 @@ def _wait_asleep(installation: Installation) -> None:
         "stream without a worker",
         SCALED_IN_SECONDS,
     )
-    assert installation.stream("asleep")["phase"] == "Idle"
+    _wait_phase(installation, "asleep", "Idle")
     assert installation.replicas("ai-worker-asleep") == 0
 
 
@@ -271,6 +277,14 @@ def _wait_condition(
         lambda: installation.condition(stream, type_)[0] == status,
         f"condition {type_} of {stream} that is {status}",
         seconds,
+    )
+
+
+def _wait_phase(installation: Installation, stream: str, phase: str) -> None:
+    wait_until(
+        lambda: installation.stream(stream)["phase"] == phase,
+        f"phase {phase} of {stream}",
+        SCALED_SECONDS,
     )
 
 

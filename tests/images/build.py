@@ -3,7 +3,7 @@
     .venv/bin/python -m tests.images.build
 
 builds the project's three from their Dockerfiles, unchanged, with `scripts/images`, after their
-base; and makes ready Redis and Kafka, under the names that the chart asks for, and Prometheus.
+base; and makes ready Redis and Kafka, under the names that the chart asks for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from eventstream.embedded.jars import default_cache_dir
 from tests.images.commands import run
 from tests.images.errors import ImagesError
 from tests.images.kafka_image import KAFKA
-from tests.images.prometheus_image import PROMETHEUS, prometheus_reference
 from tests.images.python_image import PYTHON, named_bases
 from tests.images.redis_image import REDIS
 from tests.images.stand_ins import ensure_image
@@ -80,17 +79,6 @@ def ensure_stores(say: Callable[[str], None]) -> ImageNames:
     return names
 
 
-def ensure_prometheus(say: Callable[[str], None]) -> str:
-    """Make the image of Prometheus ready, which watches an installation in the tests.
-
-    Raises ImagesError when it can neither be pulled nor made.
-    """
-    reference = prometheus_reference()
-    say(f"images: {reference}")
-    ensure_image(reference, PROMETHEUS, _cache_dir())
-    return reference
-
-
 def save(reference: str, target: Path) -> Path:
     """Write an image as a docker-archive, which `ctr images import` reads; returns `target`."""
     target.unlink(missing_ok=True)
@@ -112,7 +100,6 @@ def main() -> None:
     try:
         build_own_images(say)
         ensure_stores(say)
-        ensure_prometheus(say)
     except ImagesError as error:
         sys.exit(f"images: {error}")
     say("images: done")

@@ -1,20 +1,23 @@
-"""The stand-in of `prom/prometheus`: Debian's server, started as the public image starts its own.
+"""The stand-in of `prom/prometheus`: the machine's own server with the libraries that it loads.
 
-As there the program is /bin/prometheus, its configuration /etc/prometheus/prometheus.yml, and its
-data in /prometheus belongs to nobody (65534).
+As in the public image the program is /bin/prometheus and runs as nobody (65534). Nothing else is in
+it: configuration and data come as volumes.
 """
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.images.stand_ins import StandIn
+from tests.cluster.harness.images import write_image
+from tests.cluster.harness.layout import system_program
+from tests.images.commands import run
 
-UID = 65534
+PROGRAM = "/bin/prometheus"
+NOBODY = "65534:65534"
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 
 
@@ -25,20 +28,13 @@ def prometheus_reference() -> str:
     return reference
 
 
-def _arrange(root: Path) -> None:
-    (root / "prometheus").mkdir()
-    os.chown(root / "prometheus", UID, UID)
+def write_prometheus(target: Path) -> Path:
+    """Write the stand-in as a docker-archive; returns `target`.
 
-
-PROMETHEUS = StandIn(
-    packages=("prometheus",),
-    arrange=_arrange,
-    config={
-        "--entrypoint": '["/bin/prometheus"]',
-        "--cmd": "--config.file=/etc/prometheus/prometheus.yml --storage.tsdb.path=/prometheus",
-        "--user": f"{UID}:{UID}",
-        "--workingdir": "/prometheus",
-        "--volume": "/prometheus",
-        "--port": "9090",
-    },
-)
+    Raises HarnessError when Prometheus is not installed, ImagesError when it can't be looked into.
+    """
+    program = Path(system_program("prometheus"))
+    libraries = re.findall(r"(/\S+)", run(["ldd", program]))
+    files = {PROGRAM: program} | {each: Path(each).resolve() for each in libraries}
+    write_image(target, prometheus_reference(), files, entrypoint=[PROGRAM], user=NOBODY)
+    return target
