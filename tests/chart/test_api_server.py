@@ -211,6 +211,8 @@ def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespa
         cluster.helm(*arguments, *common, "--set", "crds.upgrade=false")
 
     release("install", "ai", str(CHART))
+    with pytest.raises(CommandFailed, match=f"Release ai serves namespace {namespace} already"):
+        release("install", "second", str(CHART))
     cluster.kubectl("scale", "deploy/ai-worker", "--replicas=10", "-n", namespace)
 
     release("upgrade", "ai", str(CHART), "--set", "settings.LOG_LEVEL=DEBUG")

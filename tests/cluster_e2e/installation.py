@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tests.chart.helm import KUBERNETES
 from tests.cluster.harness.api import wait_until
 from tests.cluster.harness.commands import run_command
 from tests.cluster_e2e.targets import Target
@@ -76,7 +77,8 @@ class Installation:
 
     def template(self, *values: str) -> list[dict[str, Any]]:
         """The release's objects, as `helm template` renders them with these values."""
-        rendered = self.helm("template", RELEASE, str(CHART), *_set(values))
+        version = f"--kube-version={KUBERNETES}"
+        rendered = self.helm("template", RELEASE, str(CHART), version, *_set(values))
         return [each for each in yaml.safe_load_all(rendered) if each]
 
     def get(self, resource: str, name: str) -> dict[str, Any]:

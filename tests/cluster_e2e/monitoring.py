@@ -29,18 +29,18 @@ class Query:
     instant: bool
 
 
-def scrape_configuration(monitor: Mapping[str, Any], discovery: str) -> Object:
-    """A scrape configuration, as the Prometheus operator makes it of a PodMonitor.
+def scrape_configuration(monitor: Mapping[str, Any], namespace: str, discovery: str) -> Object:
+    """A scrape configuration, as the Prometheus operator makes it of a PodMonitor in a namespace.
 
     https://github.com/prometheus-operator/prometheus-operator, generatePodMonitorConfig: pods of
     the monitor's own namespace, kept by the selector and the port's name, labelled with where they
     are; then the monitor's own relabelings. The pods are found by `discovery.py` at `discovery`.
     """
-    metadata, spec = monitor["metadata"], monitor["spec"]
+    spec = monitor["spec"]
     [endpoint] = spec["podMetricsEndpoints"]
     known = {"port", "path", "interval", "relabelings"}
     assert endpoint.keys() <= known, f"not translated: {sorted(endpoint.keys() - known)}"
-    name = f"{metadata['namespace']}/{metadata['name']}"
+    name = f"{namespace}/{monitor['metadata']['name']}"
     return {
         "job_name": f"podMonitor/{name}/0",
         "scrape_interval": endpoint["interval"],

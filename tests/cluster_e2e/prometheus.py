@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import yaml
 
-from tests.cluster_e2e.installation import HERE, RELEASE, Installation
+from tests.cluster_e2e.installation import HERE, NAMESPACE, RELEASE, Installation
 from tests.cluster_e2e.monitoring import (
     Object,
     Query,
@@ -40,7 +40,7 @@ class Prometheus:
         rendered = installation.template(*SWITCHES)
         [monitor] = [each for each in rendered if each["kind"] == "PodMonitor"]
         [rules] = [each for each in rendered if each["kind"] == "PrometheusRule"]
-        self._scrapes = scrape_configuration(monitor, DISCOVERY)
+        self._scrapes = scrape_configuration(monitor, NAMESPACE, DISCOVERY)
         self._rules: Object = rules["spec"]
         [boards] = [
             each

@@ -49,3 +49,19 @@ yet has no ServiceAccount either: its Secrets can't be asked for.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* One release a namespace: its operator takes every EventStream there for its own. */}}
+{{- define "es.checkAlone" -}}
+{{- if .Release.IsInstall -}}
+{{- $release := .Release -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- if and (eq (get $labels "app.kubernetes.io/name") "ai-eventstream") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
+{{- $other := get $labels "app.kubernetes.io/instance" -}}
+{{- if ne $other $release.Name -}}
+{{- fail (printf "\n\nRelease %s serves namespace %s already, with every EventStream in it.\nInstall into another one:  helm install %s ... -n OTHER --create-namespace\nor change that release:    helm upgrade %s ... -n %s" $other $release.Namespace $release.Name $other $release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
