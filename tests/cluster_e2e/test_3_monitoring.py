@@ -61,15 +61,22 @@ def test_every_series_that_is_read_is_there(prometheus: Prometheus) -> None:
     assert prometheus.unseen(read) == []
 
 
-def test_every_alert_is_evaluated_and_the_one_that_should_be_is_on(prometheus: Prometheus) -> None:
+def test_every_alert_is_evaluated_and_those_that_should_be_were_on(prometheus: Prometheus) -> None:
     rules = prometheus.rules()
 
     assert rules.keys() == prometheus.alerts.keys()
     assert {(rule["health"], rule.get("lastError", "")) for rule in rules.values()} == {("ok", "")}
-    # `default` has the condition ReviewThreshold; the alert waits for a quarter of an hour.
-    assert rules["EventStreamHitRateLow"]["state"] in ("pending", "firing")
-    [alert] = rules["EventStreamHitRateLow"]["alerts"]
-    assert alert["labels"]["stream"] == "default"
+    # The load had few hits, and ran into limits. An alert is pending before it fires.
+    seen = 'ALERTS{{alertname="{}",alertstate="pending"{}}}'
+    assert (
+        prometheus.unseen(
+            [
+                seen.format("EventStreamHitRateLow", ',stream="default"'),
+                seen.format("EventStreamProviderThrottling", ',name="compatible:busy-1"'),
+            ]
+        )
+        == []
+    )
 
 
 def test_every_metric_of_the_catalogue_moves(prometheus: Prometheus) -> None:
