@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chart.promql import catalogue
-from tests.cluster_e2e.installation import NAMESPACE, Installation
+from tests.cluster.harness.api import wait_until
+from tests.cluster_e2e.installation import NAMESPACE, SCALED_SECONDS
 from tests.cluster_e2e.monitoring import selectors
 from tests.cluster_e2e.prometheus import Prometheus
 
@@ -38,11 +39,16 @@ def _taken_away(prometheus: Prometheus) -> Iterator[None]:
 
 
 def test_every_pod_with_metrics_is_scraped(
-    installation: Installation, prometheus: Prometheus
+    prometheus: Prometheus,
 ) -> None:
+    # A pod that is just starting or leaving is unknown or down for a moment.
+    wait_until(
+        lambda: {target["health"] for target in prometheus.targets()} == {"up"},
+        "targets that all answer",
+        SCALED_SECONDS,
+    )
     targets = prometheus.targets()
 
-    assert {target["health"] for target in targets} == {"up"}
     found = {target["labels"]["component"] for target in targets}
     assert found == {"api", "worker", "consumer", "operator"}
     assert {target["labels"]["namespace"] for target in targets} == {NAMESPACE}
