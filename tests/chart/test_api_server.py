@@ -183,6 +183,27 @@ def test_without_a_storage_class_the_install_says_so_and_with_one_it_goes_on(
         cluster.kubectl("delete", "storageclass", "standard")
 
 
+def test_a_named_secret_that_is_not_there_is_said_before_anything_is_installed(
+    cluster: Cluster, namespace: str
+) -> None:
+    install = ("install", "ai", str(CHART), "-n", namespace, "--dry-run=server", "--skip-crds")
+    keys = ("--set", "persistence.enabled=false", "--set", "models.existingSecret=model-keys")
+    with pytest.raises(CommandFailed) as refusal:
+        cluster.helm(*install, *keys)
+    assert f"no Secret model-keys in namespace {namespace}" in refusal.value.output
+    assert "models.existingSecret" in refusal.value.output
+    assert "kubectl create secret generic model-keys" in refusal.value.output
+
+    secret = ("create", "secret", "generic", "model-keys", "-n", namespace)
+    cluster.kubectl(*secret, "--from-literal=OPENAI_KEY=mistyped")
+    with pytest.raises(CommandFailed, match="has none of these keys: OPENAI_API_KEY"):
+        cluster.helm(*install, *keys)
+
+    cluster.kubectl("delete", "secret", "model-keys", "-n", namespace)
+    cluster.kubectl(*secret, "--from-literal=OPENAI_API_KEY=right")
+    assert "whose key is in Secret model-keys" in cluster.helm(*install, *keys)
+
+
 def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespace: str) -> None:
     def replicas() -> str:
         path = "jsonpath={.spec.replicas}"
@@ -193,6 +214,8 @@ def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespa
         cluster.helm(*arguments, *common, "--set", "crds.upgrade=false")
 
     release("install", "ai", str(CHART))
+    with pytest.raises(CommandFailed, match=f"Release ai serves namespace {namespace} already"):
+        release("install", "second", str(CHART))
     cluster.kubectl("scale", "deploy/ai-worker", "--replicas=10", "-n", namespace)
 
     release("upgrade", "ai", str(CHART), "--set", "settings.LOG_LEVEL=DEBUG")

@@ -139,12 +139,11 @@ class Actor:
             now=verdict.target,
             decision=turn.decision.sentence,
         )
-        sentence = turn.decision.sentence if role == "workers" else verdict.outcome.value
         await self._post(
             turn.stream,
             "Normal",
             verdict.outcome.value,
-            f"{role}: {current} -> {verdict.target}. {sentence}",
+            f"{role}: {current} -> {verdict.target}. {_reason(turn, role, verdict)}",
         )
         return True
 
@@ -202,6 +201,16 @@ class Actor:
             unix_now=self._unix_clock(),
         )
         await post(self._cluster, event)
+
+
+def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
+    """Why replicas change, with the numbers of the role."""
+    if role == "workers":
+        return turn.decision.sentence
+    cpu = turn.observation.api_cpu
+    if role == "api" and cpu is not None and cpu.value.percent is not None:
+        return f"{verdict.outcome.value}: CPU is at {cpu.value.percent:.0f} % of its request."
+    return verdict.outcome.value
 
 
 def _with_invalid_spec(

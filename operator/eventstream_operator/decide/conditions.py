@@ -327,4 +327,6 @@ def _minutes(cache: CacheWindow) -> str:
 
 
 def _dollars(microdollars: int) -> str:
-    return f"${microdollars / 1_000_000:.2f}"
+    """Cents, or as many digits as a budget below a dollar needs."""
+    dollars = microdollars / 1_000_000
+    return f"${dollars:.2f}" if dollars >= 1 or not microdollars else f"${dollars:.6f}".rstrip("0")
