@@ -5,7 +5,13 @@ known or unknown, becomes a `Term`, in the order of the text.
 """
 
 from eventstream.cache.guard import inflection, quantities
-from eventstream.cache.guard.items import Item, apply_phrases, items_of, without_courtesies
+from eventstream.cache.guard.items import (
+    Item,
+    apply_phrases,
+    items_of,
+    without_courtesies,
+    without_signature,
+)
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import MONTH_KEY, Analysis, Term, join_dates
@@ -31,7 +37,8 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
-    shortened, moods = apply_phrases(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    shortened, moods = apply_phrases(opened, lexicon, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:
         return result
@@ -55,6 +62,9 @@ class _Builder:
         self._moods = moods
         self._after_pause = False
         self._after_light = False
+        self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
+        self._noun = False
+        self._gender = ""
         self._sentence_start = True
         self._asking = False
         self._ordering = False
@@ -103,9 +113,13 @@ class _Builder:
                 proper,
                 self._after_pause,
                 self._after_light,
+                self._noun,
+                self._gender if is_open else "",
             )
         )
         self._after_pause = False
+        self._noun = surface in self._determiners
+        self._gender = ""
         self._after_light = kind is Kind.RELATION
         self._empty_sentence = False
 
@@ -240,6 +254,8 @@ class _Builder:
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
+            self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
+            self._gender = self._gender_of(position)
             return 1
         if lexicon.code == "es" and item.plain in _ESTAR_PERSONS:
             used = self._progressive(position)
@@ -260,6 +276,16 @@ class _Builder:
             forms = inflection.spanish_forms(item.word)
         self._emit(item.word, Kind.WORD_REPLACED, item.word, forms, is_open=True, proper=proper)
         return 1
+
+    def _gender_of(self, position: int) -> str:
+        """The gender that an article says; "el" before "agua" says none."""
+        lexicon = self._lexicon
+        assert lexicon is not None
+        gender = lexicon.genders.get(self._items[position].word, "")
+        following = self._item(position + 1)
+        if gender and following is not None and following.plain.startswith(("a", "ha")):
+            return ""
+        return gender
 
     def _pause_follows(self, position: int) -> bool:
         following = self._item(position + 1)

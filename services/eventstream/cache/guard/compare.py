@@ -121,6 +121,8 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
 def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     """The harmless kinds by which two terms differ; None when they do not mean the same."""
     if a.key == b.key and a.kind is b.kind:
+        if _genders_differ(a, b):
+            return None
         if a.surface == b.surface:
             return frozenset()
         if a.kind in (Kind.NUMBER, Kind.UNIT, Kind.CURRENCY, Kind.DATE_TIME):
@@ -138,15 +140,17 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     if not (a.open and b.open) or (a.proper and b.proper):
         return None
     if not a.forms.isdisjoint(b.forms):
-        return frozenset({Kind.INFLECTION})
-    groups_b = {group for form in b.forms for group in lexicon.synonyms.get(form, ())}
-    if groups_b and any(
-        not lexicon.synonyms[form].isdisjoint(groups_b)
-        for form in a.forms
-        if form in lexicon.synonyms
-    ):
+        return None if _genders_differ(a, b) else frozenset({Kind.INFLECTION})
+    verbs = not (a.noun or b.noun)
+    groups = lexicon.synonyms.of(a.forms, verbs=verbs)
+    if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
     return None
+
+
+def _genders_differ(a: Term, b: Term) -> bool:
+    """Whether the articles make two words of one: "el orden" and "la orden"."""
+    return bool(a.gender and b.gender) and a.gender != b.gender
 
 
 def _joined(terms: list[Term], position: int, other: Term) -> bool:

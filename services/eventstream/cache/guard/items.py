@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eventstream.cache.guard import inflection
+from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, words
 from eventstream.cache.guard.terms import Analysis
@@ -14,6 +14,8 @@ from eventstream.cache.guard.tokens import Token, TokenType
 
 _BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CONDITIONS = words("if whether si")
+_BUT = words("but pero")
+_SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to the end
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _HOW = (("how", "#to"), ("cómo",))
@@ -38,9 +40,14 @@ def words_of(tokens: list[Token]) -> Iterator[str]:
 
 def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
     items: list[Item] = []
-    for token in tokens:
+    for at, token in enumerate(tokens):
         if token.type is not TokenType.WORD:
-            items.append(Item(token.type, "", token.text, token.attached))
+            if token.type is TokenType.EMOJI and items and items[-1].text == token.text:
+                analysis.note(Kind.PUNCTUATION, token.text)  # said twice is not said otherwise
+            elif _joins_words(tokens, at):
+                analysis.note(Kind.PUNCTUATION, token.text)
+            else:
+                items.append(Item(token.type, "", token.text, token.attached))
             continue
         lower = token.text.lower()
         words = [lower]
@@ -61,6 +68,18 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 )
             )
     return items
+
+
+def _joins_words(tokens: list[Token], at: int) -> bool:
+    """Whether the token is the hyphen of "five-minute" or "e-mail"."""
+    return (
+        tokens[at].text == "-"
+        and 0 < at < len(tokens) - 1
+        and tokens[at].attached
+        and tokens[at + 1].attached
+        and tokens[at - 1].type is TokenType.WORD
+        and tokens[at + 1].type is TokenType.WORD
+    )
 
 
 def _expand_contraction(word: str) -> list[str]:
@@ -98,6 +117,30 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
     return result
 
 
+def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items without a closing formula at the end, and the name under it."""
+    end = len(items)
+    while end and items[end - 1].type in _BOUNDARIES:
+        end -= 1
+    for start in range(max(1, end - _SIGNATURE_ITEMS), end):
+        if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
+            continue
+        for phrase in lexicon.phrases.get(items[start].plain, ()):
+            behind = start + len(phrase.words)
+            if (
+                phrase.position is Position.CLOSING
+                and tuple(item.plain for item in items[start:behind]) == phrase.words
+                and all(
+                    item.type in _BOUNDARIES or item.text[:1].isupper()
+                    for item in items[behind:end]
+                )
+                and (behind == end or _is_boundary(items[behind]))
+            ):
+                analysis.note(Kind.COURTESY, " ".join(phrase.words))
+                return items[:start]
+    return items
+
+
 def apply_phrases(
     items: list[Item], lexicon: Lexicon, analysis: Analysis
 ) -> tuple[list[Item], dict[int, bool]]:
@@ -122,6 +165,8 @@ def apply_phrases(
             continue
         analysis.note(phrase.kind, " ".join(phrase.words))
         position += len(phrase.words)
+        if phrase.kind is Kind.COURTESY and not any(map(_is_word, result)):
+            position = _behind_but(items, position)
         if phrase.kind is Kind.REQUEST and phrase.position is Position.BEFORE_QUESTION:
             moods[len(result)] = True
             while items[position].type is TokenType.PAUSE:
@@ -181,6 +226,30 @@ def _matches(
             return following is not None and following.word in lexicon.order_verbs
         case Position.BEFORE_INFINITIVE:
             return following is not None and inflection.is_infinitive(following.word)
+        case Position.BEFORE_NUMBER:
+            return _is_number(following, lexicon)
+        case Position.CLOSING:
+            return False
+
+
+def _behind_but(items: list[Item], position: int) -> int:
+    """The position behind ", but": "Sorry to bother you, but ..." begins behind it."""
+    at = position
+    while at < len(items) and items[at].type is TokenType.PAUSE:
+        at += 1
+    return at + 1 if at < len(items) and items[at].word in _BUT else position
+
+
+def _is_word(item: Item) -> bool:
+    return item.type is TokenType.WORD
+
+
+def _is_number(item: Item | None, lexicon: Lexicon) -> bool:
+    return item is not None and (
+        item.type is TokenType.NUMBER
+        or item.word in lexicon.numbers
+        or item.text in quantities.CURRENCY_SIGNS
+    )
 
 
 def _is_boundary(item: Item | None) -> bool:

@@ -1,12 +1,16 @@
 """The shape of a language's closed word classes, and how their tables are written down."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.quantities import CURRENCIES
+
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Position(Enum):
@@ -19,6 +23,8 @@ class Position(Enum):
     LEAD = "lead"  # at the start of the text, with at least two words behind it
     BEFORE_ORDER = "before_order"  # a verb from `order_verbs` follows
     BEFORE_INFINITIVE = "before_infinitive"  # a Spanish infinitive follows
+    BEFORE_NUMBER = "before_number"  # a number follows
+    CLOSING = "closing"  # ends a letter: nothing but a name may follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,25 @@ class Phrase:
     replacement: tuple[str, ...]
     kind: Kind
     position: Position
+
+
+class Synonyms(NamedTuple):
+    """The groups that each word belongs to; two words with a group in common say the same.
+
+    `verbal` are the groups of verb forms, which do not count behind an article.
+    """
+
+    words: Mapping[str, frozenset[int]]
+    verbal: Mapping[str, frozenset[int]]
+
+    def of(self, forms: Iterable[str], *, verbs: bool) -> set[int]:
+        """The groups of a word that has these forms."""
+        found: set[int] = set()
+        for form in forms:
+            found |= self.words.get(form, _NONE)
+            if verbs:
+                found |= self.verbal.get(form, _NONE)
+        return found
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,8 @@ class Lexicon:
     relations: frozenset[str]
     questions: frozenset[str]
     order_verbs: frozenset[str]
+    possessives: frozenset[str]
+    genders: Mapping[str, str]
     conjunctions: frozenset[str]
     fronting: frozenset[str]
     numbers: Mapping[str, int]
@@ -58,7 +85,7 @@ class Lexicon:
     months: Mapping[str, int]
     weekdays: Mapping[str, int]
     times: frozenset[str]
-    synonyms: Mapping[str, frozenset[int]]
+    synonyms: Synonyms
     opposites: Mapping[str, frozenset[int]]
     phrases: Mapping[str, tuple[Phrase, ...]]
 
@@ -97,15 +124,6 @@ class Lexicon:
             | self.near_demonstratives
             | self.far_demonstratives
         )
-
-
-def phrases(kind: Kind, replacement: str, position: Position, table: str) -> tuple[Phrase, ...]:
-    """One phrase for each entry of `table`, whose entries are separated by `|`."""
-    return tuple(
-        Phrase(tuple(entry.split()), tuple(replacement.split()), kind, position)
-        for entry in table.split("|")
-        if entry.strip()
-    )
 
 
 def by_first_word(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:

@@ -14,6 +14,7 @@ class Term(NamedTuple):
     """One element of meaning: equal keys mean the same; `kind` is what a change of it is called.
 
     `forms` are the words that may stand for it; `open` says that synonyms and forms may be used.
+    `noun`: an article or the like stood before it. `gender`: of that article, "m", "f" or "".
     """
 
     key: str
@@ -24,6 +25,8 @@ class Term(NamedTuple):
     proper: bool = False
     after_pause: bool = False
     after_light: bool = False
+    noun: bool = False
+    gender: str = ""
 
 
 @dataclass(slots=True)
