@@ -4,6 +4,8 @@ Greetings, courtesies, articles, contractions and the like end up in `notes`; ev
 known or unknown, becomes a `Term`, in the order of the text.
 """
 
+from functools import cache
+
 from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.items import (
     Item,
@@ -14,12 +16,14 @@ from eventstream.cache.guard.items import (
 )
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.templates import Templates
 from eventstream.cache.guard.terms import MONTH_KEY, Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 
 # "When I open it, it crashes": with a comma these join clauses rather than ask.
 _ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
 _SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
+_ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _ASKS_AFTER_HELPER = words("what where when why how")
 # Participles that look like another verb form: without "is" they would tell another story.
 _LIKE_PARTICIPLE = words(
@@ -39,11 +43,21 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
     opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
+    shortened, moods = _templates(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
+
+
+@cache
+def _templates_of(name: str, questions: frozenset[str]) -> Templates:
+    return Templates(name, questions)
+
+
+def _templates(lexicon: Lexicon) -> Templates:
+    return _templates_of(lexicon.templates, lexicon.questions | _ASKS_WITH_PREPOSITION)
 
 
 class _Builder:

@@ -107,4 +107,5 @@ ENGLISH = Lexicon(
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
     phrases=by_first_word(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
+    templates="english_templates.txt",
 )

@@ -88,6 +88,7 @@ class Lexicon:
     synonyms: Synonyms
     opposites: Mapping[str, frozenset[int]]
     phrases: Mapping[str, tuple[Phrase, ...]]
+    templates: str
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:

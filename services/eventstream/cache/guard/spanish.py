@@ -108,4 +108,5 @@ SPANISH = Lexicon(
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
     phrases=by_first_word(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
+    templates="spanish_templates.txt",
 )
