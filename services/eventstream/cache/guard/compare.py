@@ -32,6 +32,7 @@ _NOTED = (
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
+_MAX_MOVED_TERMS = 8
 
 
 def compare(a: str, b: str) -> Comparison:
@@ -175,14 +176,31 @@ def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
 
 
 def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
-    if len(front) != len(back) or not front or front[0].key not in lexicon.fronting:
+    """Whether what stands first in `front` stands last in `back`, and all else is the same."""
+    if len(front) != len(back) or not front:
         return False
-    pauses = [position for position, term in enumerate(front) if position and term.after_pause]
-    return any(
-        _equal(front[at:], back[: len(front) - at], lexicon)
-        and _equal(front[:at], back[len(front) - at :], lexicon)
-        for at in pauses[:_MAX_FRONTINGS]
-    )
+    first = front[0]
+    if first.key not in lexicon.fronting and first.kind is not Kind.DATE_TIME:
+        return False
+    tried = 0
+    for at in range(1, len(front)):
+        if tried == _MAX_FRONTINGS:
+            return False
+        if not front[at].after_pause and (at > _MAX_MOVED_TERMS or _reports(front[at:], lexicon)):
+            continue
+        if _same(front[at], back[0], lexicon) is None:
+            continue
+        tried += 1
+        if _equal(front[at:], back[: len(front) - at], lexicon) and _equal(
+            front[:at], back[len(front) - at :], lexicon
+        ):
+            return True
+    return False
+
+
+def _reports(terms: list[Term], lexicon: Lexicon) -> bool:
+    """Whether somebody says or thinks something: then a time may belong to either of two verbs."""
+    return any(term.key in lexicon.reports for term in terms)
 
 
 def _swapped(a: list[Term], b: list[Term], whole: Analysis, lexicon: Lexicon | None) -> bool:

@@ -82,7 +82,12 @@ ENGLISH = Lexicon(
     genders={},
     conjunctions=words("and or &"),
     fronting=words(
-        "in on at after before when while if because during since although as until unless"
+        "in on at after before when while if because during since although as until unless with for"
+        " by from under despite without because_of whenever as_soon_as to"
+    ),
+    reports=words(
+        "say says said tell told think thinks thought believe believes believed hear heard know knew"
+        " claim claims claimed promise promised announce announced confirm confirmed"
     ),
     numbers=numbered(
         "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen"

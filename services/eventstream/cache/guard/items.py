@@ -18,6 +18,7 @@ _BUT = words("but pero")
 _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to the end
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
+_ASK_WITH_QUE = words("por a de en con para desde hasta")
 _HOW = (("how", "#to"), ("cómo",))
 _IS_AFTER = words("it that there here he she what who where how when this why")
 
@@ -177,8 +178,14 @@ def apply_phrases(
             moods[len(result)] = False
         elif phrase.replacement in _HOW:
             moods[len(result)] = True
-        result.extend(Item(TokenType.WORD, word, word, False, word) for word in phrase.replacement)
+        result.extend(_placed(word) for word in phrase.replacement)
     return result, moods
+
+
+def _placed(word: str) -> Item:
+    if word.isdecimal():
+        return Item(TokenType.NUMBER, "", word, False)
+    return Item(TokenType.WORD, word, word, False, inflection.without_accents(word))
 
 
 def _matches(
@@ -215,6 +222,11 @@ def _matches(
                 following.word in lexicon.question_words
                 or following.word in _CONDITIONS
                 or (lexicon.code == "es" and following.plain in _ASKS_WITHOUT_ACCENT)
+                or (
+                    following.word in _ASK_WITH_QUE
+                    and end + 1 < len(items)
+                    and items[end + 1].word == "qué"
+                )
             )
         case Position.LEAD:
             if any(item.type is TokenType.WORD for item in before):

@@ -75,14 +75,20 @@ SPANISH = Lexicon(
     genders=dict.fromkeys(words("el los un unos este estos ese esos aquel aquellos"), "m")
     | dict.fromkeys(words("la las una unas esta estas esa esas aquella aquellas"), "f"),
     conjunctions=words("y e o u &"),
-    fronting=words("en cuando mientras si porque durante desde aunque hasta tras después antes"),
+    fronting=words(
+        "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para por"
+        " según debido_a siempre_que tan_pronto_como pese_a de a"
+    ),
+    reports=words(
+        "dice dijo dicen dijeron cree creo creía piensa pensó sé sabe sabía oí oyó afirma afirmó"
+        " promete prometió prometieron anuncia anunció confirmó confirmaron dijiste dije han dicho"
+    ),
     numbers=numbered(
         "cero||dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|trece|catorce|quince"
         "|dieciséis|diecisiete|dieciocho|diecinueve|veinte"
     )
-    | {f"veinti{unit}": 21 + at for at, unit in enumerate("un dós trés".split())}
-    | {"veintiuno": 21, "veintiuna": 21, "veintidos": 22, "veintitres": 23, "veinticuatro": 24}
-    | {"veinticinco": 25, "veintiséis": 26, "veintiseis": 26, "veintisiete": 27, "veintiocho": 28}
+    | {"veintiuno": 21, "veintiuna": 21, "veintiún": 21, "veintidós": 22, "veintidos": 22}
+    | {"veintitrés": 23, "veintitres": 23, "veinticuatro": 24, "veinticinco": 25, "veintiséis": 26, "veintiseis": 26, "veintisiete": 27, "veintiocho": 28}
     | {"veintinueve": 29, "doscientos": 200, "doscientas": 200, "trescientos": 300}
     | {"trescientas": 300, "cuatrocientos": 400, "cuatrocientas": 400, "quinientos": 500}
     | {"quinientas": 500, "seiscientos": 600, "seiscientas": 600, "setecientos": 700}

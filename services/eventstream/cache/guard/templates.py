@@ -20,7 +20,7 @@ _MAX_ITEMS = 40
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _SLOT_PATTERNS = {
     "": r"(?:\S+ )+?",
-    "ing": r"\w{2,}ing (?:\S+ )*?",
+    "ing": r"\w{2,}ing(?:_\w+)? (?:\S+ )*?",
     "inf": r"\w+(?:[aei]r|ír)(?:me|te|se|nos)? (?:\S+ )*?",
     "est": r"(?:\w+est|most \w+) ",
     "one": r"\w+ ",
@@ -79,6 +79,8 @@ class Templates:
                 end < len(items) and items[end].type is TokenType.QUESTION
             )
             rewritten = self._rewritten(items[start:end], asks)
+            if rewritten is not None:
+                rewritten = self._rewritten(rewritten[0], rewritten[1]) or rewritten
             if rewritten is None:
                 for position in range(start, end):
                     if position in moods:
@@ -142,6 +144,8 @@ def _filled(
         if slot is None:
             shaped.append(Item(TokenType.WORD, part, part, False, part))
             continue
+        if slot.group(1) not in match.re.groupindex:
+            continue  # a shape without this part
         start, end = match.span(slot.group(1))
         shaped += sentence[written.count(" ", 0, start) : written.count(" ", 0, end)]
     return shaped
