@@ -4,6 +4,7 @@ Greetings, courtesies, articles, contractions and the like end up in `notes`; ev
 known or unknown, becomes a `Term`, in the order of the text.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 from eventstream.cache.guard import inflection
@@ -20,6 +21,7 @@ from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.templates import Templates
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
+from eventstream.cache.guard.voice import active_forms
 
 # "When I open it, it crashes": with a comma these join clauses rather than ask.
 _ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
@@ -51,9 +53,17 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     shortened, moods = _templates(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:
+        result.items = shortened
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
+
+
+def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
+    """The analyses of what a text says in other voices: none for most texts."""
+    for items in active_forms(analysis.items, lexicon):
+        notes = {kind: list(words) for kind, words in analysis.notes.items()}
+        yield _Builder(items, lexicon, Analysis(notes=notes), {}).build()
 
 
 @cache
@@ -264,7 +274,9 @@ class _Builder:
                 key += ","
             self._emit(key, kind, item.word)
             return 1
-        if lexicon.code == "en":
+        if item.forms:
+            forms = item.forms
+        elif lexicon.code == "en":
             forms = inflection.english_forms(item.word)
         elif self._analysis.terms and self._analysis.terms[-1].key in ("cómo", "como"):
             forms = inflection.spanish_forms(item.word) | inflection.infinitives_of(item.word)

@@ -6,7 +6,7 @@ then is either a harmless change of order or the reason for a refusal.
 
 from collections import Counter
 
-from eventstream.cache.guard.analysis import analyse
+from eventstream.cache.guard.analysis import analyse, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
@@ -48,7 +48,6 @@ def compare(a: str, b: str) -> Comparison:
     if exact_key_text(a) == exact_key_text(b):
         return Comparison(frozenset({Kind.CASING}))
     clean_a, clean_b = clean_text(a), clean_text(b)
-    kinds: set[Kind] = set()
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
@@ -58,12 +57,20 @@ def compare(a: str, b: str) -> Comparison:
         return Comparison(frozenset({Kind.LANGUAGE}))
     lexicon = language_a or language_b
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
-    kinds |= _noted_kinds(analysis_a, analysis_b)
-    kinds |= _sentence_kinds(analysis_a, analysis_b)
-    kinds |= _term_kinds(analysis_a, analysis_b, lexicon)
-    if not kinds:
-        kinds.add(Kind.CASING)
-    return Comparison(frozenset(kinds))
+    comparison = _compared(analysis_a, analysis_b, lexicon)
+    if comparison.accepted or lexicon is None:
+        return comparison
+    for one, other in ((analysis_a, analysis_b), (analysis_b, analysis_a)):
+        for other_voice in reworded(one, lexicon):
+            again = _compared(other_voice, other, lexicon)
+            if again.accepted:
+                return Comparison(again.kinds | {Kind.VOICE})
+    return comparison
+
+
+def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
+    kinds = _noted_kinds(a, b) | _sentence_kinds(a, b) | _term_kinds(a, b, lexicon)
+    return Comparison(frozenset(kinds or {Kind.CASING}))
 
 
 def _noted_kinds(a: Analysis, b: Analysis) -> set[Kind]:

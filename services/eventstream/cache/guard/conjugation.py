@@ -69,6 +69,13 @@ def english_past(verb: str) -> tuple[str, str]:
     return past, past
 
 
+PAST_OF_PARTICIPLE = {
+    participle: past for past, participle in _IRREGULAR.values() if past != participle
+}
+"""Where the two differ: "bitten" is the participle of "bit"."""
+BASE_OF_PARTICIPLE = {participle: verb for verb, (_, participle) in _IRREGULAR.items()}
+
+
 def english_verb(verb: str) -> Iterator[tuple[str, str]]:
     """Tag and form of each: "b" (base, third person and -ing), "p" (past), "pp" (participle)."""
     past, participle = english_past(verb)
@@ -166,8 +173,9 @@ def spanish_verb(entry: str) -> Iterator[tuple[str, str]]:
     for tag, form in _finite(infinitive, change):
         yield tag, form
         if tag in ("pres3s", "sub3s"):  # "envía" and "envíe" are orders too
+            stressed = _accented(form)
             for clitic in _CLITICS:
-                yield f"{tag}{clitic}", _accented(form) + clitic
+                yield f"{tag}{clitic}", stressed + clitic
 
 
 def _stem(infinitive: str) -> tuple[str, str]:

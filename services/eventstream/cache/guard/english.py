@@ -4,7 +4,7 @@ Data only. A word that is missing here is a content word, which makes the guard 
 laxer; so these lists stay short and hold only what is safe in every sentence.
 """
 
-from eventstream.cache.guard.lexicon import Lexicon, by_first_word, groups, numbered, words
+from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
 from eventstream.cache.guard.wordlists import read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -111,6 +111,6 @@ ENGLISH = Lexicon(
     ),
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=by_first_word(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
+    phrases=by_first_words(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
     templates="english_templates.txt",
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.kinds import Kind
-from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, words
+from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, phrases_at, words
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import Token, TokenType
 
@@ -32,6 +32,7 @@ class Item:
     text: str
     attached: bool
     plain: str = ""  # without accents, for Spanish phrases
+    forms: frozenset[str] = frozenset()  # where it stands for any of several words
 
 
 def words_of(tokens: list[Token]) -> Iterator[str]:
@@ -96,6 +97,11 @@ def _expand_contraction(word: str) -> list[str]:
     return [base, full] if full and base else [word]
 
 
+def _phrases_at(items: list[Item], position: int, lexicon: Lexicon) -> tuple[Phrase, ...]:
+    following = items[position + 1].plain if position + 1 < len(items) else ""
+    return phrases_at(lexicon.phrases, items[position].plain, following)
+
+
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without words like "please", which may stand inside other phrases."""
     result: list[Item] = []
@@ -103,7 +109,7 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
     while position < len(items):
         used = 0
         if items[position].type is TokenType.WORD:
-            for phrase in lexicon.phrases.get(items[position].plain, ()):
+            for phrase in _phrases_at(items, position, lexicon):
                 if (
                     phrase.kind is Kind.COURTESY
                     and phrase.position is Position.ANY
@@ -126,7 +132,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
     for start in range(max(1, end - _SIGNATURE_ITEMS), end):
         if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
             continue
-        for phrase in lexicon.phrases.get(items[start].plain, ()):
+        for phrase in _phrases_at(items, start, lexicon):
             behind = start + len(phrase.words)
             if (
                 phrase.position is Position.CLOSING
@@ -156,7 +162,7 @@ def apply_phrases(
         item = items[position]
         phrase = None
         if item.type is TokenType.WORD:
-            for candidate in lexicon.phrases.get(item.plain, ()):
+            for candidate in _phrases_at(items, position, lexicon):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
                     break

@@ -128,15 +128,22 @@ class Lexicon:
         )
 
 
-def by_first_word(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
-    """The phrases under their first word, longest first."""
+def by_first_words(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
+    """The phrases under their first word or, if they have more, their first two; longest first."""
     index: dict[str, list[Phrase]] = {}
     for phrase in table:
-        index.setdefault(phrase.words[0], []).append(phrase)
+        index.setdefault(" ".join(phrase.words[:2]), []).append(phrase)
     return {
         first: tuple(sorted(entries, key=lambda phrase: -len(phrase.words)))
         for first, entries in index.items()
     }
+
+
+def phrases_at(
+    index: Mapping[str, tuple[Phrase, ...]], first: str, second: str
+) -> tuple[Phrase, ...]:
+    """The phrases that may begin with these two words, longest first."""
+    return index.get(f"{first} {second}", ()) + index.get(first, ())
 
 
 def groups(table: str) -> dict[str, frozenset[int]]:

@@ -4,7 +4,7 @@ Data only, under the same rule as its English sister: a missing word is a conten
 are matched without accents, because many people type without them.
 """
 
-from eventstream.cache.guard.lexicon import Lexicon, by_first_word, groups, numbered, words
+from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
 from eventstream.cache.guard.wordlists import read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -113,6 +113,6 @@ SPANISH = Lexicon(
     ),
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=by_first_word(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
+    phrases=by_first_words(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
 )

@@ -7,6 +7,7 @@ other, so two texts come out alike only when they fill the same slots of the sam
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
@@ -30,11 +31,16 @@ _SHORT = 3
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Template:
-    pattern: re.Pattern[str]
+    shape: tuple[str, ...]
     result: tuple[str, ...]
     asks: bool
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Compiled when a sentence first comes close to it: most are never needed."""
+        return re.compile("".join(map(_regex, self.shape)) + "$")
 
 
 class Templates:
@@ -53,7 +59,7 @@ class Templates:
                 result = tuple(words[1:] if asks else words)
                 continue
             parts = line.split()
-            template = _Template(re.compile("".join(map(_regex, parts)) + "$"), result, asks)
+            template = _Template(tuple(parts), result, asks)
             if parts[0].startswith("{"):
                 keys = max(
                     (part for part in parts if part[0] != "{" and part[-1] != "?"), key=len

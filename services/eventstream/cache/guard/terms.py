@@ -1,10 +1,13 @@
 """What a text is reduced to before two of them are compared."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventstream.cache.guard import quantities
 from eventstream.cache.guard.kinds import Kind
+
+if TYPE_CHECKING:
+    from eventstream.cache.guard.items import Item
 
 MONTH_KEY = "month:"
 """What the key of a month begins with; its number follows."""
@@ -31,13 +34,17 @@ class Term(NamedTuple):
 
 @dataclass(slots=True)
 class Analysis:
-    """The terms of a text; `questions`: whether each sentence asks; `notes`: what was left out."""
+    """The terms of a text; `questions`: whether each sentence asks; `notes`: what was left out.
+
+    `items`: what the terms were made of, for rewording; empty where that is not done.
+    """
 
     terms: list[Term] = field(default_factory=list)
     questions: list[bool] = field(default_factory=list)
     notes: dict[Kind, list[str]] = field(default_factory=dict)
     copulas: set[str] = field(default_factory=set)
     demonstratives: set[str] = field(default_factory=set)
+    items: list["Item"] = field(default_factory=list)
 
     def note(self, kind: Kind, words: str) -> None:
         self.notes.setdefault(kind, []).append(words)

@@ -81,8 +81,9 @@ def _forms(entry: str, part: str, language: str) -> Iterator[tuple[str, str]]:
     if part == "v":
         first, separator, rest = entry.partition("_")
         make: Forms = english_verb if language == "en" else spanish_verb
+        behind = separator + re.sub(r":\w+", "", rest)
         for tag, form in make(first):
-            yield tag, form + separator + re.sub(r":\w+", "", rest)
+            yield tag, form + behind
         return
     yield _SAME, entry
     if part == "n" and "_" in entry:
