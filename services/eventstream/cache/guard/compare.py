@@ -14,6 +14,7 @@ from eventstream.cache.guard.language import guess_language
 from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
+from eventstream.cache.guard.typing_slips import is_slip
 from eventstream.cache.normalise import clean_text, exact_key_text
 
 MAX_CHARACTERS = 1500
@@ -153,6 +154,8 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
+    if is_slip(a.surface, b.surface, lexicon.long_words):
+        return frozenset({Kind.TYPING})
     return None
 
 

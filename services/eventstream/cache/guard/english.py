@@ -5,7 +5,7 @@ laxer; so these lists stay short and hold only what is safe in every sentence.
 """
 
 from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
-from eventstream.cache.guard.wordlists import read_phrases, read_synonyms
+from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
 good bad | hot cold | open close | opened closed | start stop | increase decrease | rise fall
@@ -113,4 +113,5 @@ ENGLISH = Lexicon(
     opposites=groups(_OPPOSITES),
     phrases=by_first_words(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
     templates="english_templates.txt",
+    long_words=words(" ".join(read_lines("english_long_words.txt"))),
 )

@@ -90,6 +90,7 @@ class Lexicon:
     opposites: Mapping[str, frozenset[int]]
     phrases: Mapping[str, tuple[Phrase, ...]]
     templates: str
+    long_words: frozenset[str]
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:

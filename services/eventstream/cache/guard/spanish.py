@@ -5,7 +5,7 @@ are matched without accents, because many people type without them.
 """
 
 from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
-from eventstream.cache.guard.wordlists import read_phrases, read_synonyms
+from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
 bueno malo | buena mala | caliente frío | abrir cerrar | abierto cerrado | empezar terminar
@@ -115,4 +115,5 @@ SPANISH = Lexicon(
     opposites=groups(_OPPOSITES),
     phrases=by_first_words(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
+    long_words=words(" ".join(read_lines("spanish_long_words.txt"))),
 )
