@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cache.measure import Judged, Policy, judge, time_guard
+from benchmarks.cache.measure import Judged, Policy, Vectors, embed, judge, time_guard
 from benchmarks.cache.pairs import HALVES, PairsError, read_half
 from benchmarks.cache.peer import DEFAULT_SIMILARITY, Agreement, ask_redisvl
 from benchmarks.cache.report import Results, as_json, markdown, summary, svg
@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--redisvl-pairs",
         type=int,
-        default=200,
+        default=100,
         metavar="N",
-        help="pairs to ask RedisVL itself about, on a Redis of its own; 0: none (default 200)",
+        help="pairs to ask RedisVL itself about, on a Redis of its own; 0: none (default 100)",
     )
     options = parser.parse_args(argv)
     try:
@@ -37,11 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     encoder = SentenceEncoder.load(None)
-    judged = {half: judge(pairs, encoder) for half, pairs in halves.items()}
+    vectors = embed((pair for pairs in halves.values() for pair in pairs), encoder)
+    judged = {half: judge(pairs, vectors) for half, pairs in halves.items()}
     results = Results(
         halves=judged,
         policies=_policies(encoder.name),
-        agreement=_agreement(judged, encoder, options.redisvl_pairs),
+        agreement=_agreement(judged, vectors, options.redisvl_pairs),
         time=time_guard([item.pair for half in judged.values() for item in half]),
         embedding_model=encoder.name,
         machine=_machine(),
@@ -65,12 +66,12 @@ def _policies(model: str) -> list[Policy]:
 
 
 def _agreement(
-    judged: dict[str, list[Judged]], encoder: SentenceEncoder, count: int
+    judged: dict[str, list[Judged]], vectors: Vectors, count: int
 ) -> Agreement | None:
     everything = [item for half in judged.values() for item in half]
     if not count:
         return None
-    return ask_redisvl(everything[:: max(1, len(everything) // count)][:count], encoder)
+    return ask_redisvl(everything[:: max(1, len(everything) // count)][:count], vectors)
 
 
 def _machine() -> str:

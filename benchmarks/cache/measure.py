@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +10,9 @@ from benchmarks.cache.pairs import Pair
 from eventstream.cache.guard import MAX_CHARACTERS, compare
 from eventstream.cache.similarity import from_distance
 from eventstream.llm.local.minilm import SentenceEncoder
+from eventstream.llm.local.tensors import FloatArray
+
+Vectors = Mapping[str, FloatArray]
 
 Z95: Final = 1.959964
 WARM_UP_PAIRS: Final = 200
@@ -79,14 +82,20 @@ class Policy:
         return judged.similarity >= limit and (judged.accepted or not self.guarded)
 
 
-def judge(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[Judged]:
-    """Each pair with its similarity, by the vectors of `encoder`, and the guard's verdict."""
-    vectors = encoder.embed([text for pair in pairs for text in (pair.a, pair.b)])
-    cosines = (vectors[0::2] * vectors[1::2]).sum(axis=1)
-    return [
-        Judged(pair, from_distance(1.0 - float(cosine)).value, compare(pair.a, pair.b).accepted)
-        for pair, cosine in zip(pairs, cosines, strict=True)
-    ]
+def embed(pairs: Iterable[Pair], encoder: SentenceEncoder) -> Vectors:
+    """The unit vector of each text of `pairs`."""
+    texts = list(dict.fromkeys(text for pair in pairs for text in (pair.a, pair.b)))
+    return dict(zip(texts, encoder.embed(texts), strict=True))
+
+
+def judge(pairs: Sequence[Pair], vectors: Vectors) -> list[Judged]:
+    """Each pair with its similarity, by the vectors of its texts, and the guard's verdict."""
+    judged = []
+    for pair in pairs:
+        distance = 1.0 - float(vectors[pair.a] @ vectors[pair.b])
+        similarity = from_distance(distance).value
+        judged.append(Judged(pair, similarity, compare(pair.a, pair.b).accepted))
+    return judged
 
 
 def share(

@@ -18,6 +18,7 @@ from eventstream.cache.guard.items import (
 )
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.templates import Templates
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -50,6 +51,10 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
     opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
+    order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
+    if order is not None:
+        peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
+        shortened, moods = order, {0: False}
     shortened, moods = _templates(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:

@@ -34,6 +34,7 @@ _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
 _MAX_MOVED_TERMS = 8
+_MAX_LEADING = 4
 
 
 def compare(a: str, b: str) -> Comparison:
@@ -191,7 +192,12 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         return False
     first = front[0]
     if first.key not in lexicon.fronting and first.kind is not Kind.DATE_TIME:
-        return False
+        verb = _leading_verb(front, lexicon)
+        return (
+            0 < verb < len(front)
+            and _equal(front[verb:], back[: len(front) - verb], lexicon)
+            and _equal(front[:verb], back[len(front) - verb :], lexicon)
+        )
     tried = 0
     for at in range(1, len(front)):
         if tried == _MAX_FRONTINGS:
@@ -206,6 +212,16 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         ):
             return True
     return False
+
+
+def _leading_verb(terms: list[Term], lexicon: Lexicon) -> int:
+    """How many terms a verb takes whose subject may stand on either side; 0 when none leads."""
+    for at, term in enumerate(terms[:_MAX_LEADING]):
+        if term.key in lexicon.movable_verbs:
+            return at + 1
+        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE, Kind.QUANTIFIER):
+            return 0
+    return 0
 
 
 def _reports(terms: list[Term], lexicon: Lexicon) -> bool:

@@ -178,6 +178,14 @@ def spanish_verb(entry: str) -> Iterator[tuple[str, str]]:
                 yield f"{tag}{clitic}", stressed + clitic
 
 
+def orders_of(entry: str, pronoun: str) -> list[str]:
+    """The imperatives of a verb ("envía", "envíe", "envíen", "envíes"), with a pronoun if given."""
+    infinitive, _, change = entry.partition(":")
+    finite = dict(_finite(infinitive, change))
+    forms = [finite[tag] for tag in ("pres3s", "sub3s", "sub3p", "sub2s")]
+    return [_accented(form) + pronoun for form in forms] if pronoun else forms
+
+
 def _stem(infinitive: str) -> tuple[str, str]:
     return infinitive[:-2], infinitive[-2:].replace("í", "i")
 

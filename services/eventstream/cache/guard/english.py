@@ -32,7 +32,7 @@ ENGLISH = Lexicon(
         " didn't won't been has had their his her our its some"
     ),
     articles=words("a an the"),
-    light=words("my our"),
+    light=words("my our #there"),
     near_demonstratives=words("this these"),
     far_demonstratives=words("that those"),
     copulas={"am": "be", "is": "be", "are": "be"},
@@ -83,8 +83,11 @@ ENGLISH = Lexicon(
     conjunctions=words("and or &"),
     fronting=words(
         "in on at after before when while if because during since although as until unless with for"
-        " by from under despite without because_of whenever as_soon_as to"
+        " by from under despite without because_of whenever as_soon_as to suddenly abruptly"
+        " all_of_a_sudden recently lately finally eventually at_last in_the_end unfortunately"
+        " luckily fortunately"
     ),
+    movable_verbs=frozenset(),
     reports=words(
         "say says said tell told think thinks thought believe believes believed hear heard know knew"
         " claim claims claimed promise promised announce announced confirm confirmed"

@@ -14,6 +14,7 @@ from eventstream.cache.guard.tokens import Token, TokenType
 
 _BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CONDITIONS = words("if whether si")
+_SHORT_FOR = {"q": "que", "k": "que", "xq": "porque", "pq": "porque"}
 _BUT = words("but pero")
 _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to the end
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
@@ -52,6 +53,8 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 items.append(Item(token.type, "", token.text, token.attached))
             continue
         lower = token.text.lower()
+        if lexicon is not None and lexicon.code == "es":
+            lower = _SHORT_FOR.get(lower, lower)
         words = [lower]
         if lexicon is not None and lexicon.code == "en" and "'" in lower:
             words = _expand_contraction(lower)
@@ -62,7 +65,7 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 Item(
                     TokenType.WORD,
                     word,
-                    token.text if len(words) == 1 else word,
+                    token.text if len(words) == 1 and lower == token.text.lower() else word,
                     token.attached and position == 0,
                     inflection.without_accents(word)
                     if lexicon is not None and lexicon.code == "es"

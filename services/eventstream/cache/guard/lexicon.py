@@ -80,6 +80,7 @@ class Lexicon:
     genders: Mapping[str, str]
     conjunctions: frozenset[str]
     fronting: frozenset[str]
+    movable_verbs: frozenset[str]
     reports: frozenset[str]
     numbers: Mapping[str, int]
     ordinals: Mapping[str, int]

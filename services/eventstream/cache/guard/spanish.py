@@ -4,6 +4,7 @@ Data only, under the same rule as its English sister: a missing word is a conten
 are matched without accents, because many people type without them.
 """
 
+from eventstream.cache.guard.conjugation import spanish_verb
 from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
 from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
@@ -19,6 +20,13 @@ bueno malo | buena mala | caliente frío | abrir cerrar | abierto cerrado | empe
 | izquierda derecha | norte sur | este oeste | dentro fuera | arriba abajo | positivo negativo
 | ventaja desventaja | llegar salir | entrada salida | alza baja
 """
+
+# Their subject stands before them or behind: "llegó el paquete", "el paquete llegó".
+_INTRANSITIVE = (
+    "llegar venir:ie aparecer desaparecer funcionar fallar faltar salir caer empezar:ie comenzar:ie"
+    " terminar acabar morir:ue nacer ocurrir suceder existir doler:ue sonar:ue arder explotar"
+    " crecer subir bajar gustar encantar caducar vencer volver:ue"
+)
 
 _SYNONYMS, _SYNONYM_PHRASES = read_synonyms("spanish_synonyms.txt", "es")
 
@@ -77,7 +85,15 @@ SPANISH = Lexicon(
     conjunctions=words("y e o u &"),
     fronting=words(
         "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para por"
-        " según debido_a siempre_que tan_pronto_como pese_a de a"
+        " según debido_a siempre_que tan_pronto_como pese_a de a de_repente de_pronto repentinamente"
+        " recientemente últimamente hace_poco finalmente por_fin al_final desgraciadamente"
+        " lamentablemente afortunadamente"
+    ),
+    movable_verbs=frozenset(
+        form
+        for verb in _INTRANSITIVE.split()
+        for tag, form in spanish_verb(verb)
+        if tag[-2:] in ("3s", "3p")
     ),
     reports=words(
         "dice dijo dicen dijeron cree creo creía piensa pensó sé sabe sabía oí oyó afirma afirmó"
