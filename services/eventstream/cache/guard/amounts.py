@@ -207,7 +207,8 @@ class Amounts:
         minutes = hour * 60 + (part if later else -part)
         half, used = self._half(position + 3, certain=True)
         written = f"{(minutes // 60 - 1) % 12 + 1}:{minutes % 60:02d}"
-        return _one(quantities.time_key(written, half), Kind.DATE_TIME, written, 3 + used)
+        surface = f"{first.word} {link} {second.word}"
+        return _one(quantities.time_key(written, half), Kind.DATE_TIME, surface, 3 + used)
 
     def _hour(self, item: Item) -> int | None:
         lexicon = self._lexicon

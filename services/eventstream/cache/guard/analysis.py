@@ -54,7 +54,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
-        shortened, moods = order, {0: False}
+        shortened, moods = order[0], {order[1]: False}
     shortened, moods = _templates(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:

@@ -31,6 +31,7 @@ _NOTED = (
     Kind.PUNCTUATION,
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
+_PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
 _MAX_MOVED_TERMS = 8
@@ -170,7 +171,12 @@ def _joined(terms: list[Term], position: int, other: Term) -> bool:
     if position + 1 >= len(terms) or not other.open:
         return False
     first, second = terms[position], terms[position + 1]
-    return second.open and first.surface + second.surface == other.surface
+    return (
+        second.open
+        and (first.open or first.surface == "e")
+        and first.surface not in _PREFIXES
+        and first.surface + second.surface == other.surface
+    )
 
 
 def _equal(a: list[Term], b: list[Term], lexicon: Lexicon | None) -> bool:
@@ -198,6 +204,8 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
             and _equal(front[verb:], back[: len(front) - verb], lexicon)
             and _equal(front[:verb], back[len(front) - verb :], lexicon)
         )
+    if first.kind is back[0].kind is Kind.DATE_TIME:
+        return False  # "9:00 17:00" is no "17:00 9:00"
     tried = 0
     for at in range(1, len(front)):
         if tried == _MAX_FRONTINGS:

@@ -56,13 +56,13 @@ def _wishes() -> dict[str, str]:
     }
 
 
-def order_at_start(items: list[Item]) -> list[Item] | None:
-    """The items with the order at their start as an infinitive; None when none stands there."""
+def order_at_start(items: list[Item]) -> tuple[list[Item], int] | None:
+    """The items with the order at their start as an infinitive, and where that stands; or None."""
     start = next((at for at, item in enumerate(items) if item.type is TokenType.WORD), len(items))
     plain = [item.plain for item in items[start : start + 4]] + [""] * 4
     for infinitive, used in _readings(plain):
         order = Item(TokenType.WORD, infinitive, infinitive, False, without_accents(infinitive))
-        return [*items[:start], order, *items[start + used :]]
+        return [*items[:start], order, *items[start + used :]], start
     return None
 
 

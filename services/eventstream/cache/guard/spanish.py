@@ -23,9 +23,8 @@ bueno malo | buena mala | caliente frío | abrir cerrar | abierto cerrado | empe
 
 # Their subject stands before them or behind: "llegó el paquete", "el paquete llegó".
 _INTRANSITIVE = (
-    "llegar venir:ie aparecer desaparecer funcionar fallar faltar salir caer empezar:ie comenzar:ie"
-    " terminar acabar morir:ue nacer ocurrir suceder existir doler:ue sonar:ue arder explotar"
-    " crecer subir bajar gustar encantar caducar vencer volver:ue"
+    "llegar venir:ie aparecer desaparecer funcionar fallar faltar salir caer morir:ue nacer ocurrir"
+    " suceder existir doler:ue sonar:ue arder explotar crecer gustar encantar caducar"
 )
 
 _SYNONYMS, _SYNONYM_PHRASES = read_synonyms("spanish_synonyms.txt", "es")
