@@ -30,9 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        halves = {
-            half: read_half(half) for half in ([options.half] if options.half else HALVES)
-        }
+        halves = {half: read_half(half) for half in ([options.half] if options.half else HALVES)}
     except PairsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,9 +63,7 @@ def _policies(model: str) -> list[Policy]:
     ]
 
 
-def _agreement(
-    judged: dict[str, list[Judged]], vectors: Vectors, count: int
-) -> Agreement | None:
+def _agreement(judged: dict[str, list[Judged]], vectors: Vectors, count: int) -> Agreement | None:
     everything = [item for half in judged.values() for item in half]
     if not count:
         return None

@@ -17,7 +17,7 @@ Vectors = Mapping[str, FloatArray]
 Z95: Final = 1.959964
 WARM_UP_PAIRS: Final = 200
 LONGEST: Final[dict[str, str]] = {
-    "one sentence": "the parcel with the two blue shirts that i ordered on monday for my sister and ",
+    "one sentence": "the parcel with the two blue shirts that i ordered on monday for her and ",
     "commas": "red, blue, two, green and, ",
     "questions": "how much does it cost to send it? ",
     "courtesies": "hi, can you please tell me how to do it, thanks, ",

@@ -13,9 +13,9 @@ from typing import Final
 
 from redisvl.extensions.cache.llm import SemanticCache
 from redisvl.utils.vectorize import CustomVectorizer
+from tests.support.redis_server import RedisServer
 
 from benchmarks.cache.measure import Judged, Vectors
-from tests.support.redis_server import RedisServer
 
 DEFAULT_DISTANCE: Final = 0.1
 DEFAULT_SIMILARITY: Final = 1.0 - DEFAULT_DISTANCE / 2

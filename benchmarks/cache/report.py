@@ -148,7 +148,8 @@ def markdown(results: Results) -> str:
 
 def _policy_table(results: Results, judged: list[Judged]) -> list[str]:
     lines = [
-        "| policy | similarity from | language | easy paraphrases | hard paraphrases | look-alikes |",
+        "| policy | similarity from | language | easy paraphrases | hard paraphrases"
+        " | look-alikes |",
         "|---|--:|---|--:|--:|--:|",
     ]
     for policy in results.policies:

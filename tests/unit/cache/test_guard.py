@@ -161,9 +161,7 @@ def test_refused(kind: Kind, one: str, other: str) -> None:
 
 DEVELOPMENT: list[dict[str, Any]] = [
     json.loads(line)
-    for line in (
-        Path(__file__).parents[3] / "benchmarks" / "cache" / "pairs" / "development.jsonl"
-    )
+    for line in (Path(__file__).parents[3] / "benchmarks" / "cache" / "pairs" / "development.jsonl")
     .read_text("utf-8")
     .splitlines()
 ]

@@ -83,13 +83,11 @@ class Amounts:
         return None
 
     def number(self, position: int) -> Amount:
-        """The number in figures at `position`, with what hangs on it ("3rd", "3pm", "3 million")."""
+        """The number in figures at `position`, and what hangs on it ("3rd", "3pm", "3 million")."""
         item = self._items[position]
         half, used = self._half(position + 1, certain=self._word(position - 1) in _AT)
         if half is not None and item.text.isdigit():
-            return _one(
-                quantities.time_key(item.text, half), Kind.DATE_TIME, item.text, 1 + used
-            )
+            return _one(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text, 1 + used)
         key = quantities.number_key(item.text, self._code)
         following = self._item(position + 1)
         if following is None:
@@ -169,7 +167,7 @@ class Amounts:
                     current *= 100
                 else:
                     total, current = total + max(current, 1) * value, 0
-            elif 1 <= value <= 9 and 20 <= tens and tens % 10 == 0:
+            elif 1 <= value <= 9 and tens >= 20 and tens % 10 == 0:
                 if joined != (self._code == "es"):
                     break
                 current += value

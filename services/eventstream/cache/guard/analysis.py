@@ -5,7 +5,6 @@ known or unknown, becomes a `Term`, in the order of the text.
 """
 
 from collections.abc import Iterator
-from functools import cache
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
@@ -19,7 +18,7 @@ from eventstream.cache.guard.items import (
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
-from eventstream.cache.guard.templates import Templates
+from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 from eventstream.cache.guard.voice import active_forms
@@ -27,7 +26,6 @@ from eventstream.cache.guard.voice import active_forms
 # "When I open it, it crashes": with a comma these join clauses rather than ask.
 _ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
 _SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
-_ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
 # The subject beside them tells the same.
@@ -55,7 +53,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
         shortened, moods = order[0], {order[1]: False}
-    shortened, moods = _templates(lexicon).apply(shortened, moods, peeled)
+    shortened, moods = templates_of(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:
         result.items = shortened
@@ -69,15 +67,6 @@ def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
     for items in active_forms(analysis.items, lexicon):
         notes = {kind: list(words) for kind, words in analysis.notes.items()}
         yield _Builder(items, lexicon, Analysis(notes=notes), {}).build()
-
-
-@cache
-def _templates_of(name: str, questions: frozenset[str]) -> Templates:
-    return Templates(name, questions)
-
-
-def _templates(lexicon: Lexicon) -> Templates:
-    return _templates_of(lexicon.templates, lexicon.questions | _ASKS_WITH_PREPOSITION)
 
 
 class _Builder:

@@ -7,42 +7,42 @@ and not listed here comes out as a form that nobody writes, which makes no diffe
 from collections.abc import Iterator
 
 from eventstream.cache.guard.inflection import without_accents
+from eventstream.cache.guard.lexicon import words
 
 # Past and participle, where they are not made with -ed.
+_IRREGULAR_TABLE = """
+beat beat beaten|become became become|begin began begun|bend bent bent|bite bit bitten
+|blow blew blown|break broke broken|bring brought brought|build built built|buy bought bought
+|catch caught caught|choose chose chosen|come came come|cost cost cost|cut cut cut
+|deal dealt dealt|dig dug dug|do did done|draw drew drawn|drink drank drunk|drive drove driven
+|eat ate eaten|fall fell fallen|feed fed fed|feel felt felt|fight fought fought|find found found
+|fly flew flown|forbid forbade forbidden|forget forgot forgotten|freeze froze frozen|get got got
+|give gave given|go went gone|grow grew grown|hang hung hung|have had had|hear heard heard
+|hide hid hidden|hit hit hit|hold held held|hurt hurt hurt|keep kept kept|know knew known
+|lay laid laid|lead led led|leave left left|lend lent lent|let let let|lose lost lost
+|make made made|mean meant meant|meet met met|pay paid paid|put put put|quit quit quit
+|read read read|ride rode ridden|ring rang rung|rise rose risen|run ran run|say said said
+|see saw seen|seek sought sought|sell sold sold|send sent sent|set set set|sew sewed sewn
+|shake shook shaken|shine shone shone|shoot shot shot|show showed shown|shrink shrank shrunk
+|shut shut shut|sing sang sung|sink sank sunk|sit sat sat|slay slew slain|sleep slept slept
+|slide slid slid|speak spoke spoken|spend spent spent|spin spun spun|split split split
+|spread spread spread|stand stood stood|steal stole stolen|stick stuck stuck|strike struck struck
+|sweep swept swept|swim swam swum|take took taken|teach taught taught|tear tore torn
+|tell told told|think thought thought|throw threw thrown|understand understood understood
+|wake woke woken|wear wore worn|weep wept wept|win won won|wind wound wound|write wrote written
+"""
 _IRREGULAR = {
     verb: (past, participle)
-    for verb, past, participle in (
-        entry.split()
-        for entry in """
-beat beat beaten|become became become|begin began begun|bend bent bent|bite bit bitten|blow blew blown
-|break broke broken|bring brought brought|build built built|buy bought bought|catch caught caught
-|choose chose chosen|come came come|cost cost cost|cut cut cut|deal dealt dealt|dig dug dug|do did done
-|draw drew drawn|drink drank drunk|drive drove driven|eat ate eaten|fall fell fallen|feed fed fed
-|feel felt felt|fight fought fought|find found found|fly flew flown|forbid forbade forbidden
-|forget forgot forgotten|freeze froze frozen|get got got|give gave given|go went gone|grow grew grown
-|hang hung hung|have had had|hear heard heard|hide hid hidden|hit hit hit|hold held held|hurt hurt hurt
-|keep kept kept|know knew known|lay laid laid|lead led led|leave left left|lend lent lent|let let let
-|lose lost lost|make made made|mean meant meant|meet met met|pay paid paid|put put put|quit quit quit
-|read read read|ride rode ridden|ring rang rung|rise rose risen|run ran run|say said said|see saw seen
-|seek sought sought|sell sold sold|send sent sent|set set set|sew sewed sewn|shake shook shaken
-|shine shone shone|shoot shot shot|show showed shown|shrink shrank shrunk|shut shut shut|sing sang sung
-|sink sank sunk|sit sat sat|slay slew slain|sleep slept slept|slide slid slid|speak spoke spoken
-|spend spent spent|spin spun spun|split split split|spread spread spread|stand stood stood
-|steal stole stolen|stick stuck stuck|strike struck struck|sweep swept swept|swim swam swum
-|take took taken|teach taught taught|tear tore torn|tell told told|think thought thought
-|throw threw thrown|understand understood understood|wake woke woken|wear wore worn|weep wept wept
-|win won won|wind wound wound|write wrote written
-""".split("|")
-    )
+    for verb, past, participle in map(str.split, _IRREGULAR_TABLE.split("|"))
 }
 # Two syllables with the stress on the first: the last letter is not doubled.
-_NOT_DOUBLED = frozenset(
-    "answer order enter offer cover alter gather utter wander travel cancel open happen listen visit"
-    " edit exit limit deliver discover recover register remember consider develop worsen lengthen"
-    " shorten widen broaden frighten repair explain explode mail email sail obtain contain retain"
-    " attain reveal conceal repeat treat heat clean clear cook look book peel keep heal deal lead"
-    " read need feed fail steal speak weep sleep sweep tear wear appear shout count load upload"
-    " download join spoil rain train complain wait spread eat".split()
+_NOT_DOUBLED = words(
+    "answer order enter offer cover alter gather utter wander travel cancel open happen listen"
+    " visit edit exit limit deliver discover recover register remember consider develop worsen"
+    " lengthen shorten widen broaden frighten repair explain explode mail email sail obtain"
+    " contain retain attain reveal conceal repeat treat heat clean clear cook look book peel"
+    " keep heal deal lead read need feed fail steal speak weep sleep sweep tear wear appear"
+    " shout count load upload download join spoil rain train complain wait spread eat"
 )
 
 
@@ -95,7 +95,7 @@ def english_verb(verb: str) -> Iterator[tuple[str, str]]:
     yield from (("b", verb), ("b", third), ("b", progressive), ("p", past), ("pp", participle))
 
 
-_DOUBLED_WITHOUT_ED = frozenset("begin run get put set sit cut hit let shut quit win swim dig".split())
+_DOUBLED_WITHOUT_ED = words("begin run get put set sit cut hit let shut quit win swim dig")
 
 _PERSONS = ("1s", "2s", "3s", "1p", "2p", "3p")
 _PRESENT = {

@@ -89,8 +89,8 @@ ENGLISH = Lexicon(
     ),
     movable_verbs=frozenset(),
     reports=words(
-        "say says said tell told think thinks thought believe believes believed hear heard know knew"
-        " claim claims claimed promise promised announce announced confirm confirmed"
+        "say says said tell told think thinks thought believe believes believed hear heard know"
+        " knew claim claims claimed promise promised announce announced confirm confirmed"
     ),
     numbers=numbered(
         "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen"

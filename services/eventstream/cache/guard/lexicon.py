@@ -9,7 +9,6 @@ from typing import NamedTuple
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.quantities import CURRENCIES
 
-
 _NONE: frozenset[int] = frozenset()
 
 

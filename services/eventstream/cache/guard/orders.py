@@ -1,4 +1,4 @@
-"""Orders in Spanish, whichever way they are put: "envíeme", "¿me puede enviar?", "quiero que me envíen".
+"""Orders in Spanish, however they are put: "envíeme", "¿me puede enviar?", "que me envíen".
 
 All become the infinitive with its pronoun ("enviarme"). Only verbs of things that one asks of a
 service are listed; with others "puede pagar" may speak of somebody else.
@@ -13,7 +13,7 @@ from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.lexicon import words
 from eventstream.cache.guard.tokens import TokenType
 
-_VERBS = (
+_VERBS = words(
     "enviar mandar cancelar anular devolver:ue reembolsar cambiar confirmar reservar traducir"
     " resumir explicar mostrar:ue enseñar dar ayudar recomendar:ie sugerir:ie escribir buscar"
     " revisar comprobar:ue verificar activar desactivar actualizar corregir:i clasificar listar"
@@ -31,15 +31,16 @@ _PRONOUNS = ("", "me", "nos")
 @cache
 def _infinitives() -> dict[str, str]:
     """Each infinitive, with and without a pronoun, by its form without accents."""
-    plain = [entry.partition(":")[0] for entry in _VERBS.split()]
-    return {without_accents(verb + pronoun): verb + pronoun for verb in plain for pronoun in _PRONOUNS}
+    plain = [entry.partition(":")[0] for entry in sorted(_VERBS)]
+    forms = [verb + pronoun for verb in plain for pronoun in _PRONOUNS]
+    return {without_accents(form): form for form in forms}
 
 
 @cache
 def _imperatives() -> dict[str, str]:
     """The infinitive, with its pronoun, that each imperative stands for."""
     table: dict[str, str] = {}
-    for entry in _VERBS.split():
+    for entry in sorted(_VERBS):
         for pronoun in _PRONOUNS:
             for form in orders_of(entry, pronoun):
                 table.setdefault(without_accents(form), entry.partition(":")[0] + pronoun)
@@ -51,7 +52,7 @@ def _wishes() -> dict[str, str]:
     """The infinitive of each subjunctive ("que envíen")."""
     return {
         without_accents(form): entry.partition(":")[0]
-        for entry in _VERBS.split()
+        for entry in sorted(_VERBS)
         for form in orders_of(entry, "")[1:]
     }
 

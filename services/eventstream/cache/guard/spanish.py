@@ -21,8 +21,15 @@ bueno malo | buena mala | caliente frío | abrir cerrar | abierto cerrado | empe
 | ventaja desventaja | llegar salir | entrada salida | alza baja
 """
 
+_HUNDREDS = numbered(
+    "doscientos doscientas|trescientos trescientas|cuatrocientos cuatrocientas"
+    "|quinientos quinientas|seiscientos seiscientas|setecientos setecientas"
+    "|ochocientos ochocientas|novecientos novecientas",
+    start=2,
+)
+
 # Their subject stands before them or behind: "llegó el paquete", "el paquete llegó".
-_INTRANSITIVE = (
+_INTRANSITIVE = words(
     "llegar venir:ie aparecer desaparecer funcionar fallar faltar salir caer morir:ue nacer ocurrir"
     " suceder existir doler:ue sonar:ue arder explotar crecer gustar encantar caducar"
 )
@@ -83,14 +90,14 @@ SPANISH = Lexicon(
     | dict.fromkeys(words("la las una unas esta estas esa esas aquella aquellas"), "f"),
     conjunctions=words("y e o u &"),
     fronting=words(
-        "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para por"
-        " según debido_a siempre_que tan_pronto_como pese_a de a de_repente de_pronto repentinamente"
-        " recientemente últimamente hace_poco finalmente por_fin al_final desgraciadamente"
-        " lamentablemente afortunadamente"
+        "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para"
+        " por según debido_a siempre_que tan_pronto_como pese_a de a de_repente de_pronto"
+        " repentinamente recientemente últimamente hace_poco finalmente por_fin al_final"
+        " desgraciadamente lamentablemente afortunadamente"
     ),
     movable_verbs=frozenset(
         form
-        for verb in _INTRANSITIVE.split()
+        for verb in _INTRANSITIVE
         for tag, form in spanish_verb(verb)
         if tag[-2:] in ("3s", "3p")
     ),
@@ -102,13 +109,13 @@ SPANISH = Lexicon(
         "cero||dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce|trece|catorce|quince"
         "|dieciséis|diecisiete|dieciocho|diecinueve|veinte"
     )
-    | {"veintiuno": 21, "veintiuna": 21, "veintiún": 21, "veintidós": 22, "veintidos": 22}
-    | {"veintitrés": 23, "veintitres": 23, "veinticuatro": 24, "veinticinco": 25, "veintiséis": 26, "veintiseis": 26, "veintisiete": 27, "veintiocho": 28}
-    | {"veintinueve": 29, "doscientos": 200, "doscientas": 200, "trescientos": 300}
-    | {"trescientas": 300, "cuatrocientos": 400, "cuatrocientas": 400, "quinientos": 500}
-    | {"quinientas": 500, "seiscientos": 600, "seiscientas": 600, "setecientos": 700}
-    | {"setecientas": 700, "ochocientos": 800, "ochocientas": 800, "novecientos": 900}
-    | {"novecientas": 900, "treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60, "setenta": 70}
+    | numbered(
+        "veintiuno veintiuna veintiún|veintidós veintidos|veintitrés veintitres|veinticuatro"
+        "|veinticinco|veintiséis veintiseis|veintisiete|veintiocho|veintinueve",
+        start=21,
+    )
+    | {word: 100 * hundreds for word, hundreds in _HUNDREDS.items()}
+    | {"treinta": 30, "cuarenta": 40, "cincuenta": 50, "sesenta": 60, "setenta": 70}
     | {"ochenta": 80, "noventa": 90, "cien": 100, "ciento": 100, "docena": 12, "mil": 10**3}
     | {"millón": 10**6, "millones": 10**6, "billón": 10**12, "billones": 10**12},
     ordinals=numbered(

@@ -7,10 +7,11 @@ other, so two texts come out alike only when they fill the same slots of the sam
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import TokenType
 from eventstream.cache.guard.wordlists import read_lines
@@ -28,6 +29,7 @@ _SLOT_PATTERNS = {
     "me": r"(?:me|us|him|her|them) ",
 }
 _SHORT = 3
+_ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
@@ -61,9 +63,7 @@ class Templates:
             parts = line.split()
             template = _Template(tuple(parts), result, asks)
             if parts[0].startswith("{"):
-                keys = max(
-                    (part for part in parts if part[0] != "{" and part[-1] != "?"), key=len
-                )
+                keys = max((part for part in parts if part[0] != "{" and part[-1] != "?"), key=len)
                 index = self._inner
             else:
                 keys, index = parts[0], self._first
@@ -123,6 +123,16 @@ class Templates:
             if match is not None:
                 return _filled(template.result, match, written, sentence), template.asks
         return None
+
+
+def templates_of(lexicon: Lexicon) -> Templates:
+    """The templates of a language, read once."""
+    return _read(lexicon.templates, lexicon.questions | _ASKS_WITH_PREPOSITION)
+
+
+@cache
+def _read(name: str, questions: frozenset[str]) -> Templates:
+    return Templates(name, questions)
 
 
 def _written(item: Item) -> str:

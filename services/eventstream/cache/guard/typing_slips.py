@@ -1,7 +1,7 @@
-"""Tells a slip of the keyboard from another word: "recieved" is "received", "contract" no "contact".
+"""Tells a slip of the keyboard from another word: "recieved" is "received".
 
-Only words on a list of long ones count, each of which was checked beforehand: no slip of one letter
-inside it makes another word. So whatever is one slip away from such a word can only be that word.
+Only words on a list of long ones count, each of which was checked beforehand: no slip of one
+letter inside it makes another word. "Contract" is not on it, because "contact" is one.
 """
 
 from eventstream.cache.guard.inflection import without_accents

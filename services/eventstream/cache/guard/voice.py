@@ -32,6 +32,7 @@ _ENDS_AGENT = {
         " anoche"
     ),
 }
+_HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
 
 
@@ -115,7 +116,9 @@ def _spanish(front: list[Item], agent: list[Item], tail: list[Item]) -> Iterator
         return
     at = be + 1
     adverbs = []
-    while at < len(front) and (front[at].word.endswith("mente") or front[at].word in ("mal", "bien")):
+    while at < len(front) and (
+        front[at].word.endswith("mente") or front[at].word in ("mal", "bien")
+    ):
         adverbs.append(front[at])
         at += 1
     if at >= len(front):
