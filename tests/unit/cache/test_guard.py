@@ -78,7 +78,7 @@ def test_easy_paraphrases_of_ours_are_accepted() -> None:
         (Kind.VOICE, "El perro mordió al cartero", "El cartero fue mordido por el perro"),
         (Kind.VOICE, "El juez anuló la multa", "La multa fue anulada por el juez"),
         (Kind.TYPING, "The recieved item is broken", "The received item is broken"),
-        (Kind.TYPING, "No va la inpresora nueva", "No va la impresora nueva"),
+        (Kind.TYPING, "El restuarante es caro", "El restaurante es caro"),
         (Kind.SYNONYM, "I got rid of the old sofa", "I disposed of the old couch"),
         (Kind.SYNONYM, "The concert was put off", "The concert was postponed"),
         (Kind.SYNONYM, "Han aplazado el concierto", "Han pospuesto el concierto"),
