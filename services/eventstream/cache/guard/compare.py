@@ -186,7 +186,7 @@ def _equal(a: list[Term], b: list[Term], lexicon: Lexicon | None) -> bool:
 
 
 def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
-    """Whether a clause set off by a comma moved from one end to the other ("If X, Y"; "Y if X")."""
+    """Whether a part moved from one end to the other ("If X, Y"; "Y if X"; "yesterday I ...")."""
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
     return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)

@@ -1,7 +1,7 @@
-"""What the guard knows about English: closed word classes, fixed phrases, a few synonyms.
+"""What the guard knows about English: its closed word classes, and where its lists are.
 
 Data only. A word that is missing here is a content word, which makes the guard stricter, never
-laxer; so these lists stay short and hold only what is safe in every sentence.
+laxer. Synonyms, phrases and shapes of sentences stand in `words/`.
 """
 
 from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words

@@ -1,4 +1,4 @@
-"""What the guard knows about Spanish: closed word classes, fixed phrases, a few synonyms.
+"""What the guard knows about Spanish: its closed word classes, and where its lists are.
 
 Data only, under the same rule as its English sister: a missing word is a content word. Phrases
 are matched without accents, because many people type without them.
