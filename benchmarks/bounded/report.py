@@ -99,10 +99,11 @@ def markdown(measured: Sequence[Measured], forecasts: Sequence[Forecast], *, eve
     lines = [
         "# `bounded` on streams whose truth is known",
         "",
-        f"Made by `python -m benchmarks.bounded`: {seeds} streams of {events:,} texts each way, in"
-        " English and Spanish, from templates whose labels are certain; asked again by Zipf's law,"
-        " in other surface forms each time. Embeddings, guard, cache, Redis and pipeline are the"
-        " real ones; the model is a function that knows the truth. `threshold` ran on one stream.",
+        f"Made by `python -m benchmarks.bounded --events {events} --seeds {seeds}`: so many streams"
+        f" of each nature, of {events:,} texts each, in English and Spanish, from templates whose"
+        " labels are certain; asked again by Zipf's law, in other surface forms each time."
+        " Embeddings, guard, cache, Redis and pipeline are the real ones; the model is a function"
+        " that knows the truth. `threshold` ran on the first stream only.",
         "",
         "**Hits**: events answered without a model call of their own, checked ones not among them."
         " **Wrong**: semantic hits with another label than the text's. **At most**: the one-sided"
@@ -141,8 +142,8 @@ def markdown(measured: Sequence[Measured], forecasts: Sequence[Forecast], *, eve
         "## The advice against what then happened",
         "",
         "Half a steady stream under `guarded`, then the advice is read, then the other half under"
-        " the policy. The cache is warmer in the second half for every policy, `guarded` among them"
-        " (first line): what is foreseen is the stream as it was.",
+        " the policy. A cache gets warmer with time under every policy, as the halves of `guarded`"
+        " above show: what is foreseen is the stream as it was.",
         "",
         "| policy | hits foreseen | hits that came | wrong foreseen | wrong that came |",
         "|---|--:|--:|--:|--:|",

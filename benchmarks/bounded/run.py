@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from redis.asyncio import Redis
 
 from benchmarks.bounded.texts import LABELS, Labelled
 from eventstream.cache.contract import FloatArray
@@ -20,6 +20,7 @@ from eventstream.llm.contract import CallPlan, Embedder, LocalModelProtocol, Mod
 from eventstream.llm.models import Models
 from eventstream.llm.prompts import form_of
 from eventstream.pipeline import Ask, Pipeline
+from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.spec import Cache, StreamSpec, Task
 
@@ -112,18 +113,23 @@ class Tally:
 
 @dataclass
 class Run:
-    """One policy on one stream."""
+    """One policy on one stream. `redis` and `prefix`: where its cache lies."""
 
+    redis: AsyncRedis
+    prefix: str
+    models: TruthfulModels
     cache: SemanticCache
     pipeline: Pipeline
-    registry: Registry
     clock: Clock
     claims: list[Tally] = field(default_factory=list)
     _number: int = 0
 
     async def set_policy(self, cache: Cache) -> None:
         """From the next claim on."""
-        await self.registry.write({STREAM: spec_with(cache)})
+        # It never looks again: what is measured here is the cache.
+        registry = Registry(self.redis, Keys(self.prefix), max_age_seconds=math.inf)
+        await registry.write({STREAM: spec_with(cache)})
+        self.pipeline = Pipeline(registry, self.models, self.cache)
 
     async def feed(self, texts: Iterable[Labelled]) -> Tally:
         """Answer these texts, a claim at a time; what came of all of them."""
@@ -191,13 +197,11 @@ def truth_of(texts: Iterable[Labelled]) -> dict[str, str]:
     return {text.text: text.label for text in texts}
 
 
-async def a_run(
-    redis: Redis, prefix: str, models: TruthfulModels, cache: Cache, *, clock: Clock | None = None
-) -> Run:
+async def a_run(redis: AsyncRedis, prefix: str, models: TruthfulModels, cache: Cache) -> Run:
     """A run with an empty cache of its own, under `prefix`."""
-    clock = clock or Clock()
-    registry = Registry(redis, Keys(prefix), max_age_seconds=0)
+    clock = Clock()
     store = SemanticCache(redis, prefix=prefix, timeout_seconds=30, monotonic=clock)
-    run = Run(store, Pipeline(registry, models, store), registry, clock)
+    registry = Registry(redis, Keys(prefix))
+    run = Run(redis, prefix, models, store, Pipeline(registry, models, store), clock)
     await run.set_policy(cache)
     return run
