@@ -5,7 +5,6 @@ again the next time: no event depends on it.
 """
 
 import logging
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class Advisor:
         """Write each stream's advice for panels and operator; whether it was this call's turn."""
         try:
             mine = await self._client.set(
-                self._keys.advice_lock, secrets.token_hex(4), nx=True, ex=REFRESH_SECONDS - 5
+                self._keys.advice_lock, 1, nx=True, ex=REFRESH_SECONDS - 5
             )
             if not mine:
                 return False
@@ -107,7 +106,13 @@ class Advisor:
         for each in hours:
             pipeline.hgetall(self._keys.similarities(stream, task_type, each))
         replies = await pipeline.execute()
-        evidence = [read_evidence(reply, now) for reply in replies[: len(evidence_ids)]]
+        found = dict(zip(evidence_ids, replies, strict=False))
+        gone = [each for each, reply in found.items() if not reply]
+        if gone:
+            # Scopes that nobody asks in any more: their evidence has expired.
+            members = (self._keys.evidence_member(task_type, each) for each in gone)
+            await self._client.srem(self._keys.evidence_index(stream), *members)
+        evidence = [read_evidence(reply, now) for reply in found.values() if reply]
         windows = [
             read_window(task_type, each, reply)
             for each, reply in zip(hours, replies[len(evidence_ids) :], strict=True)

@@ -32,7 +32,14 @@ WINDOW_SECONDS: Final = 4 * 24 * 3600
 """Evidence counts for one to two windows."""
 KEPT_SECONDS: Final = 2 * WINDOW_SECONDS
 REFRESH_SECONDS: Final = 1.0
-_SCRIPT: Final = source("evidence")
+MOST_SCOPES: Final = 1000
+"""A process remembers the evidence of so many; more, and it begins to read anew."""
+_SCRIPT: Final = "\n".join(
+    # It goes over the wire each time, so without its comments.
+    line
+    for line in source("evidence").splitlines()
+    if not line.lstrip().startswith("--")
+)
 _VOCABULARY: Final = json.dumps([sorted(Kind), sorted(HARMLESS)])
 
 
@@ -151,6 +158,8 @@ class EvidenceBook:
 
     def read(self, keys: list[str], replies: list[Any]) -> None:
         """Take in what `append_reads` asked for; what can't be read leaves what was known."""
+        if len(self._read_at) + len(keys) > MOST_SCOPES:
+            self._evidence, self._read_at, self._trust = {}, {}, {}
         for key, reply in zip(keys, replies, strict=True):
             if isinstance(reply, dict):
                 self._evidence[key] = read_evidence(reply, self._clock())
