@@ -118,7 +118,7 @@ def advise(stream: str | None, as_json: bool) -> None:
     for name, of_stream in found.items():
         for each in of_stream:
             console.print(
-                f"{name}, {each.task_type}: {each.look_ups:,} look-ups, {each.pairs:,} pairs"
+                f"{name}, {each.task_type}: {each.look_ups:,} look-ups, {each.pairs:,} labelled pairs"
             )
             console.print(f"threshold: {each.threshold.explanation}")
             console.print(_advice_table(each))

@@ -36,7 +36,7 @@ def test_two_scopes_share_nothing_unless_they_are_the_same(
 
 
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -46,6 +46,7 @@ async def test_an_answer_is_found_in_its_own_scope_only(
     cache: SemanticCache, policy: str, known: CacheScope, asked: CacheScope
 ) -> None:
     """The texts differ harmlessly and have the same vector: only the scope stands between them."""
+    await cache.clear()
     stored = CacheQuery("My order is late", known)
     [missed] = await cache.look_up([stored], OneVector())
     await cache.store([CacheEntry(stored, repr(known).encode(), 60, missed.embedding)])
