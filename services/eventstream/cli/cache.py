@@ -117,9 +117,8 @@ def advise(stream: str | None, as_json: bool) -> None:
     console = stdout_console()
     for name, of_stream in found.items():
         for each in of_stream:
-            console.print(
-                f"{name}, {each.task_type}: {each.look_ups:,} look-ups, {each.pairs:,} labelled pairs"
-            )
+            seen = f"{each.look_ups:,} look-ups, {each.pairs:,} labelled pairs"
+            console.print(f"{name}, {each.task_type}: {seen}")
             console.print(f"threshold: {each.threshold.explanation}")
             console.print(_advice_table(each))
             console.print(f"{each.line}.\n", soft_wrap=True)

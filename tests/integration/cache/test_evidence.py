@@ -1,6 +1,7 @@
 """Labelled pairs in Redis: what is counted, when it begins anew, and what workers make of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,8 @@ class Worker:
         key = self.keys.evidence(
             SCOPE.stream, SCOPE.task_type, evidence_id(bounded(""), OneVector.name)
         )
-        return read_evidence(await self.client.hgetall(key), self.clock())
+        fields: Any = await self.client.hgetall(key)
+        return read_evidence(fields, self.clock())
 
 
 def bounded(text: str) -> CacheQuery:

@@ -54,10 +54,12 @@ async def learned(cache_url: str, keys: Keys, bench: Bench) -> dict[str, int]:
     client = connect(cache_url, timeout_seconds=5)
     found: dict[str, int] = {}
     index = CacheKeys(keys.prefix).evidence_index("default")
-    for member in await client.smembers(index):
+    members: Any = await client.smembers(index)
+    for member in members:
         task_type, evidence_id = CacheKeys(keys.prefix).read_evidence_member(member.decode())
         key = CacheKeys(keys.prefix).evidence("default", task_type, evidence_id)
-        for name, count in (await client.hgetall(key)).items():
+        fields: Any = await client.hgetall(key)
+        for name, count in fields.items():
             parts = name.decode().split("|")
             if len(parts) == 4:
                 found[f"{parts[1] or 'harmless'} {parts[3]}"] = int(count)
@@ -171,7 +173,7 @@ async def test_an_opened_hit_says_which_differences_were_accepted(
     await warm.cache.flush()
     client = connect(cache_url, timeout_seconds=5)
     [key] = [key async for key in client.scan_iter(match=f"{keys.prefix}cache:evidence:*")]
-    fields = await client.hgetall(key)
+    fields: Any = await client.hgetall(key)
     [counted] = [name for name in fields if name.endswith(b"|number|100|agreed")]
     await client.hset(key, counted, 1000)
     aimock.embedding(VECTOR, to="My order 4 is late")
