@@ -129,6 +129,8 @@ def markdown(measured: Sequence[Measured], forecasts: Sequence[Forecast], *, eve
             whole = Tally()
             whole.add(first)
             whole.add(second)
+            if not whole.events:
+                continue
             bound = next(each.bound for each in measured if each.policy == policy)
             limit = upper_limit(whole.wrong, whole.semantic)
             kept = "-" if bound is None else f"{bound:.0%}, {'kept' if limit < bound else 'BROKEN'}"
