@@ -43,7 +43,12 @@ FIELDS: Final[Mapping[str, str]] = {
     "spec.cache": "Which earlier answers may be given again.",
     "spec.cache.enabled": "false: every event is asked of the model.",
     "spec.cache.policy": "guarded: near texts whose every difference is harmless. threshold: the"
-    " similarity alone.",
+    " similarity alone. bounded: also differences that the stream's own answers show to be"
+    " harmless, within maxWrongHitPercent.",
+    "spec.cache.maxWrongHitPercent": "Of the semantic hits, those that may be wrong. For policy"
+    " bounded only, which needs it.",
+    "spec.cache.checkPercent": "Of the semantic hits, those that are asked of the model all the"
+    " same, to learn whether they are right. Left out: 1, or 5 with policy bounded.",
     "spec.cache.threshold": "How near a text must be (1 - cosine distance / 2). Left out: the"
     " embedding model's calibrated value.",
     "spec.cache.ttlSeconds": "How long an answer may be given again, from its writing.",
@@ -138,6 +143,17 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
         Rule(
             "has(self.env) != (has(self.secret) && has(self.key))",
             "name either secret and key, or env",
+        ),
+    ),
+    "spec.cache": (
+        Rule(
+            "(has(self.policy) && self.policy == 'bounded') == has(self.maxWrongHitPercent)",
+            "policy bounded needs maxWrongHitPercent, and no other policy takes it",
+        ),
+        Rule(
+            "!has(self.policy) || self.policy != 'bounded' || !has(self.checkPercent)"
+            " || self.checkPercent >= 1.0",
+            "checkPercent must be at least 1 with policy bounded",
         ),
     ),
     "spec.scaling.workers": (_MIN_BELOW_MAX,),

@@ -154,6 +154,47 @@ CACHE_SINGLE_FLIGHT = Counter(
     "Misses that waited for the same question under way instead of asking again.",
     ["stream"],
 )
+CACHE_EVIDENCE = Counter(
+    "eventstream_cache_evidence_pairs",
+    "Near texts whose answers the model compared: origin refused (free) or checked (a hit asked"
+    " all the same), outcome agreed or disagreed.",
+    ["stream", "task_type", "origin", "outcome"],
+)
+CACHE_CHECK_COST = Counter(
+    "eventstream_cache_check_cost_microdollars",
+    "What model calls cost that only checked a hit (part of eventstream_model_cost_microdollars).",
+    ["stream"],
+)
+CACHE_OPENED_HITS = Counter(
+    "eventstream_cache_opened_hits",
+    "Semantic hits that the guard alone would have refused (policy bounded).",
+    ["stream", "task_type"],
+)
+CACHE_OPENED_KINDS = Gauge(
+    "eventstream_cache_opened_kinds",
+    "Combinations of differences that the policy bounded accepts now.",
+    ["stream", "task_type"],
+    multiprocess_mode="mostrecent",
+)
+CACHE_ADVICE_HITS = Gauge(
+    "eventstream_cache_advice_hit_ratio",
+    "Share of look-ups that an option (a policy with its number) would answer: bound low, value,"
+    " high of the 95 % interval.",
+    ["stream", "task_type", "option", "bound"],
+    multiprocess_mode="mostrecent",
+)
+CACHE_ADVICE_WRONG = Gauge(
+    "eventstream_cache_advice_wrong_hit_ratio",
+    "Share of an option's semantic hits that would be wrong: bound low, value, high.",
+    ["stream", "task_type", "option", "bound"],
+    multiprocess_mode="mostrecent",
+)
+CACHE_ADVICE_SAVED = Gauge(
+    "eventstream_cache_advice_saved_microdollars_per_1000",
+    "What an option would save against the policy in force, per 1,000 look-ups (below 0: cost).",
+    ["stream", "task_type", "option"],
+    multiprocess_mode="mostrecent",
+)
 
 # -- models (OpenTelemetry GenAI names) --------------------------------------------------------
 GEN_AI_DURATION = Histogram(

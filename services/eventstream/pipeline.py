@@ -3,31 +3,36 @@
 A claim goes through in two steps. `look_up` takes the whole claim at once and answers what the
 cache can; what is left comes back as `Ask`s, which the caller runs in its slots through `ask`.
 Nothing here retries or waits for a limit: the model layer does, and what can't be answered now
-comes back as a `Deferral`.
+comes back as a `Deferral`. A small share of semantic hits is asked of the model all the same, to
+learn whether hits are right; such an event gets the fresh answer, or the cached one where the model
+has none in time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 import orjson
-from pydantic import BaseModel, ValidationError
 
+from eventstream.answers import StoredAnswer, answered, hit, read_stored
+from eventstream.cache.agreement import AnswerForm, agree
 from eventstream.cache.contract import CacheAnswer, CacheEntry, CacheQuery, CacheScope
-from eventstream.cache.flight import FlightLease
+from eventstream.cache.flight import FlightLease, FlightWait
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Answered, Failed, Held, Source
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
-from eventstream.events import Event, Result
+from eventstream.events import Event
 from eventstream.llm.contract import CallDeferred, CallFailed, CallPlan, ModelReply
 from eventstream.llm.models import Models
+from eventstream.llm.prompts import form_of
 from eventstream.logs import get_logger
-from eventstream.metrics import CACHE_SINGLE_FLIGHT, MODEL_COST_SAVED
+from eventstream.metrics import CACHE_CHECK_COST, CACHE_SINGLE_FLIGHT, MODEL_COST_SAVED
 from eventstream.registry import Registry
 from eventstream.spec import StreamSpec
 
@@ -36,6 +41,11 @@ log = get_logger(__name__)
 MISCONFIGURED_WAIT_SECONDS: Final = 15.0
 """A stream that can't be served as the settings are: its events wait for better ones."""
 FLIGHT_MARGIN_SECONDS: Final = 5.0
+CHECK_SECONDS: Final = 30.0
+"""So long an event whose hit is checked waits for the model; then it gets the hit."""
+OPENED_CHECK_FACTOR: Final = 4
+"""So many times more often a hit is checked that only the evidence allows: nothing else tells
+whether it is still right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +68,11 @@ class Ask:
     """None: neither reads nor writes the cache."""
     looked_up: CacheAnswer | None
     seconds_so_far: float
+    hit: Answered | None = None
+    """What the cache has, where the model is asked only to check it."""
 
 
 Ending: TypeAlias = Answered | Failed | Deferral
-
-
-class StoredAnswer(BaseModel):
-    """What the cache keeps of an answer: enough to give it again and to say what that saved."""
-
-    response: str
-    model: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_microdollars: int | None = None
-    finish_reason: str = "stop"
 
 
 class Pipeline:
@@ -134,19 +135,23 @@ class Pipeline:
         return Ask(held, spec, plan, query, looked_up=None, seconds_so_far=0.0)
 
     def _query(self, event: Event, spec: StreamSpec, plan: CallPlan) -> CacheQuery:
+        # The same name at another provider, or at another address, is another model.
+        at = spec.model.base_url or ""
         scope = CacheScope(
             stream=event.stream,
             task_type=event.task_type,
-            model=plan.display_model,
+            model=f"{plan.provider}/{plan.display_model}{at and f'@{at}'}",
             prompt_version=plan.prompt_version,
             parameters_digest=plan.parameters_digest,
         )
         threshold = spec.cache.threshold
+        percent = spec.cache.max_wrong_hit_percent
         return CacheQuery(
             text=event.text,
             scope=scope,
             policy=spec.cache.policy,
             threshold=self._default_threshold if threshold is None else threshold,
+            bound=None if percent is None else percent / 100,
         )
 
     async def _look_up_stream(
@@ -163,17 +168,30 @@ class Pipeline:
         seconds = self._clock() - began
         for position, ask, answer in zip(positions, asks, answers, strict=True):
             source: Source = "exact" if answer.kind == "exact" else "semantic"
-            hit = None if answer.kind == "miss" else _hit(ask.held, answer, source, seconds)
-            if hit is None:
-                outcomes[position] = Ask(ask.held, ask.spec, ask.plan, ask.query, answer, seconds)
+            found = None if answer.kind == "miss" else hit(ask.held, answer, source, seconds)
+            if found is None or _to_be_checked(ask, answer):
+                outcomes[position] = replace(
+                    ask, looked_up=answer, seconds_so_far=seconds, hit=found
+                )
             else:
-                outcomes[position] = hit
-                MODEL_COST_SAVED.labels(stream).inc(hit.saved_microdollars)
+                outcomes[position] = _given(found)
 
     # -- one event, from the model -----------------------------------------------------------
 
     async def ask(self, ask: Ask, *, deadline: float) -> Ending:
         """Ask the model, once for all who ask the same now; `deadline` in monotonic seconds."""
+        if ask.hit is None:
+            return await self._ask(ask, deadline)
+        latest = min(deadline, self._clock() + CHECK_SECONDS)
+        try:
+            async with asyncio.timeout(latest - self._clock()):
+                ending = await self._ask(ask, latest)
+        except TimeoutError:
+            return _given(ask.hit)
+        # A check is for learning: what the model can't answer, or not yet, the cache does.
+        return ending if isinstance(ending, Answered) else _given(ask.hit)
+
+    async def _ask(self, ask: Ask, deadline: float) -> Ending:
         if ask.query is None:
             return await self._ask_model(ask, deadline)
         while True:
@@ -181,7 +199,8 @@ class Pipeline:
             if isinstance(flight, FlightLease):
                 async with flight:
                     # Somebody may have answered between our look-up and this moment.
-                    return await self._known_by_now(ask) or await self._ask_model(ask, deadline)
+                    known = await self._known_by_now(ask)
+                    return known or await self._ask_model(ask, deadline, flight)
             CACHE_SINGLE_FLIGHT.labels(ask.held.event.stream).inc()
             try:
                 async with asyncio.timeout(deadline - self._clock() - FLIGHT_MARGIN_SECONDS):
@@ -190,18 +209,27 @@ class Pipeline:
                 return Deferral(1.0, "flight", "the same question is still under way elsewhere")
             if not landed:
                 return await self._ask_model(ask, deadline)
-            known = await self._known_by_now(ask)
+            known = self._landed(ask, flight) or await self._known_by_now(ask)
             if known is not None:
                 return known
+
+    def _landed(self, ask: Ask, flight: FlightWait) -> Answered | None:
+        """The answer of a leader in this process, which needs no cache."""
+        if flight.response is None:
+            return None
+        answer = CacheAnswer("exact", "exact", flight.key, flight.response, 1.0, 1.0)
+        return hit(ask.held, answer, "flight", ask.seconds_so_far)
 
     async def _known_by_now(self, ask: Ask) -> Answered | None:
         assert ask.query is not None
         answer = await self._cache.look_again(ask.query)
         if answer.kind == "miss":
             return None
-        return _hit(ask.held, answer, "flight", ask.seconds_so_far)
+        return hit(ask.held, answer, "flight", ask.seconds_so_far)
 
-    async def _ask_model(self, ask: Ask, deadline: float) -> Ending:
+    async def _ask_model(
+        self, ask: Ask, deadline: float, flight: FlightLease | None = None
+    ) -> Ending:
         event = ask.held.event
         began = self._clock()
         try:
@@ -214,12 +242,35 @@ class Pipeline:
             return Deferral(MISCONFIGURED_WAIT_SECONDS, "configuration", str(error))
         except StoreUnavailable as error:
             return Deferral(error.retry_after_seconds, "store", str(error))
+        if ask.hit is not None:
+            CACHE_CHECK_COST.labels(event.stream).inc(reply.cost_microdollars or 0)
         if ask.query is not None and reply.cacheable:
-            await self._store(ask, ask.query, reply)
+            self._learn(ask, ask.query, reply)
+            await self._store(ask, ask.query, reply, flight)
         seconds = ask.seconds_so_far + self._clock() - began
-        return _answered(ask, reply, seconds)
+        return answered(
+            ask.held,
+            reply,
+            seconds=seconds,
+            prompt_version=ask.plan.prompt_version,
+            looked_up=ask.looked_up,
+            checked=ask.hit is not None,
+        )
 
-    async def _store(self, ask: Ask, query: CacheQuery, reply: ModelReply) -> None:
+    def _learn(self, ask: Ask, query: CacheQuery, reply: ModelReply) -> None:
+        """Tell the cache whether its candidate's answer would have been this one."""
+        if ask.looked_up is None or ask.looked_up.pair is None:
+            return
+        candidate = read_stored(ask.looked_up.pair.response)
+        if candidate is not None:
+            form = form_of(ask.held.event.task_type, ask.spec)
+            known: AnswerForm = "json" if form.output_schema is not None else "prose"
+            agreed = agree("label" if form.labels else known, candidate.response, reply.response)
+            self._cache.learn(query, ask.looked_up, agreed=agreed)
+
+    async def _store(
+        self, ask: Ask, query: CacheQuery, reply: ModelReply, flight: FlightLease | None
+    ) -> None:
         stored = StoredAnswer(
             response=reply.response,
             model=reply.model,
@@ -228,11 +279,14 @@ class Pipeline:
             cost_microdollars=reply.cost_microdollars,
             finish_reason=reply.finish_reason,
         )
+        response = orjson.dumps(stored.model_dump())
+        if flight is not None:
+            flight.land(response)
         await self._cache.store(
             [
                 CacheEntry(
                     query=query,
-                    response=orjson.dumps(stored.model_dump()),
+                    response=response,
                     ttl_seconds=ask.spec.cache.ttl_seconds,
                     embedding=ask.looked_up.embedding if ask.looked_up else None,
                 )
@@ -240,82 +294,18 @@ class Pipeline:
         )
 
 
-def _hit(held: Held, answer: CacheAnswer, source: Source, seconds: float) -> Answered | None:
-    """The cached answer as this event's; None where it can't be read (then it is a miss)."""
-    try:
-        stored = StoredAnswer.model_validate_json(answer.response or b"")
-    except ValidationError:
-        return None
-    saved = stored.cost_microdollars or 0
-    tokens_saved = stored.prompt_tokens + stored.completion_tokens
-    result = Result(
-        response=stored.response,
-        task_type=held.event.task_type,
-        model=stored.model,
-        processing_time=round(seconds, 6),
-        from_cache=True,
-        metadata={
-            "tokens_used": 0,
-            "prompt_tokens": 0,
-            "completion_tokens": 0,
-            "cost_microdollars": 0,
-            "finish_reason": stored.finish_reason,
-            "tokens_saved": tokens_saved,
-            "saved_microdollars": saved,
-            "cache": source,
-            **({"cosine": round(answer.cosine, 6)} if answer.cosine is not None else {}),
-        },
-        similarity=1.0 if answer.similarity is None else round(answer.similarity, 6),
-        **_kafka_fields(held.event),
-    )
-    return Answered(
-        held=held,
-        result=result,
-        source=source,
-        tokens_saved=tokens_saved,
-        saved_microdollars=saved,
-    )
+def _to_be_checked(ask: Ask, answer: CacheAnswer) -> bool:
+    """Whether the model is asked although the cache has an answer.
+
+    Drawn by the event's id, so that an event delivered again is drawn the same way.
+    """
+    if answer.pair is None or not answer.pair.given:
+        return False
+    percent = ask.spec.cache.checked_percent * (OPENED_CHECK_FACTOR if answer.pair.opened else 1)
+    drawn = hashlib.blake2b(ask.held.event.id.encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(drawn.digest()) < percent / 100 * 2**64
 
 
-def _answered(ask: Ask, reply: ModelReply, seconds: float) -> Answered:
-    event = ask.held.event
-    tokens = reply.prompt_tokens + reply.completion_tokens
-    metadata: dict[str, Any] = {
-        "tokens_used": tokens,
-        "prompt_tokens": reply.prompt_tokens,
-        "completion_tokens": reply.completion_tokens,
-        "cost_microdollars": reply.cost_microdollars,
-        "finish_reason": reply.finish_reason,
-        "attempts": reply.attempts,
-        "prompt_version": ask.plan.prompt_version,
-    }
-    if reply.parsed is not None:
-        metadata["parsed"] = reply.parsed
-    if reply.truncated:
-        metadata["truncated"] = True
-    if ask.looked_up is not None and ask.looked_up.similarity is not None:
-        # A near miss: what stood in the way is worth knowing.
-        metadata["nearest_similarity"] = round(ask.looked_up.similarity, 6)
-        metadata["refused"] = list(ask.looked_up.refused_kinds)
-    result = Result(
-        response=reply.response,
-        task_type=event.task_type,
-        model=reply.model,
-        processing_time=round(seconds, 6),
-        from_cache=False,
-        metadata=metadata,
-        **_kafka_fields(event),
-    )
-    return Answered(
-        held=ask.held,
-        result=result,
-        source="model",
-        tokens=tokens,
-        cost_microdollars=reply.cost_microdollars or 0,
-    )
-
-
-def _kafka_fields(event: Event) -> dict[str, Any]:
-    if event.via != "kafka":
-        return {}
-    return {"event_id": event.id, "event_metadata": event.metadata}
+def _given(ending: Answered) -> Answered:
+    MODEL_COST_SAVED.labels(ending.held.event.stream).inc(ending.saved_microdollars)
+    return ending

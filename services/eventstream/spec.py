@@ -154,11 +154,39 @@ class Cache(SpecModel):
     """Which earlier answers may be given again."""
 
     enabled: bool = True
-    policy: Literal["threshold", "guarded"] = "guarded"
+    policy: Literal["threshold", "guarded", "bounded"] = "guarded"
+    max_wrong_hit_percent: Annotated[float, Field(ge=0.1, le=20, allow_inf_nan=False)] | None = None
+    """Of the semantic hits, those that may be wrong; for policy `bounded`, which needs it."""
+    check_percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    """Of the semantic hits, those that are asked of the model all the same. Left out: 1, or 5 with
+    policy `bounded`."""
     threshold: Annotated[float, Field(ge=0.5, le=1, allow_inf_nan=False)] | None = None
     """Documented scale (1 - distance / 2). Left out: the embedding model's calibrated value."""
     ttl_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 3600
     min_hit_rate_percent: Annotated[int, Field(ge=0, le=100)] = 50
+
+    @model_validator(mode="after")
+    def _bounded_has_a_bound(self) -> Cache:
+        if self.policy == "bounded" and self.max_wrong_hit_percent is None:
+            raise ValueError("policy `bounded` needs `maxWrongHitPercent`: the bound it keeps")
+        if self.policy != "bounded" and self.max_wrong_hit_percent is not None:
+            raise ValueError(
+                f"maxWrongHitPercent means nothing to policy `{self.policy}`: set policy to"
+                " `bounded`, or leave it out"
+            )
+        if self.policy == "bounded" and self.checked_percent < 1:
+            raise ValueError(
+                "checkPercent must be at least 1 with policy `bounded`: without checks it would"
+                " not see that what it gives has become wrong"
+            )
+        return self
+
+    @property
+    def checked_percent(self) -> float:
+        """`check_percent`, or what holds where it is left out."""
+        if self.check_percent is not None:
+            return self.check_percent
+        return 5.0 if self.policy == "bounded" else 1.0
 
 
 class Budget(SpecModel):

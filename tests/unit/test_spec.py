@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queue_for, queues_of, stream_of
-from eventstream.spec import StreamSpec, default_stream, read_stream_file
+from eventstream.spec import Cache, StreamSpec, default_stream, read_stream_file
 
 HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
 
@@ -85,3 +86,28 @@ def test_a_queue_tells_its_stream() -> None:
         *["default"] * 3,
         "reviews",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cache", "says"),
+    [
+        ({"policy": "bounded"}, "needs `maxWrongHitPercent`"),
+        ({"maxWrongHitPercent": 2}, "means nothing to policy `guarded`"),
+        ({"policy": "threshold", "maxWrongHitPercent": 2}, "means nothing to policy `threshold`"),
+        ({"policy": "bounded", "maxWrongHitPercent": 0}, "greater than or equal to 0.1"),
+        ({"policy": "bounded", "maxWrongHitPercent": 21}, "less than or equal to 20"),
+        (
+            {"policy": "bounded", "maxWrongHitPercent": 2, "checkPercent": 0.5},
+            "checkPercent must be at least 1 with policy `bounded`",
+        ),
+    ],
+)
+def test_a_bound_and_its_policy_belong_together(cache: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        StreamSpec.model_validate({"cache": cache})
+
+
+def test_hits_are_checked_more_often_where_more_depends_on_it() -> None:
+    assert Cache().checked_percent == 1
+    assert Cache(policy="bounded", max_wrong_hit_percent=2).checked_percent == 5
+    assert Cache(check_percent=0).checked_percent == 0

@@ -16,7 +16,7 @@ SCHEMA: Final = 1
 """The shape of stored answers. Another number is another world: neither reads the other's."""
 
 FloatArray = npt.NDArray[np.float32]
-Policy = Literal["disabled", "exact", "threshold", "guarded"]
+Policy = Literal["disabled", "exact", "threshold", "guarded", "bounded"]
 AnswerKind = Literal["exact", "semantic", "miss"]
 Outcome = Literal["exact", "semantic", "miss", "near_miss", "off"]
 
@@ -64,12 +64,20 @@ class CacheScope:
 
 @dataclass(frozen=True)
 class CacheQuery:
-    """One text to look up. `threshold`: documented scale; None: the embedding model's own."""
+    """One text to look up. `threshold`: documented scale; None: the embedding model's own.
+
+    `bound`: the share of wrong hits (0 to 1) that the policy `bounded` keeps below, and only it.
+    """
 
     text: str
     scope: CacheScope
     policy: Policy = "guarded"
     threshold: float | None = None
+    bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.bound is None) == (self.policy == "bounded"):
+            raise ValueError("bound: belongs to the policy `bounded`, which needs it")
 
     @cached_property
     def text_digest(self) -> str:
@@ -91,6 +99,28 @@ class Embedding:
 
 
 @dataclass(frozen=True, eq=False)
+class Pair:
+    """A text's nearest stored question, near enough to learn from what the model says.
+
+    `given`: its response was the answer. `kinds`: the name of the differences that are not known
+    to be harmless ("" for none; None: nobody has compared the texts yet). `epoch`: of the evidence
+    that the decision was drawn from.
+    """
+
+    text: str
+    response: bytes
+    similarity: float
+    given: bool
+    kinds: str | None
+    epoch: int
+
+    @property
+    def opened(self) -> bool:
+        """Given although the guard alone would have refused it."""
+        return self.given and bool(self.kinds)
+
+
+@dataclass(frozen=True, eq=False)
 class CacheAnswer:
     """What the cache has for one query.
 
@@ -98,6 +128,7 @@ class CacheAnswer:
     `cosine` belong to the nearest candidate, also when it was refused; then `refused_kinds` names
     the differences that spoke against it ("similarity" when it was too far away). `embedding` is
     to be handed to `store`. `unavailable` says why the cache could not do its work, "" when it did.
+    `pair` is the candidate to learn from, to be handed to `learn`.
     """
 
     kind: AnswerKind
@@ -109,6 +140,7 @@ class CacheAnswer:
     refused_kinds: tuple[str, ...] = ()
     embedding: Embedding | None = None
     unavailable: str = ""
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,9 +74,9 @@ def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:
     pipeline.expire(key, entry.ttl_seconds)
 
 
-def read_writes(replies: Sequence[Any]) -> int:
-    """How many entries were stored, from the replies to all their commands."""
-    written = zip(replies[1::3], replies[2::3], strict=True)
+def read_writes(replies: Sequence[Any], entries: int) -> int:
+    """How many of `entries` were stored, from the replies, which begin with their commands'."""
+    written = zip(replies[1 : 3 * entries : 3], replies[2 : 3 * entries : 3], strict=True)
     return sum(
         not isinstance(fields, Exception) and not isinstance(expiry, Exception)
         for fields, expiry in written

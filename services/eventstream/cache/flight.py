@@ -3,8 +3,9 @@
 The first to claim a question leads; the others wait until the leader has stored its answer or is
 gone, and then look into the cache again. A lead is a key with a short life that its process keeps
 renewing, so a leader that dies is replaced within that life. One task a process renews all leads
-and watches all waits, in one pipeline a tick. Where Redis is away everyone leads: an event is
-never held up by the cache.
+and watches all waits, in one pipeline a tick. A Redis that does not answer in time may only be
+slow, so it is asked again for a moment before anyone asks the model a second time. Where it is
+away each process leads for itself: an event is never held up for long by the cache.
 """
 
 import asyncio
@@ -12,15 +13,29 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final
+from typing import Any, Final
 
 from eventstream.cache.keys import CacheKeys
-from eventstream.cache.server import RELEASE_SCRIPT, RENEW_SCRIPT, BoundedPipelines
+from eventstream.cache.server import RELEASE_SCRIPT, BoundedPipelines
 from eventstream.tasks import end
 
 LEASE_SECONDS: Final = 5.0
 LONGEST_WAIT_SECONDS: Final = 120.0
 TICK_SECONDS: Final = 0.05
+_HOLD_SCRIPT: Final = (
+    "local holder = redis.call('get', KEYS[1])"
+    " if holder == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end"
+    " if not holder then redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1 end return 0"
+)
+"""Keep a lead, or take it (again) where nobody has it: KEYS the lead, ARGV token, milliseconds."""
+
+
+@dataclass(eq=False)
+class _Landing:
+    """What those who wait in this process are told."""
+
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    response: bytes | None = None
 
 
 @dataclass(eq=False)
@@ -31,7 +46,11 @@ class FlightLease:
     _flights: "Flights"
     _token: str
     _renew_at: float
-    _landed: asyncio.Event = field(default_factory=asyncio.Event)
+    _landing: _Landing = field(default_factory=_Landing)
+
+    def land(self, response: bytes) -> None:
+        """Hand the answer to those who wait in this process, whatever becomes of the cache."""
+        self._landing.response = response
 
     async def release(self) -> None:
         """Let the others look for the answer; doing it twice does no harm. Never raises."""
@@ -56,17 +75,22 @@ class FlightWait:
     key: str
     _longest_seconds: float
     _token: bytes
-    _landed: asyncio.Event
+    _landing: _Landing
+
+    @property
+    def response(self) -> bytes | None:
+        """The answer, where the leader was in this process and had one."""
+        return self._landing.response
 
     async def wait(self) -> bool:
         """Wait for the leader; whether it landed (or died) in time.
 
-        True: look into the cache again, and claim again if it is still a miss. False: it took too
-        long, ask the model yourself.
+        True: take `response`, or look into the cache again, and claim again if it is still a miss.
+        False: it took too long, ask the model yourself.
         """
         try:
             async with asyncio.timeout(self._longest_seconds):
-                await self._landed.wait()
+                await self._landing.done.wait()
         except TimeoutError:
             return False
         return True
@@ -107,7 +131,7 @@ class Flights:
         for key in keys:
             lead = self._leads.get(key)
             if lead is not None:
-                outcomes.append(self._wait_for(key, lead._token.encode(), lead._landed))
+                outcomes.append(self._wait_for(key, lead._token.encode(), lead._landing))
             elif key in self._waits:
                 outcomes.append(self._waits[key])
             else:
@@ -143,30 +167,34 @@ class Flights:
     def _next_renewal(self) -> float:
         return self._clock() + self._lease_seconds / 3
 
-    def _wait_for(self, key: str, token: bytes, landed: asyncio.Event) -> FlightWait:
-        return FlightWait(key, self._longest_wait_seconds, token, landed)
+    def _wait_for(self, key: str, token: bytes, landing: _Landing) -> FlightWait:
+        return FlightWait(key, self._longest_wait_seconds, token, landing)
 
     def _follow(self, lease: FlightLease, holder: bytes) -> FlightWait:
         """Turn a lead that another process was faster with into a wait."""
         del self._leads[lease.key]
-        # Those who waited for this lead meanwhile share its event.
-        wait = self._wait_for(lease.key, holder, lease._landed)
+        # Those who waited for this lead meanwhile share its landing.
+        wait = self._wait_for(lease.key, holder, lease._landing)
         self._waits[lease.key] = wait
         return wait
 
     def _forget(self, lease: FlightLease) -> None:
         self._leads.pop(lease.key, None)
-        lease._landed.set()
+        lease._landing.done.set()
 
     async def _take(self, leases: list[FlightLease]) -> dict[str, bytes]:
         """Set the keys of `leases`; key -> the holder's token where another process was faster."""
-        pipeline = self._pipelines.new()
         milliseconds = int(self._lease_seconds * 1000)
-        for lease in leases:
-            key = self._keys.flight(lease.key)
-            pipeline.set(key, lease._token, nx=True, px=milliseconds)
-            pipeline.get(key)
-        replies, _ = await self._pipelines.execute(pipeline)
+
+        def build() -> Any:
+            pipeline = self._pipelines.new()
+            for lease in leases:
+                key = self._keys.flight(lease.key)
+                pipeline.set(key, lease._token, nx=True, px=milliseconds)
+                pipeline.get(key)
+            return pipeline
+
+        replies, _ = await self._pipelines.execute_patiently(build)
         if replies is None:
             return {}
         return {
@@ -202,12 +230,14 @@ class Flights:
         for lease in due:
             lease._renew_at = self._next_renewal()
             key = self._keys.flight(lease.key)
-            pipeline.eval(RENEW_SCRIPT, 1, key, lease._token, int(self._lease_seconds * 1000))
+            pipeline.eval(_HOLD_SCRIPT, 1, key, lease._token, int(self._lease_seconds * 1000))
         for wait in waits:
             pipeline.get(self._keys.flight(wait.key))
         replies, _ = await self._pipelines.execute(pipeline)
+        if replies is None and not self._pipelines.away:
+            return
         for position, wait in enumerate(waits):
             # Without Redis nobody can tell: let them go and ask.
             if replies is None or replies[len(due) + position] != wait._token:
                 self._waits.pop(wait.key, None)
-                wait._landed.set()
+                wait._landing.done.set()

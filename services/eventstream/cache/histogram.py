@@ -1,6 +1,6 @@
 """Counts of what look-ups met: outcomes, similarities and kinds of difference, an hour at a time.
 
-It is what advice about thresholds will be drawn from. Counting costs no round trip of its own:
+It is what advice about thresholds is drawn from. Counting costs no round trip of its own:
 counts gather in memory and leave with the next pipeline of the cache.
 """
 
@@ -24,6 +24,7 @@ class HistogramWindow:
 
     `outcomes`: outcome -> look-ups. `similarities`: (outcome, bucket) -> look-ups, where bucket 97
     means 0.97 <= similarity < 0.98. `kinds`: (bucket, kind of difference) -> refused candidates.
+    `pairs`: (bucket, combination of kinds) -> candidates that the guard compared, accepted or not.
     """
 
     task_type: str
@@ -31,6 +32,7 @@ class HistogramWindow:
     outcomes: dict[str, int]
     similarities: dict[tuple[str, int], int]
     kinds: dict[tuple[int, str], int]
+    pairs: dict[tuple[int, str], int] = field(default_factory=dict)
 
 
 @dataclass
@@ -49,8 +51,9 @@ class PendingCounts:
         outcome: Outcome,
         similarity: float | None,
         refused_kinds: Iterable[str],
+        compared: str | None = None,
     ) -> None:
-        """Count one look-up."""
+        """Count one look-up; `compared`: the combination of kinds that the guard found."""
         key = self.keys.similarities(stream, task_type, int(now_seconds) // SECONDS_PER_HOUR)
         counts = self._counts.setdefault(key, Counter())
         counts[outcome] += 1
@@ -60,6 +63,8 @@ class PendingCounts:
         counts[f"{outcome}|{bucket}"] += 1
         for kind in refused_kinds:
             counts[f"kind|{bucket}|{kind}"] += 1
+        if compared is not None:
+            counts[f"pair|{bucket}|{compared}"] += 1
 
     def take(self) -> dict[str, Counter[str]]:
         """All counts, which are no longer pending."""
@@ -94,6 +99,7 @@ def read_window(task_type: str, hour: int, fields: dict[bytes, bytes]) -> Histog
     outcomes: dict[str, int] = {}
     similarities: dict[tuple[str, int], int] = {}
     kinds: dict[tuple[int, str], int] = {}
+    pairs: dict[tuple[int, str], int] = {}
     for name, value in fields.items():
         match name.decode("utf-8", "replace").split("|"):
             case [outcome]:
@@ -102,4 +108,6 @@ def read_window(task_type: str, hour: int, fields: dict[bytes, bytes]) -> Histog
                 similarities[outcome, int(bucket)] = int(value)
             case ["kind", bucket, kind] if bucket.isdecimal():
                 kinds[int(bucket), kind] = int(value)
-    return HistogramWindow(task_type, hour * SECONDS_PER_HOUR, outcomes, similarities, kinds)
+            case ["pair", bucket, compared] if bucket.isdecimal():
+                pairs[int(bucket), compared] = int(value)
+    return HistogramWindow(task_type, hour * SECONDS_PER_HOUR, outcomes, similarities, kinds, pairs)

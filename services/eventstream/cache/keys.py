@@ -85,6 +85,33 @@ class CacheKeys:
         _, task_type, hour = key.rsplit(":", 2)
         return unquote(task_type), int(hour)
 
+    def evidence(self, stream: str, task_type: str, evidence_id: str) -> str:
+        """Hash: labelled pairs of one scope, by kinds of difference and similarity."""
+        member = self.evidence_member(task_type, evidence_id)
+        return f"{self.prefix}cache:evidence:{_name(stream)}:{member}"
+
+    def evidence_index(self, stream: str) -> str:
+        """Set: which `evidence_member`s a stream has."""
+        return f"{self.prefix}cache:evidence_index:{_name(stream)}"
+
+    def evidence_member(self, task_type: str, evidence_id: str) -> str:
+        """One scope's evidence, among those of its stream."""
+        return f"{_name(task_type)}:{evidence_id}"
+
+    def read_evidence_member(self, member: str) -> tuple[str, str]:
+        """The task type and evidence id in a name that `evidence_member` built."""
+        task_type, _, evidence_id = member.partition(":")
+        return unquote(task_type), evidence_id
+
+    def advice(self, stream: str) -> str:
+        """String: what another policy would bring this stream, in one sentence for people."""
+        return f"{self.prefix}cache:advice:{_name(stream)}"
+
+    @property
+    def advice_lock(self) -> str:
+        """String with a TTL: who writes the streams' advice now."""
+        return f"{self.prefix}cache:advice_lock"
+
     def flight(self, key: str) -> str:
         """String with a TTL: the process that asks the model this question now."""
         return f"{self.prefix}cache:flight:{key}"

@@ -24,6 +24,10 @@ RENEW_SCRIPT: Final = (
 
 PAUSE_SECONDS: Final = 1.0
 """How long a server that did not answer is left alone."""
+PATIENCE_SECONDS: Final = 2.0
+"""So long after its first failure a server may only have been slow; then it is away."""
+_TRY_AGAIN_SECONDS: Final = 0.2
+_MOST_TRIES: Final = 10
 
 
 class BoundedPipelines:
@@ -41,6 +45,8 @@ class BoundedPipelines:
         self._monotonic = monotonic
         self._paused_until = float("-inf")
         self._problem = ""
+        self._failing_since = float("-inf")
+        self._failed_at: float | None = None
 
     def new(self) -> Any:
         """An empty pipeline, no transaction."""
@@ -50,13 +56,48 @@ class BoundedPipelines:
         """The replies, errors among them; or None and why there are none."""
         if self._monotonic() < self._paused_until:
             return None, self._problem
+        return await self._try(pipeline)
+
+    async def execute_patiently(self, build: Callable[[], Any]) -> tuple[list[Any] | None, str]:
+        """`execute`, tried again while the server may only be slow; `build` makes the pipeline.
+
+        For what would cost a second model call if it were given up at once. What is tried may be
+        carried out twice. Takes `PATIENCE_SECONDS` and a time-out at most, once an outage: a server
+        that has been away for longer is tried like in `execute`.
+        """
+        replies, problem = await self.execute(build())
+        for _ in range(_MOST_TRIES):
+            if replies is not None or self.away:
+                break
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+            replies, problem = await self._try(build())
+        return replies, problem
+
+    @property
+    def away(self) -> bool:
+        """Whether the server has failed for longer than slowness explains."""
+        if self._failed_at is None:
+            return False
+        return self._monotonic() - self._failing_since >= PATIENCE_SECONDS
+
+    async def _try(self, pipeline: Any) -> tuple[list[Any] | None, str]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await pipeline.execute(raise_on_error=False), ""
+                replies = await pipeline.execute(raise_on_error=False)
         except REDIS_FAILURES as error:
-            self._problem = unavailable(error)
-            self._paused_until = self._monotonic() + PAUSE_SECONDS
+            self._failed(unavailable(error))
             return None, self._problem
+        self._failed_at = None
+        self._paused_until = float("-inf")
+        return replies, ""
+
+    def _failed(self, problem: str) -> None:
+        now = self._monotonic()
+        if self._failed_at is None or now - self._failed_at > PATIENCE_SECONDS:
+            self._failing_since = now
+        self._failed_at = now
+        self._problem = problem
+        self._paused_until = now + PAUSE_SECONDS
 
 
 def unavailable(error: BaseException) -> str:

@@ -5,15 +5,11 @@ look-ups miss, within the time-out, and the answers say so. Only the calls that 
 (`clear`, `stats`, `histogram`) raise StoreUnavailable.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ResponseError
 
 from eventstream import metrics
 from eventstream.cache.contract import (
@@ -22,17 +18,9 @@ from eventstream.cache.contract import (
     CacheQuery,
     CacheStats,
     Embedder,
-    Embedding,
 )
-from eventstream.cache.embeddings import EmbeddingCache
-from eventstream.cache.entries import (
-    append_exact_read,
-    append_write,
-    read_candidate,
-    read_exact,
-    read_writes,
-    search_command,
-)
+from eventstream.cache.entries import append_exact_read, append_write, read_exact, read_writes
+from eventstream.cache.evidence import EvidenceBook
 from eventstream.cache.flight import FlightLease, Flights, FlightWait
 from eventstream.cache.histogram import (
     HistogramWindow,
@@ -45,16 +33,12 @@ from eventstream.cache.housekeeping import (
     read_windows,
     unlink_all,
 )
-from eventstream.cache.index import HNSW_FROM_ENTRIES, VectorIndex, is_missing_index, model_digest
+from eventstream.cache.index import HNSW_FROM_ENTRIES
 from eventstream.cache.keys import CacheKeys
-from eventstream.cache.policy import decide, wants_candidate
-from eventstream.cache.server import REDIS_FAILURES, BoundedPipelines, search_node, unavailable
-from eventstream.errors import EventStreamError
+from eventstream.cache.policy import wants_candidate
+from eventstream.cache.search import Searcher
+from eventstream.cache.server import BoundedPipelines, unavailable
 from eventstream.redis_client import AsyncRedis, reading_or_writing
-
-_SEARCHES_AT_ONCE = 32
-_RETRY_SEMANTIC_SECONDS = 30.0
-_log = logging.getLogger(__name__)
 
 
 class SemanticCache:
@@ -78,23 +62,33 @@ class SemanticCache:
     ) -> None:
         self._client: Any = client
         self._keys = CacheKeys(prefix)
-        self._timeout_seconds = timeout_seconds
-        self._embedding_ttl_seconds = embedding_ttl_seconds
-        self._hnsw_from_entries = hnsw_from_entries
         self._clock = clock
         self._monotonic = monotonic
-        self._indexes: dict[str, VectorIndex] = {}
-        self._ready: set[str] = set()
-        self._retry_semantic_at = 0.0
         self._counts = PendingCounts(self._keys)
+        self._evidence = EvidenceBook(self._keys, clock=clock, monotonic=monotonic)
         self._pipelines = BoundedPipelines(
             client, timeout_seconds=timeout_seconds, monotonic=monotonic
         )
+        self._searcher = Searcher(
+            client,
+            self._keys,
+            self._pipelines,
+            timeout_seconds=timeout_seconds,
+            embedding_ttl_seconds=embedding_ttl_seconds,
+            hnsw_from_entries=hnsw_from_entries,
+            monotonic=monotonic,
+        )
         self._flights = Flights(self._pipelines, self._keys, clock=monotonic)
-        self.semantic_available = True
+
+    @property
+    def semantic_available(self) -> bool:
         """False once the server turned out to have no vector search; looked at again by itself."""
-        self.semantic_reason = ""
+        return self._searcher.available
+
+    @property
+    def semantic_reason(self) -> str:
         """Why `semantic_available` is False, for a person."""
+        return self._searcher.reason
 
     # Looking up and storing
 
@@ -123,28 +117,49 @@ class SemanticCache:
         """An exact look for a query that missed before; not counted a second time.
 
         For whoever has a lead or waited for one: between the look-up and the lead another leader
-        may have stored the answer and left. Never raises an error.
+        may have stored the answer and left. A slow server is asked again. Never raises an error.
         """
-        return (await self._read_exact([query]))[0]
+
+        def build() -> Any:
+            pipeline = self._pipelines.new()
+            append_exact_read(pipeline, self._keys, query)
+            return pipeline
+
+        replies, problem = await self._execute_patiently(build, "look_up")
+        return _miss(query, problem) if replies is None else _exact(query, replies[0])
 
     async def store(self, entries: Sequence[CacheEntry]) -> int:
         """Keep answers; how many were kept (0 when the cache is away). Never raises an error.
 
         Contract: only whole answers. A failed one, or one cut off at its token limit, would be
-        given again and again; the caller leaves it out.
+        given again and again; the caller leaves it out. What was learned travels along.
         """
         if not entries:
             return 0
-        pipeline = self._pipelines.new()
-        for entry in entries:
-            append_write(pipeline, self._keys, entry)
-        replies, _ = await self._execute(pipeline, "store")
+
+        def build() -> Any:
+            pipeline = self._pipelines.new()
+            for entry in entries:
+                append_write(pipeline, self._keys, entry)
+            self._evidence.append(pipeline)
+            return pipeline
+
+        replies, _ = await self._execute_patiently(build, "store")
         if replies is None:
             return 0
-        kept = read_writes(replies)
+        kept = read_writes(replies, len(entries))
         if kept < len(entries):
             metrics.CACHE_ERRORS.labels("store").inc(len(entries) - kept)
         return kept
+
+    def learn(self, query: CacheQuery, looked_up: CacheAnswer, *, agreed: bool) -> None:
+        """Count whether the model's answer to `query` was its candidate's too.
+
+        Costs no round trip: it leaves with the next `store` or `look_up`.
+        """
+        if looked_up.pair is not None and looked_up.embedding is not None:
+            model = looked_up.embedding.model
+            self._evidence.add(query, model, looked_up.pair, agreed=agreed)
 
     async def claim_flights(self, keys: Sequence[str]) -> list[FlightLease | FlightWait]:
         """For each key of a miss (`CacheAnswer.key`): the lead to ask the model, or a wait.
@@ -162,7 +177,7 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         if not queries:
             return []
-        answers = await self._read_exact(queries)
+        answers = await self._read_exact(queries, embedder)
         left = [
             position
             for position, query in enumerate(queries)
@@ -171,172 +186,43 @@ class SemanticCache:
             and wants_candidate(query)
         ]
         if embedder is not None and left:
-            found = await self._search([queries[position] for position in left], embedder)
+            model = embedder.name
+            found = await self._searcher.search(
+                [queries[position] for position in left],
+                embedder,
+                lambda query: self._evidence.trust(query, model),
+            )
             for position, answer in zip(left, found, strict=True):
                 answers[position] = answer
         return answers
 
-    async def _read_exact(self, queries: list[CacheQuery]) -> list[CacheAnswer]:
+    async def _read_exact(
+        self, queries: list[CacheQuery], embedder: Embedder | None
+    ) -> list[CacheAnswer]:
         pipeline = self._pipelines.new()
         for query in queries:
             append_exact_read(pipeline, self._keys, query)
+        # What is known and what was learned share the round trip.
+        model = "" if embedder is None else embedder.name
+        known = self._evidence.append_reads(pipeline, queries, model)
         counts = self._counts.take()
         append_counts(pipeline, counts)
+        self._evidence.append(pipeline)
         replies, problem = await self._execute(pipeline, "look_up")
         if replies is None:
             self._counts.give_back(counts)
             return [_miss(query, problem) for query in queries]
-        answers = []
-        for query, reply in zip(queries, replies[: len(queries)], strict=True):
-            response = read_exact(reply)
-            if response is None:
-                answers.append(_miss(query, _refusal(reply)))
-            else:
-                answers.append(CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0))
-        return answers
-
-    async def _search(self, queries: list[CacheQuery], embedder: Embedder) -> list[CacheAnswer]:
-        """The answers of queries without an exact hit."""
-        problem = await self._prepare(embedder)
-        if problem:
-            return [_miss(query, problem) for query in queries]
-        embeddings = EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
-        texts = list({query.text: None for query in queries})
-        pipeline = self._pipelines.new()
-        embeddings.append_reads(pipeline, texts)
-        replies, problem = await self._execute(pipeline, "embeddings")
-        if replies is None:
-            return [_miss(query, problem) for query in queries]
-        known = embeddings.read(texts, replies)
-        missing = [text for text in texts if text not in known]
-        fresh: dict[str, Embedding] = {}
-        if missing:
-            try:
-                fresh = await embeddings.embed(missing)
-            except (EventStreamError, OSError) as error:
-                metrics.CACHE_ERRORS.labels("embed").inc()
-                _log.warning("no embeddings for %d texts: %s", len(missing), error)
-                problem = f"the embedding model did not answer: {error}"
-        vectors = known | fresh
-        answers: list[CacheAnswer] = []
-        for start in range(0, len(queries), _SEARCHES_AT_ONCE):
-            chunk = queries[start : start + _SEARCHES_AT_ONCE]
-            answers += await self._search_chunk(chunk, embeddings, vectors, fresh, problem)
-            fresh = {}
-        return answers
-
-    async def _search_chunk(
-        self,
-        queries: list[CacheQuery],
-        embeddings: EmbeddingCache,
-        vectors: dict[str, Embedding],
-        fresh: dict[str, Embedding],
-        embed_problem: str,
-    ) -> list[CacheAnswer]:
-        alias = self._indexes[embeddings.model].alias
-        pipeline = self._pipelines.new()
-        node = await search_node(self._client)
-        searched = [query for query in queries if query.text in vectors]
-        for query in searched:
-            vector = vectors[query.text].vector
-            command = search_command(alias, embeddings.model, query, vector)
-            pipeline.execute_command(*command, **node)
-        # The searches come first, so that answers do not wait for vectors to be kept.
-        embeddings.append_writes(pipeline, fresh)
-        replies: list[Any] | None = None
-        search_problem = ""
-        if searched:
-            replies, search_problem = await self._execute(pipeline, "search")
-        reply_of = iter(replies or [])
-        answers = []
-        for query in queries:
-            embedding = vectors.get(query.text)
-            if embedding is None:
-                answers.append(_miss(query, embed_problem))
-                continue
-            reply = next(reply_of, None)
-            if isinstance(reply, Exception):
-                self._search_failed(embeddings.model, reply)
-            answer = decide(query, embedding, read_candidate(reply))
-            answers.append(replace(answer, unavailable=search_problem))
-        return answers
-
-    # The vector index
+        self._evidence.read(known, replies[len(queries) : len(queries) + len(known)])
+        found = zip(queries, replies[: len(queries)], strict=True)
+        return [_exact(query, reply) for query, reply in found]
 
     async def check(self) -> bool:
         """Ask the server whether it has vector search; sets and returns `semantic_available`."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                node = await search_node(self._client)
-                await self._client.execute_command("FT._LIST", **node)
-        except ResponseError as error:
-            self._semantic_off(error)
-        except REDIS_FAILURES:
-            pass  # Away is not the same as without search: what was known stays.
-        else:
-            self._semantic_on()
-        return self.semantic_available
+        return await self._searcher.check()
 
     async def maintain(self) -> None:
         """Rebuild indexes that have grown; for a call every minute or so, by one task a process."""
-        for index in list(self._indexes.values()):
-            try:
-                await index.grow()
-            except REDIS_FAILURES as error:
-                _log.warning("the vector index could not be rebuilt now: %s", error)
-
-    async def _prepare(self, embedder: Embedder) -> str:
-        """Make sure that there is an index; "" or why there is none."""
-        model = model_digest(embedder.name, embedder.dimension)
-        if model in self._ready:
-            return ""
-        if not self.semantic_available and self._monotonic() < self._retry_semantic_at:
-            return self.semantic_reason
-        index = self._indexes.get(model)
-        if index is None:
-            index = VectorIndex(
-                self._client,
-                self._keys,
-                model,
-                embedder.dimension,
-                hnsw_from_entries=self._hnsw_from_entries,
-            )
-            self._indexes[model] = index
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                ready = await index.ensure()
-        except ResponseError as error:
-            self._semantic_off(error)
-            return self.semantic_reason
-        except REDIS_FAILURES as error:
-            metrics.CACHE_ERRORS.labels("index").inc()
-            return unavailable(error)
-        if not ready:
-            return "another process is making the vector index"
-        self._semantic_on()
-        self._ready.add(model)
-        return ""
-
-    def _search_failed(self, model: str, error: Exception) -> None:
-        metrics.CACHE_ERRORS.labels("search").inc()
-        if is_missing_index(error):
-            # The server was emptied: the next look-up makes the index again.
-            self._ready.discard(model)
-
-    def _semantic_on(self) -> None:
-        self.semantic_available, self.semantic_reason = True, ""
-        metrics.CACHE_SEMANTIC_AVAILABLE.set(1)
-
-    def _semantic_off(self, error: Exception) -> None:
-        if self.semantic_available:
-            _log.warning("semantic cache off, exact hits still work: %s", error)
-        self.semantic_available = False
-        self.semantic_reason = (
-            "the cache's Redis has no usable vector search, so only exact hits work"
-            f" ({error}); use Redis 8, Redis Stack or the embedded Redis, database 0"
-        )
-        self._retry_semantic_at = self._monotonic() + _RETRY_SEMANTIC_SECONDS
-        metrics.CACHE_SEMANTIC_AVAILABLE.set(0)
+        await self._searcher.maintain()
 
     # For people
 
@@ -374,7 +260,9 @@ class SemanticCache:
         """Write the counts that wait for the next look-up; what fails stays pending."""
         counts = self._counts.take()
         pipeline = self._pipelines.new()
-        if append_counts(pipeline, counts):
+        append_counts(pipeline, counts)
+        self._evidence.append(pipeline)
+        if len(pipeline):
             replies, _ = await self._execute(pipeline, "flush")
             if replies is None:
                 self._counts.give_back(counts)
@@ -398,17 +286,35 @@ class SemanticCache:
             outcome=answer.outcome,
             similarity=None if answer.kind == "exact" else answer.similarity,
             refused_kinds=answer.refused_kinds,
+            compared=None if answer.pair is None else answer.pair.kinds,
         )
+        if answer.pair is not None and answer.pair.opened:
+            metrics.CACHE_OPENED_HITS.labels(scope.stream, scope.task_type).inc()
 
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
-        replies, problem = await self._pipelines.execute(pipeline)
-        if replies is None:
-            metrics.CACHE_ERRORS.labels(call).inc()
-        return replies, problem
+        return _counted(call, *await self._pipelines.execute(pipeline))
+
+    async def _execute_patiently(
+        self, build: Callable[[], Any], call: str
+    ) -> tuple[list[Any] | None, str]:
+        return _counted(call, *await self._pipelines.execute_patiently(build))
 
 
-def _identity(query: CacheQuery) -> tuple[str, str, float | None]:
-    return (query.key, query.policy, query.threshold)
+def _counted(call: str, replies: list[Any] | None, problem: str) -> tuple[list[Any] | None, str]:
+    if replies is None:
+        metrics.CACHE_ERRORS.labels(call).inc()
+    return replies, problem
+
+
+def _identity(query: CacheQuery) -> tuple[str, str, float | None, float | None]:
+    return (query.key, query.policy, query.threshold, query.bound)
+
+
+def _exact(query: CacheQuery, reply: Any) -> CacheAnswer:
+    response = read_exact(reply)
+    if response is None:
+        return _miss(query, _refusal(reply))
+    return CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0)
 
 
 def _miss(query: CacheQuery, problem: str = "") -> CacheAnswer:

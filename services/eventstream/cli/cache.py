@@ -1,4 +1,4 @@
-"""`eventstream cache`: what the semantic cache holds and how it does, and emptying it."""
+"""`eventstream cache`: what the semantic cache holds, how it does, how it could do; emptying it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from dataclasses import asdict, dataclass
 import click
 from rich.table import Table
 
+from eventstream.cache.advice import Advice
+from eventstream.cache.advisor import Advised, Advisor
+from eventstream.cache.confidence import Estimate
 from eventstream.cache.contract import CacheStats
 from eventstream.cache.histogram import BUCKETS_PER_UNIT, HistogramWindow
 from eventstream.cache.store import SemanticCache
 from eventstream.cli.common import (
+    Negative,
     a_table,
     json_option,
     open_state,
@@ -59,6 +63,7 @@ def cache() -> None:
     Examples:
       eventstream cache stats
       eventstream cache stats --stream reviews
+      eventstream cache advise --stream reviews
       eventstream cache clear --stream reviews --task-type sentiment
     """
 
@@ -93,6 +98,32 @@ def stats(stream: str | None, as_json: bool) -> None:
     if stream is not None:
         console.print(_similarities_table(windows[stream]))
         console.print(_kinds_table(windows[stream]))
+
+
+@cache.command()
+@stream_option
+@json_option
+def advise(stream: str | None, as_json: bool) -> None:
+    """What another policy or threshold would bring, from what the cache has learned.
+
+    WRONG is the share of semantic hits with another text's answer. Intervals hold with 95 %
+    confidence for a stream that stays as it was. Where a figure needs more labelled pairs, it says
+    how many. How it is learned: docs/cache.md.
+    """
+    found = run(_advise(load_settings(), stream))
+    if as_json:
+        print_json({name: [asdict(each) for each in advice] for name, advice in found.items()})
+        return
+    console = stdout_console()
+    for name, of_stream in found.items():
+        for each in of_stream:
+            seen = f"{each.look_ups:,} look-ups, {each.pairs:,} labelled pairs"
+            console.print(f"{name}, {each.task_type}: {seen}")
+            console.print(f"threshold: {each.threshold.explanation}")
+            console.print(_advice_table(each))
+            console.print(f"{each.line}.\n", soft_wrap=True)
+        if not of_stream:
+            console.print(f"{name}: nothing learned yet; near texts have to come in first")
 
 
 @cache.command()
@@ -135,6 +166,28 @@ async def _stats(
         names = [stream]
     async with _open_cache(settings) as opened:
         return await opened.stats(), {name: await opened.histogram(name) for name in names}
+
+
+async def _advise(settings: Settings, stream: str | None) -> dict[str, list[Advice]]:
+    async with open_state(settings) as state:
+        streams = await state.registry.all()
+        if stream is not None and stream not in streams:
+            raise Negative(f"there is no stream {stream!r}; see `eventstream streams`")
+        names = sorted(streams) if stream is None else [stream]
+        counters = await state.results.counters(names)
+    redis = connect_cache(settings.cache_url, timeout_seconds=settings.redis_timeout_seconds)
+    try:
+        advisor = Advisor(
+            redis,
+            prefix=settings.eventstream_prefix,
+            default_threshold=settings.semantic_similarity_threshold,
+        )
+        return {
+            name: await advisor.read(name, Advised.of(streams[name], counters[name]))
+            for name in names
+        }
+    finally:
+        await redis.aclose()
 
 
 async def _clear(settings: Settings, task_type: str | None, stream: str | None) -> int:
@@ -221,3 +274,26 @@ def _kinds_table(windows: Sequence[HistogramWindow]) -> Table:
     for kind, count in refused_kinds(windows).most_common():
         table.add_row(kind.replace("_", " "), f"{count:,}")
     return table
+
+
+def _advice_table(found: Advice) -> Table:
+    numbers = ("HITS", "WRONG", "SAVED / 1,000", "MODEL CALLS", "PAIRS MISSING")
+    table = a_table("POLICY", *numbers, numbers=numbers)
+    for option, mark in (
+        (found.in_force, " (now)"),
+        *((each, "") for each in found.options if each.name != found.in_force.name),
+    ):
+        saved = option.saved_microdollars_per_1000
+        table.add_row(
+            f"{option.name}{mark}",
+            _percent(option.hits),
+            "-" if option.wrong is None else _percent(option.wrong),
+            "no price" if saved is None else f"${saved.value / 1_000_000:,.4f}",
+            f"{option.model_calls - 1:+.0%}",
+            f"{option.missing_pairs:,}" if option.missing_pairs else "-",
+        )
+    return table
+
+
+def _percent(share: Estimate) -> str:
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from eventstream.cache.advisor import REFRESH_SECONDS as ADVICE_SECONDS
+from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Arrival, Outcome
-from eventstream.errors import EventRefused, Reason
+from eventstream.errors import EventRefused, Reason, StoreUnavailable
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
 from eventstream.inbox import Inbox
 from eventstream.kafka.config import admin_config, describe, producer_config
@@ -86,6 +88,11 @@ class WorkerProcess:
             cache_redis,
             prefix=settings.eventstream_prefix,
             timeout_seconds=settings.cache_timeout_seconds,
+        )
+        self._advisor = Advisor(
+            cache_redis,
+            prefix=settings.eventstream_prefix,
+            default_threshold=settings.semantic_similarity_threshold,
         )
         self._producer = (
             AsyncProducer(producer_config(settings)) if settings.kafka_bootstrap_servers else None
@@ -160,10 +167,11 @@ class WorkerProcess:
         await self._maintain_cache()
         began = time.monotonic()
         refresh = asyncio.create_task(self._refresh_queues())
+        advise = asyncio.create_task(self._advise())
         try:
             await self._drain.run()
         finally:
-            await end(refresh)
+            await end(refresh, advise)
             self._busy_since = 0.0
             BUSY_SECONDS.inc(time.monotonic() - began)
             self._report(self._drain.counts)
@@ -181,6 +189,19 @@ class WorkerProcess:
         if now - self._cache_maintained_at > CACHE_MAINTENANCE_SECONDS:
             self._cache_maintained_at = now
             await self._cache.maintain()
+
+    async def _advise(self) -> None:
+        """Keep the advice about each stream's cache fresh, beside the work; one process does."""
+        while True:
+            try:
+                streams = await self._registry.all()
+                counters = await self._results.counters(sorted(streams))
+                await self._advisor.publish(
+                    {name: Advised.of(spec, counters[name]) for name, spec in streams.items()}
+                )
+            except StoreUnavailable as error:
+                log.warning("advice_failed", error=str(error))
+            await asyncio.sleep(ADVICE_SECONDS)
 
     async def _process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
         try:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import numpy as np
 import pytest
 
-from eventstream.cache.contract import CacheEntry, CacheQuery, CacheScope
+from eventstream.cache.contract import (
+    CacheAnswer,
+    CacheEntry,
+    CacheQuery,
+    CacheScope,
+    Embedding,
+    Pair,
+)
 from eventstream.cache.store import SemanticCache
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, connect
@@ -119,8 +127,8 @@ async def test_clearing_one_task_type_of_one_stream(
     assert (await cache.stats()).entries == 2
 
 
-async def test_without_redis_both_end_with_3() -> None:
-    for command in ("stats", "clear"):
+async def test_without_redis_all_end_with_3() -> None:
+    for command in ("stats", "advise", "clear"):
         ended = await run("cache", command, env={"REDIS_URL": "redis://127.0.0.1:1/0"})
 
         assert ended.code == 3
@@ -135,3 +143,51 @@ async def test_an_answer_to_an_event_outlives_the_cache(
     await run("cache", "clear", env=env)
 
     assert await redis_client.get(keys.result("a")) == b"{}"
+
+
+@pytest.fixture
+async def learned(cache: SemanticCache, registry: Registry) -> None:
+    """A stream that answered 300 near texts, which differ in a number, like their candidates."""
+    await registry.write({"notes": StreamSpec(), "silent": StreamSpec()})
+    asked = a_query("I ordered 3 tickets")
+    vector = Embedding("local/all-MiniLM-L6-v2", np.array([1, 0, 0, 0], dtype=np.float32))
+    pair = Pair("I ordered 2 tickets", b"", 0.96, given=False, kinds="number", epoch=0)
+    looked_up = CacheAnswer("miss", "near_miss", asked.key, embedding=vector, pair=pair)
+    for _ in range(300):
+        cache.learn(asked, looked_up, agreed=True)
+    await cache.look_up([a_query(f"text {n}") for n in range(250)], None)
+    await cache.flush()
+
+
+@pytest.mark.usefixtures("learned")
+async def test_advice_for_people(env: dict[str, str]) -> None:
+    ended = await run("cache", "advise", env=env)
+
+    assert ended.code == 0
+    assert "notes, summarization: 250 look-ups, 300 labelled pairs" in ended.out
+    assert "0.85 is the value calibrated for all-MiniLM-L6-v2" in ended.out
+    assert "guarded 0.85 (now)" in ended.out
+    assert "silent: nothing learned yet" in ended.out
+
+
+@pytest.mark.usefixtures("learned")
+async def test_advice_as_json(env: dict[str, str]) -> None:
+    ended = await run("cache", "advise", "--stream", "notes", "--json", env=env)
+
+    [advice] = ended.json["notes"]
+    assert (advice["task_type"], advice["pairs"]) == ("summarization", 300)
+    assert {"guarded 0.85", "bounded 1 %", "bounded 2 %", "bounded 5 %"} <= {
+        option["name"] for option in advice["options"]
+    }
+    assert set(advice["in_force"]["hits"]) == {"value", "low", "high"}
+
+
+async def test_advice_for_an_unknown_stream_names_it(
+    env: dict[str, str], registry: Registry
+) -> None:
+    await registry.write({"notes": StreamSpec()})
+
+    ended = await run("cache", "advise", "--stream", "nots", env=env)
+
+    assert ended.code == 1
+    assert "no stream 'nots'" in ended.err

@@ -2,70 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
-import pytest
-
-from eventstream.cache.store import SemanticCache
-from eventstream.claims import Answered, Failed, Held
+from eventstream.claims import Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
 from eventstream.keys import Keys
-from eventstream.pipeline import Ask, Deferral, Ending, Pipeline
+from eventstream.pipeline import Ask, Deferral
 from eventstream.redis_client import connect
-from eventstream.registry import Registry
 from eventstream.spec import Cache, Model, StreamSpec, Task
+from tests.integration.pipeline.bench import Bench, answered
+from tests.integration.pipeline.conftest import SPEC
 from tests.providers.aimock import AiMock
-from tests.providers.conftest import MakeModels
 from tests.support.events import an_event
-
-SPEC = StreamSpec(model=Model(provider="openai", name="gpt-4o-mini", allow=("gpt-4o",)))
-
-
-@dataclass
-class Bench:
-    """A pipeline, and the shortest way through it."""
-
-    pipeline: Pipeline
-    registry: Registry
-    cache: SemanticCache
-
-    async def run(self, text: str, event_id: str = "e", **changes: Any) -> Ending:
-        [ending] = await self.run_all([an_event(event_id, text, **changes)])
-        return ending
-
-    async def run_all(self, events: list[Any]) -> list[Ending]:
-        claim = [Held("q", f"{n}-0", event, 1, 0) for n, event in enumerate(events)]
-        outcomes = await self.pipeline.look_up(claim)
-
-        async def finish(outcome: Ending | Ask) -> Ending:
-            if isinstance(outcome, Ask):
-                return await self.pipeline.ask(outcome, deadline=time.monotonic() + 20)
-            return outcome
-
-        return list(await asyncio.gather(*(finish(outcome) for outcome in outcomes)))
-
-
-@pytest.fixture
-async def bench(
-    aimock: AiMock, make_models: MakeModels, registry: Registry, cache_url: str, keys: Keys
-) -> AsyncIterator[Bench]:
-    aimock.answer("an answer")
-    await registry.write({"default": SPEC})
-    client = connect(cache_url, timeout_seconds=5)
-    cache = SemanticCache(client, prefix=keys.prefix, timeout_seconds=5)
-    yield Bench(Pipeline(registry, make_models(), cache), registry, cache)
-    await cache.aclose()
-    await client.aclose()
-
-
-def answered(ending: Ending) -> Answered:
-    assert isinstance(ending, Answered), ending
-    return ending
 
 
 async def test_a_hit_has_the_same_fields_and_costs_nothing(bench: Bench, aimock: AiMock) -> None:
