@@ -190,7 +190,7 @@ CACHE_ADVICE_WRONG = Gauge(
     multiprocess_mode="mostrecent",
 )
 CACHE_ADVICE_SAVED = Gauge(
-    "eventstream_cache_advice_saved_microdollars_per_1000",
+    "eventstream_cache_advice_saved_microdollars",
     "What an option would save against the policy in force, per 1,000 look-ups (below 0: cost).",
     ["stream", "task_type", "option"],
     multiprocess_mode="mostrecent",

@@ -31,7 +31,7 @@ MOVED_BY_TROUBLE = {
 move them."""
 MOVED_BY_LEARNING = {
     "eventstream_cache_advice_hit_ratio",
-    "eventstream_cache_advice_saved_microdollars_per_1000",
+    "eventstream_cache_advice_saved_microdollars",
     "eventstream_cache_advice_wrong_hit_ratio",
     "eventstream_cache_check_cost_microdollars",
     "eventstream_cache_evidence_pairs",
