@@ -11,17 +11,17 @@ import pytest
 import requests
 from confluent_kafka import Consumer
 
-from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.events import KafkaSource
 from tests.e2e.services import until
 from tests.faults.bench import Bench, good_events
 from tests.faults.provider import Mood, Provider
 from tests.support.events import an_event
+from tests.support.proxied_kafka import ProxiedKafka
 
 pytestmark = pytest.mark.timeout(200)
 
 
-def records_of(kafka: ApacheKafka, topic: str, count: int) -> list[bytes]:
+def records_of(kafka: ProxiedKafka, topic: str, count: int) -> list[bytes]:
     """The values of a topic, once there are `count`; more are not waited for."""
     reader = Consumer(
         {
@@ -45,7 +45,7 @@ def records_of(kafka: ApacheKafka, topic: str, count: int) -> list[bytes]:
 
 
 def test_an_event_that_kills_its_process_is_found_among_good_ones(
-    bench: Bench, kafka: ApacheKafka
+    bench: Bench, kafka: ProxiedKafka
 ) -> None:
     source = KafkaSource(topic=f"poisoned-{uuid.uuid4().hex[:8]}", partition=0, offset=7)
     poison = an_event("bad", "this text is POISON", via="kafka", source=source)
@@ -113,7 +113,7 @@ def test_a_provider_in_a_bad_mood_costs_time_and_no_event(
 
 
 def test_a_broker_that_is_away_holds_up_kafka_answers_only(
-    bench: Bench, provider: Provider, kafka: ApacheKafka
+    bench: Bench, provider: Provider, kafka: ProxiedKafka
 ) -> None:
     source = KafkaSource(topic="datos_crudos", partition=0, offset=1)
     from_kafka = good_events(300, "k", via="kafka", source=source)

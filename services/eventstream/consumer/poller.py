@@ -85,6 +85,7 @@ class Poller:
         self._positions: dict[int, int] = {}
         self._carried: dict[int, tuple[int, Progress | None]] = {}
         self._progress: dict[int, Progress] = {}
+        self._tell_progress_at = 0.0
         # Only the thread touches what follows.
         self._assignments: dict[int, int] = {}
         self._assignment_count = 0
@@ -92,7 +93,6 @@ class Poller:
         self._begun_anew: set[int] = set()
         self._paused = False
         self._look_up_at = 0.0
-        self._tell_progress_at = 0.0
         self._acknowledged: dict[tuple[int, int], int] = {}
         self._said: dict[int, float] = {}
 
@@ -120,7 +120,10 @@ class Poller:
 
     def carry(self, progress: Mapping[int, Progress]) -> None:
         """What is to be committed with the partitions' offsets from now on."""
+        marks = {number: each.mark for number, each in progress.items()}
         with self._lock:
+            if marks != {number: each.mark for number, each in self._progress.items()}:
+                self._tell_progress_at = 0.0  # at once: another Redis, or another partition
             self._progress = dict(progress)
 
     # -- everything below runs in the thread -----------------------------------------------
@@ -211,10 +214,10 @@ class Poller:
 
     def _tell_progress(self, consumer: Consumer) -> None:
         """Commit what is finished now and then: where nothing new comes, no offset would tell."""
-        if time.monotonic() < self._tell_progress_at:
-            return
-        self._tell_progress_at = time.monotonic() + TELL_PROGRESS_SECONDS
         with self._lock:
+            if time.monotonic() < self._tell_progress_at:
+                return
+            self._tell_progress_at = time.monotonic() + TELL_PROGRESS_SECONDS
             offsets = [
                 self._place(number, self._positions[number])
                 for number in self._progress
