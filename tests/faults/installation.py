@@ -7,6 +7,8 @@ asks for the sums: accepted = answered + failed + duplicates, nothing left anywh
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -102,19 +104,38 @@ class Installation:
 
     def run_worker(self, **environment: str) -> Service:
         """One more worker, that has said that it is there."""
-        known = self.state.zcard(self.keys.workers)
+        known = self._workers()
         worker = self.deployment.run("worker", **self.environment, **environment)
-        until(
-            lambda: not worker.running or self.state.zcard(self.keys.workers) > known,
-            SECONDS,
-            worker.tail,
-        )
+        until(lambda: not worker.running or bool(self._workers() - known), SECONDS, worker.tail)
         assert worker.running, worker.tail()
         return worker
 
     def run_consumer(self, **environment: str) -> Service:
         """One more consumer."""
         return self.deployment.run("consumer", **self.environment, **environment)
+
+    def start_services(self) -> None:
+        """API, consumer and worker, one of each; returns when they are there."""
+        self.api = self.deployment.run("api", **self.environment)
+        self.consumer = self.run_consumer(METRICS_PORT=str(self.metrics_ports["consumer"]))
+        self.worker = self.run_worker(METRICS_PORT=str(self.metrics_ports["worker"]))
+        self.deployment.until_http_answers(f"{self.deployment.url}/readyz", self.api)
+
+    def command(self, *arguments: str) -> str:
+        """What `eventstream ARGUMENTS` prints; it must end with 0."""
+        done = subprocess.run(
+            [sys.executable, "-m", "eventstream", *arguments],
+            env=self.deployment.environment(**self.environment),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def _workers(self) -> set[bytes]:
+        return set(cast(list[bytes], self.state.zrange(self.keys.workers, 0, -1)))
 
     def _start(self) -> None:
         for name, link in self.links.items():
@@ -130,10 +151,7 @@ class Installation:
         )
         self._closing.callback(self.state.close)
         self.producer = Producer({"bootstrap.servers": self.kafka.bootstrap_servers})
-        self.api = self.deployment.run("api", **self.environment)
-        self.consumer = self.run_consumer(METRICS_PORT=str(self.metrics_ports["consumer"]))
-        self.worker = self.run_worker(METRICS_PORT=str(self.metrics_ports["worker"]))
-        self.deployment.until_http_answers(f"{self.deployment.url}/readyz", self.api)
+        self.start_services()
 
     def mend(self) -> None:
         """All links as they should be, and a provider that answers."""
