@@ -77,11 +77,10 @@ class Provider:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a worker needs to ask this provider; embeddings stay local."""
+        """What a worker needs to ask this provider."""
         return {
             "OPENAI_API_KEY": "sk-not-a-key",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.port}/v1",
-            "EVENTSTREAM_EMBEDDINGS": "local",
         }
 
     def misbehave(self, mood: Mood, requests: int) -> None:

@@ -124,7 +124,7 @@ class Proxy:
         self.connections += 1
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._behind)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             _reset(client)
             return
         link = _Link(client, server)
@@ -133,10 +133,12 @@ class Proxy:
             asyncio.create_task(self._pass(link, reader, server, answers=False)),
             asyncio.create_task(self._pass(link, answers, client, answers=True)),
         }
-        await asyncio.wait(link.tasks)
-        self._links.discard(link)
-        for writer in (client, server):
-            writer.close()
+        try:
+            await asyncio.wait(link.tasks)
+        finally:
+            self._links.discard(link)
+            for writer in (client, server):
+                writer.close()
 
     async def _pass(
         self,
@@ -208,6 +210,7 @@ class Proxy:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # what was closed is closed one turn later
 
         self._do(let_end())
         self._loop.call_soon_threadsafe(self._loop.stop)
