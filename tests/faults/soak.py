@@ -84,7 +84,7 @@ def settled(samples: Sequence[Sample], seconds: float) -> list[Sample]:
 
 def judge(measured: Measured, seconds: float) -> list[tuple[str, ...]]:
     """A row a process that lived long enough; what grew is added to the problems."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (name, pid), samples in sorted(measured.samples.items()):
         kept = settled(samples, seconds)
         if not kept:
@@ -164,16 +164,12 @@ class Soak:
         self._stop.wait(TURN_SECONDS)
 
     def _sample(self) -> None:
-        site = self._site
-        for name, service in (
-            ("api", site.api),
-            ("consumer", site.consumer),
-            ("worker", site.worker),
-        ):
-            self._look_at(name, service.pid)
-            if name == "worker":
-                for child in children(service):
-                    self._look_at("worker's process", child)
+        worker = self._site.worker
+        self._look_at("api", self._site.api.pid)
+        self._look_at("consumer", self._site.consumer.pid)
+        self._look_at("worker", worker.pid)
+        for child in children(worker):
+            self._look_at("worker's process", child)
         self._stop.wait(SAMPLE_SECONDS)
 
     def _look_at(self, name: str, pid: int) -> None:

@@ -295,6 +295,9 @@ class Poller:
         if self._paused:
             consumer.pause(partitions)
             KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
+        elif partitions:
+            # One that was paused when it was lost is paused still when it comes back.
+            consumer.resume(partitions)
 
     def _begin_anew(self, partitions: list[TopicPartition]) -> None:
         """The group's offsets are of a topic that is gone: begin at the beginning, this once.
