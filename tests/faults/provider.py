@@ -125,7 +125,8 @@ class Provider:
             return
         status = _ERRORS.get(mood, 200)
         if status != 200:
-            error = orjson.dumps({"error": {"message": mood, "type": "error"}})
+            message = f"{mood}: {handler.headers['Authorization']}"  # as some servers say it
+            error = orjson.dumps({"error": {"message": message, "type": "error"}})
             _reply(handler, status, error, {"Retry-After": "1"} if status == 429 else {})
             return
         messages = body["messages"]

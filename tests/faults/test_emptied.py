@@ -14,7 +14,7 @@ from tests.faults.installation import SECONDS, Installation, Lines
 from tests.faults.records import records_of
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EVENTS = 1500
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.services import until
 from tests.faults.installation import SECONDS, Installation, Lines
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EVENTS = 1000
 POSTS = 40

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from tests.e2e.services import Service, until
 from tests.faults.installation import SECONDS, Installation, Lines
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EVENTS = 2000
 

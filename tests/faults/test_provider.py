@@ -8,7 +8,7 @@ from tests.e2e.services import until
 from tests.faults.installation import SECONDS, Installation, Lines
 from tests.faults.provider import Mood
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 EVENTS = 1000
 

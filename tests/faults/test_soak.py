@@ -7,7 +7,7 @@ import pytest
 from tests.faults.installation import Installation
 from tests.faults.soak import Measured, Sample, Soak, judge, rise, settled
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def samples(*megabytes: float) -> list[Sample]:

@@ -13,7 +13,7 @@ from tests.e2e.services import until
 from tests.faults.bench import Bench, good_events
 from tests.faults.provider import Provider
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 STREAMS = 200
 EVENTS_A_STREAM = 10
