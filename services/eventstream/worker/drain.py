@@ -288,7 +288,7 @@ class Drain:
         return False
 
     async def _run_suspects(self) -> None:
-        """Run what was let go of: nothing new beside it, and on its last delivery nothing at all."""
+        """Run what was let go of: nothing new beside it, and in the end each event alone."""
         for queue in self._queues():
             if queue not in self._looked_for_predecessors and not self._holds(queue):
                 # What stands under this process's name was left by a predecessor in its slot.
