@@ -131,8 +131,11 @@ class GapWatch:
         return gaps
 
     async def _times(self, offsets: Mapping[int, int]) -> dict[int, float]:
-        """Partition -> time of the record at the offset, or of the first one that is left."""
-        times: dict[int, float] = {}
+        """Partition -> time of the record at the offset, or of the first one that is left.
+
+        Where none is left, the beginning of time: a replay from there reads whatever there is.
+        """
+        times = dict.fromkeys(offsets, 0.0)
         async with RangeReader(reader_config(self._settings), self._topic) as reader:
             for number, offset in offsets.items():
                 async for records in reader.read({number: Range(offset, offset + 1)}):

@@ -317,9 +317,10 @@ class Drain:
                 stream=held.event.stream,
                 deliveries=held.deliveries,
             )
-            if held.deliveries < self._settings.max_deliveries:
-                # Whatever held it is most likely not to blame, or it comes again: side by side, or
-                # what a killed worker held would take as long as its calls in a row.
+            if not own and held.deliveries < self._settings.max_deliveries:
+                # It is most likely not to blame, or it comes again: side by side, or what a killed
+                # worker held would take as long as all its calls in a row. (What stands under our
+                # own name is found again as long as it runs.)
                 await self._start([held])
                 while self._free_slots() <= 0:
                     await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
