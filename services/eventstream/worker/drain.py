@@ -309,6 +309,8 @@ class Drain:
             if not claim.suspects:
                 return
             [held] = claim.suspects
+            if (held.queue, held.entry) in self._held:
+                return  # It runs here, and its renewal was late: the lease is ours again.
             self._hold(held)
             EVENTS_REDELIVERED.labels(held.event.stream).inc()
             log.warning(
