@@ -310,7 +310,11 @@ class Drain:
                 return
             [held] = claim.suspects
             if (held.queue, held.entry) in self._held:
-                return  # It runs here, and its renewal was late: the lease is ours again.
+                # It runs here, and its renewal was late: the lease is ours again.
+                if not self._running:
+                    return
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                continue
             self._hold(held)
             EVENTS_REDELIVERED.labels(held.event.stream).inc()
             log.warning(
