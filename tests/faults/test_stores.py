@@ -151,16 +151,3 @@ def test_a_broker_of_celery_away_and_emptied_delays_nothing_for_good(
         bench.until_finished(150, "fresh")
         assert bench.state.zcard(bench.keys.workers) == 1
         assert worker.stop() == 0
-
-
-def test_without_a_cache_everything_is_answered(bench: Bench, provider: Provider) -> None:
-    provider.seconds = 0.1
-    worker = bench.start_worker()
-    bench.accept(good_events(300))
-    bench.until_answered(1)
-    bench.deployment.cache.kill()
-    bench.accept(good_events(200, "again"))
-
-    bench.until_finished(500)
-
-    assert worker.stop() == 0

@@ -12,7 +12,7 @@ import requests
 
 from eventstream.events import KafkaSource
 from tests.faults.bench import Bench, good_events
-from tests.faults.provider import Mood, Provider
+from tests.faults.provider import Provider
 from tests.faults.records import records_of
 from tests.support.events import an_event
 from tests.support.proxied_kafka import ProxiedKafka
@@ -68,24 +68,6 @@ def test_killed_pool_processes_and_cancelled_events_add_up(
     assert bench.results_of(events) == 450
     assert counters.answered == 450 + forgotten
     assert worker.stop() == 0
-
-
-@pytest.mark.parametrize("mood", ["breaks", "limits"])
-def test_a_provider_in_a_bad_mood_costs_time_and_no_event(
-    bench: Bench, provider: Provider, mood: Mood
-) -> None:
-    # A lease that a busy machine does not outlast: nobody may be asked twice here.
-    bench.start_worker(WORKER_LEASE_SECONDS="30")
-    provider.mood = mood
-    events = good_events(200)
-
-    bench.accept(events)
-    assert provider.arrived.wait(60)
-    provider.mood = "answers"
-
-    bench.until_finished(200)
-    assert bench.results_of(events) == 200
-    assert set(provider.answered.values()) == {1}
 
 
 def test_a_broker_that_is_away_holds_up_kafka_answers_only(
