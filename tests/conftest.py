@@ -1,4 +1,7 @@
-"""A real Redis for every test that wants one: started once a run, a key prefix a test."""
+"""A real Redis for every test that wants one: started once a run, a key prefix a test.
+
+And nothing is skipped: what a test needs and does not find is a failure of the run.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -34,6 +38,13 @@ for _name in (
     "HF_TOKEN",
 ):
     os.environ.pop(_name, None)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reporter.stats.get("skipped"):
+        reporter.write_line("\na test was skipped (why: below), so this run has failed", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

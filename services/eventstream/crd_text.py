@@ -56,6 +56,11 @@ FIELDS: Final[Mapping[str, str]] = {
     "spec.limits.budget.per": "The period: a UTC day.",
     "spec.limits.budget.onExhausted": "Hold: misses wait for the next day, hits are still"
     " answered. Fail: misses fail.",
+    "spec.onDelete": "What goes with the stream, once its last event is finished. Left out: its"
+    " pods, and nothing else.",
+    "spec.onDelete.topics": "Delete: source, sink and dead-letter topic, as far as no other stream"
+    " names them, with every record in them.",
+    "spec.onDelete.cachedAnswers": "Delete: the answers kept for this stream.",
     "spec.scaling": "How many pods, and who decides.",
     "spec.scaling.mode": "Auto: the operator scales. Recommend: it says what it would do. Paused:"
     " it leaves the pods as they are.",

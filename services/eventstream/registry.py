@@ -2,7 +2,8 @@
 
 `eventstream up` writes it from files, the operator from resources; API, consumer and worker read it
 through a short cache and go on with the last one known while Redis is away. A deleted stream stays
-as a tombstone, so that what waits in its queue fails with `stream_deleted` and is not forgotten.
+as a tombstone: its own workers may be gone with it, so those of every other stream serve its queue
+until what waits there has failed with `stream_deleted` and what was to be removed is (`settled`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import cast
 
 from pydantic import BaseModel, ValidationError
 
+from eventstream import lua
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import DEFAULT_STREAM, SCHEMA, Keys, queues_of
 from eventstream.logs import get_logger
@@ -30,6 +32,10 @@ class RegisteredStream(BaseModel):
     schema_number: int = SCHEMA
     generation: int = 1
     deleted: bool = False
+    deleted_at: float = 0.0
+    """Unix seconds."""
+    settled: bool = False
+    """A deleted stream of which nothing is left to do."""
     spec: StreamSpec = field(default_factory=StreamSpec)
 
 
@@ -40,7 +46,7 @@ class _Snapshot:
 
 
 class Registry:
-    """Reads and writes the hash; `clock` is monotonic seconds."""
+    """Reads and writes the hash; `clock` is monotonic seconds, `unix_clock` Unix seconds."""
 
     def __init__(
         self,
@@ -49,17 +55,25 @@ class Registry:
         *,
         max_age_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._max_age_seconds = max_age_seconds
         self._clock = clock
+        self._unix_clock = unix_clock
+        self._settle = redis.register_script(lua.source("settle"))
         self._snapshot: _Snapshot | None = None
 
     async def get(self, name: str) -> StreamSpec | None:
         """A stream's spec; None where there is none of that name (or it was deleted)."""
         stream = (await self._streams()).get(name)
         return stream.spec if stream and not stream.deleted else None
+
+    async def last(self, name: str) -> StreamSpec | None:
+        """The same, also of a deleted stream."""
+        stream = (await self._streams()).get(name)
+        return stream.spec if stream else None
 
     async def all(self) -> dict[str, StreamSpec]:
         """All streams that exist."""
@@ -71,10 +85,26 @@ class Registry:
         stream = (await self._streams()).get(name)
         return stream.generation if stream else 0
 
-    async def queues(self, only: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """The queues of all streams (or of `only` these), tombstones included, HTTP first."""
+    async def tombstones(self) -> dict[str, RegisteredStream]:
+        """Deleted streams of which something may be left to do."""
         streams = await self._streams()
-        names = [name for name in streams if not only or name in only]
+        return {
+            name: stream
+            for name, stream in streams.items()
+            if stream.deleted and not stream.settled
+        }
+
+    async def queues(self, only: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The queues of all streams (or of `only` these), HTTP first.
+
+        Those of tombstones are always among them: who served them may have gone with the stream.
+        """
+        streams = await self._streams()
+        names = [
+            name
+            for name, stream in streams.items()
+            if (not stream.settled if stream.deleted else not only or name in only)
+        ]
         # The default stream's HTTP queue is served first: somebody waits for the answer.
         names.sort(key=lambda name: (name != DEFAULT_STREAM, name))
         return tuple(queue for name in names for queue in queues_of(name))
@@ -99,11 +129,27 @@ class Registry:
         known = (await self._read()).get(name)
         if known is None or known.deleted:
             return False
-        tombstone = known.model_copy(update={"deleted": True, "generation": known.generation + 1})
+        tombstone = known.model_copy(
+            update={
+                "deleted": True,
+                "deleted_at": self._unix_clock(),
+                "generation": known.generation + 1,
+            }
+        )
         async with reading_or_writing("deleting a stream"):
             await self._redis.hset(self._keys.streams, name, _pack(tombstone))
         self._snapshot = None
         return True
+
+    async def settle(self, name: str, tombstone: RegisteredStream) -> bool:
+        """Nothing is left to do about this tombstone. False: the stream is another one by now."""
+        settled = tombstone.model_copy(update={"settled": True})
+        async with reading_or_writing("settling a deleted stream"):
+            done = await self._settle(
+                keys=[self._keys.streams], args=[name, tombstone.generation, _pack(settled)]
+            )
+        self._snapshot = None
+        return bool(done)
 
     async def ensure_default(self, settings: Settings) -> None:
         """Write the documented `default` stream where nobody has written one."""

@@ -221,6 +221,14 @@ class Scaling(SpecModel):
     api: ApiScaling | None = None
 
 
+class OnDelete(SpecModel):
+    """What goes with the stream, once its last event is finished."""
+
+    topics: Literal["Retain", "Delete"] = "Retain"
+    """Source, sink and dead letters, as far as no other stream names them."""
+    cached_answers: Literal["Retain", "Delete"] = "Retain"
+
+
 class StreamSpec(SpecModel):
     """Everything that a stream is."""
 
@@ -232,21 +240,23 @@ class StreamSpec(SpecModel):
     cache: Cache = Cache()
     limits: Limits = Limits()
     scaling: Scaling = Scaling()
+    on_delete: OnDelete = OnDelete()
 
     @model_validator(mode="after")
     def _topics_differ(self) -> StreamSpec:
-        named = [
-            topic
-            for topic in (
-                self.source and self.source.topic,
-                self.sink and self.sink.topic,
-                self.dead_letter_topic,
-            )
-            if topic
-        ]
-        if len(set(named)) != len(named):
+        if len(set(self.topics)) != len(self.topics):
             raise ValueError("source, sink and deadLetter must be different topics")
         return self
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that this stream reads or writes."""
+        named = (
+            self.source and self.source.topic,
+            self.sink and self.sink.topic,
+            self.dead_letter_topic,
+        )
+        return tuple(topic for topic in named if topic)
 
     @property
     def dead_letter_topic(self) -> str | None:
@@ -357,6 +367,7 @@ __all__ = [
     "KeySource",
     "Limits",
     "Model",
+    "OnDelete",
     "Provider",
     "Scaling",
     "Source",

@@ -200,7 +200,8 @@ async def test_a_deleted_streams_waiting_events_fail_with_the_reason(
     await bench.inbox.accept([Arrival(an_event("a", stream="gone"))])
     assert bench.deployment.run("streams", "delete", "gone", "--yes").wait() == 0
 
-    await bench.start(WORKER_CONCURRENCY="1")
+    # Those that served it may have gone with it.
+    await bench.start(WORKER_CONCURRENCY="1", WORKER_STREAMS="default")
 
     async with asyncio.timeout(60):
         while (status := await bench.results.status("a")) is None or not status.status.finished:

@@ -38,6 +38,24 @@ async def test_a_deleted_stream_is_gone_but_its_queue_is_still_served(registry: 
     assert await registry.generation("reviews") == 3
 
 
+async def test_a_deleted_streams_queue_is_served_by_everybody_until_it_is_settled(
+    registry: Registry,
+) -> None:
+    await registry.write({"reviews": SPEC, "letters": SPEC})
+    await registry.delete("reviews")
+    assert await registry.queues(("letters",)) == ("letters", "reviews")
+    assert await registry.last("reviews") == SPEC
+
+    [(name, tombstone)] = (await registry.tombstones()).items()
+    assert await registry.settle(name, tombstone)
+    assert await registry.tombstones() == {}
+    assert await registry.queues() == ("letters",)
+
+    await registry.write({"reviews": SPEC})
+    assert not await registry.settle(name, tombstone), "it is another stream by now"
+    assert await registry.queues(("reviews",)) == ("reviews",)
+
+
 async def test_the_default_stream_is_written_once_and_its_http_queue_comes_first(
     registry: Registry,
 ) -> None:

@@ -91,7 +91,7 @@ def delete(name: str, yes: bool) -> None:
     """Delete a stream.
 
     Events of it that are not finished yet fail with the reason `stream_deleted`. Answers already
-    given, topics and cached answers stay.
+    given stay; topics and cached answers do too, unless the stream's `onDelete` says otherwise.
     """
     run(_delete(load_settings(), name, yes))
     click.echo(f"{name} deleted")

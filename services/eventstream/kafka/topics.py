@@ -160,6 +160,32 @@ class KafkaAdmin:
             log.info("topics_created", topics=created)
         return created
 
+    async def delete_topics(self, names: Sequence[str]) -> list[str]:
+        """Delete the topics that are there, with all that is in them; returns their names.
+
+        One that may not be deleted is said in the log and stays. Raises KafkaUnavailable without a
+        broker.
+        """
+        there = await self.topics()
+        wanted = [name for name in names if name in there]
+        if not wanted:
+            return []
+        futures = self._client.delete_topics(wanted, request_timeout=REQUEST_TIMEOUT_SECONDS)
+        deleted = []
+        for name in wanted:
+            try:
+                await self._answer(futures[name])
+            except KafkaException as error:
+                code = kafka_error(error).code()
+                if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    continue  # Somebody else was faster.
+                if code in (*_FORBIDDEN, KafkaError.TOPIC_DELETION_DISABLED):
+                    log.error("topic_not_deleted", topic=name, problem=reason_of(error))
+                    continue
+                raise self._unavailable(f"deleting topic {name!r}", error) from error
+            deleted.append(name)
+        return deleted
+
     async def end_offsets(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """Partition -> the offset that the next record will get. Raises KafkaUnavailable."""
         if not partitions:

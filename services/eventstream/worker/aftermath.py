@@ -63,8 +63,9 @@ class KafkaAftermath:
             return
         spec = await self._registry.get(event.stream)
         if isinstance(ending, Failed):
-            # A deleted stream's events still have a place to go: what its source topic implies.
-            topic = (spec.dead_letter_topic if spec else None) or dead_letter_topic(
+            # A deleted stream's events still have a place to go.
+            last = spec or await self._registry.last(event.stream)
+            topic = (last.dead_letter_topic if last else None) or dead_letter_topic(
                 event.source.topic
             )
             await self._dead_letter(self._producer, topic, held, ending)

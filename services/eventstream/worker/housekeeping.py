@@ -17,13 +17,14 @@ from eventstream import kafka_gap
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
 from eventstream.inbox import Inbox
-from eventstream.keys import Keys
+from eventstream.keys import Keys, queues_of
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
 from eventstream.worker.board import Board
+from eventstream.worker.leavings import is_due
 
 log = get_logger(__name__)
 
@@ -141,6 +142,9 @@ class Housekeeping:
                 self._wake_ups.send([queue])
             if tidy:
                 await inbox.tidy(queue, IDLE_CONSUMER_SECONDS)
+        for name, tombstone in (await registry.tombstones()).items():
+            if self._idle_processes() and is_due(tombstone, time.time()):
+                self._wake_ups.send(queues_of(name)[:1])
 
     def _idle_processes(self) -> bool:
         # A process that drains looks at every queue itself; only an idle one needs to be told.

@@ -20,8 +20,9 @@ from eventstream.claims import Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
 from eventstream.inbox import Inbox
-from eventstream.kafka.config import producer_config
+from eventstream.kafka.config import admin_config, describe, producer_config
 from eventstream.kafka.producer import AsyncProducer
+from eventstream.kafka.topics import KafkaAdmin
 from eventstream.keys import Keys
 from eventstream.llm.contract import LocalModelProtocol
 from eventstream.llm.models import Models
@@ -38,6 +39,7 @@ from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
 from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
 from eventstream.worker.ending import Endings
+from eventstream.worker.leavings import Leavings
 
 log = get_logger(__name__)
 
@@ -87,6 +89,14 @@ class WorkerProcess:
         )
         self._producer = (
             AsyncProducer(producer_config(settings)) if settings.kafka_bootstrap_servers else None
+        )
+        self._leavings = Leavings(
+            self._registry,
+            self._inbox,
+            self._cache,
+            (lambda: KafkaAdmin(admin_config(settings), describe(settings)))
+            if settings.kafka_bootstrap_servers
+            else None,
         )
         self._earlier_finished, self._earlier_busy = board.finished_before(slot)
         self._busy_since = 0.0
@@ -146,6 +156,7 @@ class WorkerProcess:
     async def _drain_once(self) -> None:
         self._busy_since = time.time()
         self._queues = await self._registry.queues(self._settings.worker_streams)
+        await self._leavings.settle()
         await self._maintain_cache()
         began = time.monotonic()
         refresh = asyncio.create_task(self._refresh_queues())
@@ -161,6 +172,7 @@ class WorkerProcess:
         while True:
             await asyncio.sleep(QUEUES_AGE_SECONDS)
             self._queues = await self._registry.queues(self._settings.worker_streams)
+            await self._leavings.settle()
             await self._maintain_cache()
 
     async def _maintain_cache(self) -> None:

@@ -1,0 +1,97 @@
+"""What a deleted stream leaves behind: once its last event is finished, what its spec says goes.
+
+Level-based, as everything about streams: a worker looks at the tombstones, does what is due and
+marks them settled; one that is killed half-way leaves it to the next. Finishing the events that
+still wait is not done here but by every worker's drain, which serves the queues of tombstones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from eventstream.errors import StoreUnavailable
+from eventstream.inbox import Inbox
+from eventstream.keys import queues_of
+from eventstream.logs import get_logger
+from eventstream.registry import RegisteredStream, Registry
+
+log = get_logger(__name__)
+
+QUIET_SECONDS: Final = 60.0
+"""Until nobody accepts events of the stream any more: pods that stop, readers that know it yet."""
+
+
+class Answers(Protocol):
+    """What is needed of the semantic cache."""
+
+    async def clear(self, task_type: str | None = None, stream: str | None = None) -> int:
+        """Remove a stream's answers. Raises StoreUnavailable."""
+        ...
+
+
+class Topics(Protocol):
+    """What is needed of Kafka."""
+
+    async def delete_topics(self, names: list[str]) -> list[str]:
+        """Delete those that are there; returns their names. Raises StoreUnavailable."""
+        ...
+
+
+class Leavings:
+    """Settles deleted streams.
+
+    `kafka` makes a client for the few times that one is needed; None: no Kafka is configured.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        inbox: Inbox,
+        answers: Answers,
+        kafka: Callable[[], Topics] | None,
+        *,
+        unix_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._registry = registry
+        self._inbox = inbox
+        self._answers = answers
+        self._kafka = kafka
+        self._unix_clock = unix_clock
+        self._failing = False
+
+    async def settle(self) -> None:
+        """Do what is due; what can't be done now is tried again at the next call."""
+        try:
+            for name, tombstone in (await self._registry.tombstones()).items():
+                if is_due(tombstone, self._unix_clock()) and await self._is_empty(name):
+                    await self._remove(name, tombstone)
+                    if await self._registry.settle(name, tombstone):
+                        log.info("stream_settled", stream=name)
+            self._failing = False
+        except StoreUnavailable as error:
+            if not self._failing:
+                log.warning("deleted_stream_not_settled", problem=str(error))
+            self._failing = True
+
+    async def _is_empty(self, name: str) -> bool:
+        depths = await self._inbox.depth(queues_of(name))
+        return not any(depth.unfinished for depth in depths.values())
+
+    async def _remove(self, name: str, tombstone: RegisteredStream) -> None:
+        what = tombstone.spec.on_delete
+        if what.cached_answers == "Delete":
+            removed = await self._answers.clear(stream=name)
+            log.info("cached_answers_deleted", stream=name, answers=removed)
+        if what.topics == "Delete" and self._kafka is not None:
+            others = await self._registry.all()
+            kept = {topic for spec in others.values() for topic in spec.topics}
+            wanted = [topic for topic in tombstone.spec.topics if topic not in kept]
+            deleted = await self._kafka().delete_topics(wanted)
+            log.info("topics_deleted", stream=name, topics=deleted)
+
+
+def is_due(tombstone: RegisteredStream, unix_now: float) -> bool:
+    """Whether nobody accepts events of the stream any more."""
+    return unix_now - tombstone.deleted_at >= QUIET_SECONDS
