@@ -225,6 +225,8 @@ class Poller:
             ]
         if offsets:
             try:
+                # Stored too: what is stored is committed once more when the partition is let go.
+                consumer.store_offsets(offsets=offsets)
                 consumer.commit(offsets=offsets, asynchronous=True)
             except KafkaException as error:
                 self._log.debug("kafka_progress_not_told", problem=reason_of(error))
