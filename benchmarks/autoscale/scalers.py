@@ -17,6 +17,7 @@ from eventstream.spec import Scaling, StreamSpec, WorkerScaling
 from eventstream_operator.decide import Memory, decide
 from eventstream_operator.observe.observation import (
     EventCounts,
+    Frozen,
     InboxDepth,
     Measured,
     Observation,
@@ -69,7 +70,12 @@ def observation_of(view: View) -> Observation:
         worker_time=Measured(WorkerTime(view.busy_worker_seconds, view.idle, SLOTS)),
         workers=Measured(Replicas(view.desired, view.ready)),
         provider=Measured(
-            ProviderUse(throttled=view.throttled, frozen_seconds=view.frozen_seconds)
+            ProviderUse(
+                throttled=view.throttled,
+                frozen=Frozen("simulated", "rate_limited", view.frozen_seconds)
+                if view.frozen_seconds
+                else None,
+            )
         ),
     )
 

@@ -38,6 +38,72 @@ class _Stopped(Exception):
     """kopf was told to stop: the rest stops with it."""
 
 
+async def assemble(
+    stack: AsyncExitStack,
+    settings: OperatorSettings,
+    services: Settings,
+    world: World,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    unix_clock: Callable[[], float] = time.time,
+    lease_clock: Callable[[], float] = time.monotonic,
+) -> tuple[Loop, Observer]:
+    """The loop and the observer, whose background signals are to run beside it.
+
+    `stack` closes what they hold. Raises ConfigurationError where no cluster is known.
+    """
+    cluster = await stack.enter_async_context(
+        Cluster(
+            await load_configuration(settings.kubeconfig),
+            settings.watch_namespace,
+            timeout_seconds=settings.api_timeout_seconds,
+            clock=clock,
+        )
+    )
+    state = connect(services.state_url, timeout_seconds=settings.store_timeout_seconds)
+    stack.push_async_callback(state.aclose)
+    cache = connect(services.cache_url, timeout_seconds=settings.store_timeout_seconds)
+    stack.push_async_callback(cache.aclose)
+    observer = Observer(
+        services,
+        state=state,
+        cache=cache,
+        cluster=cluster,
+        world=world,
+        labels=settings.watch_selector,
+        clock=clock,
+        unix_clock=unix_clock,
+    )
+    stack.callback(observer.close)
+    loop = Loop(
+        settings,
+        cluster=cluster,
+        world=world,
+        observer=observer,
+        actor=Actor(
+            cluster,
+            world,
+            status_seconds=settings.status_seconds,
+            interval_seconds=settings.interval_seconds,
+            clock=clock,
+            unix_clock=unix_clock,
+        ),
+        lease=Lease(
+            cluster,
+            name=settings.lease_name,
+            identity=settings.operator_identity,
+            seconds=settings.lease_seconds,
+            # Real seconds, whatever clock decides: it is an agreement between processes.
+            clock=lease_clock,
+            unix_clock=time.time,
+        ),
+        registry=StreamRegistry(state, Keys(services.eventstream_prefix), clock=time.monotonic),
+        clock=clock,
+        unix_clock=unix_clock,
+    )
+    return loop, observer
+
+
 async def run_operator(
     settings: OperatorSettings,
     services: Settings,
@@ -52,53 +118,8 @@ async def run_operator(
     """
     world = World()
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(
-            Cluster(
-                await load_configuration(settings.kubeconfig),
-                settings.watch_namespace,
-                timeout_seconds=settings.api_timeout_seconds,
-                clock=clock,
-            )
-        )
-        state = connect(services.state_url, timeout_seconds=settings.store_timeout_seconds)
-        stack.push_async_callback(state.aclose)
-        cache = connect(services.cache_url, timeout_seconds=settings.store_timeout_seconds)
-        stack.push_async_callback(cache.aclose)
-        observer = Observer(
-            services,
-            state=state,
-            cache=cache,
-            cluster=cluster,
-            world=world,
-            labels=settings.watch_selector,
-            clock=clock,
-            unix_clock=unix_clock,
-        )
-        stack.callback(observer.close)
-        loop = Loop(
-            settings,
-            cluster=cluster,
-            world=world,
-            observer=observer,
-            actor=Actor(
-                cluster,
-                world,
-                status_seconds=settings.status_seconds,
-                clock=clock,
-                unix_clock=unix_clock,
-            ),
-            lease=Lease(
-                cluster,
-                name=settings.lease_name,
-                identity=settings.operator_identity,
-                seconds=settings.lease_seconds,
-                # Real seconds, whatever clock decides: it is an agreement between processes.
-                clock=time.monotonic,
-                unix_clock=time.time,
-            ),
-            registry=StreamRegistry(state, Keys(services.eventstream_prefix), clock=time.monotonic),
-            clock=clock,
-            unix_clock=unix_clock,
+        loop, observer = await assemble(
+            stack, settings, services, world, clock=clock, unix_clock=unix_clock
         )
         port = await stack.enter_async_context(
             serve(

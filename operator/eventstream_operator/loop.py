@@ -109,7 +109,7 @@ class Loop:
         while True:
             began = time.monotonic()
             with PASS_DURATION.time():
-                await self._pass_or_hold()
+                await self.pass_or_hold()
             self.finished_at = time.monotonic()
             await self._pause(began)
 
@@ -121,6 +121,21 @@ class Loop:
             await self._lease.release()
         except ClusterError as error:
             log.warning("lease_not_released", problem=str(error))
+
+    async def pass_or_hold(self) -> None:
+        """One pass; while the API server is away, nothing. Raises ConfigurationError as `run`."""
+        try:
+            await self.one_pass()
+        except ClusterError as error:
+            if error.status in (401, 403, 404) and self._listed_at is None:
+                raise self._start_refused(error) from error
+            if not self._held_back:
+                log.warning("holding", problem=str(error))
+            self._held_back = str(error)
+            return
+        if self._held_back:
+            log.info("going_on", after=self._held_back)
+        self._held_back = ""
 
     async def one_pass(self) -> None:
         """Look, decide, converge. Raises ClusterError while the API server can't be asked."""
@@ -135,6 +150,7 @@ class Loop:
         specs = self._specs(streams)
         self._forget_all_but({name_of(stream) for stream in streams})
         STREAMS_GAUGE.set(len(streams))
+        self._actor.begin(len(streams))
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
         # First what should be there, so that it is there when it is looked at.
         deployments = sort_out(self._world)
@@ -152,20 +168,6 @@ class Loop:
     @property
     def _owner(self) -> str:
         return f"{self._cluster.namespace}/{self._lease.uid}" if self._lease.uid else ""
-
-    async def _pass_or_hold(self) -> None:
-        try:
-            await self.one_pass()
-        except ClusterError as error:
-            if error.status in (401, 403, 404) and self._listed_at is None:
-                raise self._start_refused(error) from error
-            if not self._held_back:
-                log.warning("holding", problem=str(error))
-            self._held_back = str(error)
-            return
-        if self._held_back:
-            log.info("going_on", after=self._held_back)
-        self._held_back = ""
 
     async def _pause(self, began: float) -> None:
         try:

@@ -10,6 +10,20 @@ from eventstream.keys import SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 
+class ModelInUse(BaseModel):
+    """A model that a worker may ask for a stream, and the shared bucket that limits it."""
+
+    name: str
+    """Provider and model, for people."""
+    bucket: str
+    """Its name in Redis. A digest stands in it for the account, never the key."""
+    requests: int | None = None
+    """The limit that the worker keeps to; None: the provider's own word rules."""
+    requests_period_seconds: float = 60.0
+    tokens: int | None = None
+    """A minute."""
+
+
 class WorkerHeartbeat(BaseModel):
     """What a worker says of itself every few seconds."""
 
@@ -27,6 +41,9 @@ class WorkerHeartbeat(BaseModel):
     stats: dict[str, Any] = {}
     """total: events finished; busy_seconds; children: pids; ..."""
     stopping: bool = False
+    models: dict[str, list[ModelInUse]] = {}
+    """Stream -> the models behind a limit that its events may be asked of, the stream's own first.
+    Nothing stands there for a stream that is not served, or by a worker that does not say yet."""
 
 
 class Heartbeats:

@@ -11,10 +11,7 @@ from tests.cluster.harness import plugin
 from tests.cluster.harness.binaries import binaries_dir, default_cache_dir, ensure_binaries
 from tests.cluster.harness.errors import HarnessError
 from tests.cluster.harness.layout import find_program
-from tests.cluster.harness.packages import Package, install_missing
-
-# Debian has promtool in the package of the server that the alerts are written for.
-PROMETHEUS = Package("prometheus", lambda: find_program("promtool") is not None)
+from tests.cluster.harness.packages import CHECK_PACKAGES, install_missing
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +30,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if "chart" in wanted:
             ensure_binaries(default_cache_dir(), lambda line: reporter.write_line(f"chart: {line}"))
         if "promtool" in wanted:
-            install_missing((PROMETHEUS,), lambda line: reporter.write_line(f"chart: {line}"))
+            install_missing(CHECK_PACKAGES, lambda line: reporter.write_line(f"chart: {line}"))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 

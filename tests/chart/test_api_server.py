@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from eventstream.inbox import Inbox
 from tests.chart.helm import CHART, EVERYTHING, ROOT, Chart, Objects, is_hook
 from tests.chart.scripts import load
-from tests.cluster.harness.cluster import Cluster
+from tests.cluster.harness.cluster import Cluster, client_environment
 from tests.cluster.harness.errors import CommandFailed
+from tests.cluster.operator_runner import Namespace, Operator, wait_for, wait_in_line
 
 CRD = CHART / "crds" / "eventstreams.yaml"
 CRD_NAME = "eventstreams.ai-eventstream.io"
@@ -180,6 +183,27 @@ def test_without_a_storage_class_the_install_says_so_and_with_one_it_goes_on(
         cluster.kubectl("delete", "storageclass", "standard")
 
 
+def test_a_named_secret_that_is_not_there_is_said_before_anything_is_installed(
+    cluster: Cluster, namespace: str
+) -> None:
+    install = ("install", "ai", str(CHART), "-n", namespace, "--dry-run=server", "--skip-crds")
+    keys = ("--set", "persistence.enabled=false", "--set", "models.existingSecret=model-keys")
+    with pytest.raises(CommandFailed) as refusal:
+        cluster.helm(*install, *keys)
+    assert f"no Secret model-keys in namespace {namespace}" in refusal.value.output
+    assert "models.existingSecret" in refusal.value.output
+    assert "kubectl create secret generic model-keys" in refusal.value.output
+
+    secret = ("create", "secret", "generic", "model-keys", "-n", namespace)
+    cluster.kubectl(*secret, "--from-literal=OPENAI_KEY=mistyped")
+    with pytest.raises(CommandFailed, match="has none of these keys: OPENAI_API_KEY"):
+        cluster.helm(*install, *keys)
+
+    cluster.kubectl("delete", "secret", "model-keys", "-n", namespace)
+    cluster.kubectl(*secret, "--from-literal=OPENAI_API_KEY=right")
+    assert "whose key is in Secret model-keys" in cluster.helm(*install, *keys)
+
+
 def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespace: str) -> None:
     def replicas() -> str:
         path = "jsonpath={.spec.replicas}"
@@ -190,6 +214,8 @@ def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespa
         cluster.helm(*arguments, *common, "--set", "crds.upgrade=false")
 
     release("install", "ai", str(CHART))
+    with pytest.raises(CommandFailed, match=f"Release ai serves namespace {namespace} already"):
+        release("install", "second", str(CHART))
     cluster.kubectl("scale", "deploy/ai-worker", "--replicas=10", "-n", namespace)
 
     release("upgrade", "ai", str(CHART), "--set", "settings.LOG_LEVEL=DEBUG")
@@ -205,6 +231,63 @@ def test_install_scale_upgrade_roll_back_and_uninstall(cluster: Cluster, namespa
     assert "other-worker" in cluster.kubectl("get", "deploy", "-n", namespace)
     cluster.helm("uninstall", "other", "-n", namespace)
     assert CRD_NAME in cluster.kubectl("get", "crd", CRD_NAME)
+
+
+class Watched:
+    """What a watch of one Deployment sees, from its start on."""
+
+    def __init__(self, cluster: Cluster, namespace: str, deployment: str, log: Path) -> None:
+        path = "jsonpath={.metadata.generation} {.spec.replicas}{'\\n'}"
+        watch = ("get", "deploy", deployment, "-n", namespace, "-w", "-o", path)
+        self._log = log
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [cluster.layout.program("kubectl"), *watch],
+                env=client_environment(cluster.layout),
+                stdout=output,
+            )
+
+    def __enter__(self) -> Watched:
+        wait_for("first look", lambda: bool(self.seen))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    @property
+    def seen(self) -> list[tuple[int, int]]:
+        """(generation, replicas), each time that the Deployment changed."""
+        lines = self._log.read_text().splitlines()
+        return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
+
+
+async def test_an_upgrade_and_a_rollback_keep_the_ten_that_the_operator_set(
+    cluster: Cluster, namespace: str, cache_url: str, prefix: str, inbox: Inbox, tmp_path: Path
+) -> None:
+    common = ("-n", namespace, "--set", "persistence.enabled=false", "--set", "crds.upgrade=false")
+    passes = "eventstream_operator_pass_seconds_count"
+    cluster.helm("install", "ai", str(CHART), *common)
+    await wait_in_line(inbox, "default", 5_000)
+    place = Namespace(cluster, namespace)
+    with Operator(place, cache_url, prefix, tmp_path / "operator.log") as operator:
+        wait_for("ten workers", lambda: place.replicas("ai-worker") == 10)
+        scaled = operator.metric("eventstream_operator_scaled_total")
+        with Watched(cluster, namespace, "ai-worker", tmp_path / "watch.log") as watched:
+            begun, _ = watched.seen[0]
+            cluster.helm(
+                *("upgrade", "ai", str(CHART), *common, "--set", "settings.LOG_LEVEL=DEBUG")
+            )
+            wait_for("roll-out of the upgrade", lambda: watched.seen[-1][0] > begun)
+            upgraded, _ = watched.seen[-1]
+            cluster.helm("rollback", "ai", "1", "-n", namespace)
+            wait_for("roll-out of the rollback", lambda: watched.seen[-1][0] > upgraded)
+            # Two more passes, that had every occasion to do something.
+            done = operator.metric(passes)
+            wait_for("passes", lambda: operator.metric(passes) >= done + 2)
+            assert {replicas for _, replicas in watched.seen} == {10}
+        # Nobody had to put right what an upgrade had changed.
+        assert operator.metric("eventstream_operator_scaled_total") == scaled
 
 
 @pytest.fixture(scope="module")

@@ -2,54 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_client import REGISTRY
 
-import eventstream.metrics  # noqa: F401 -- registers the catalogue
 from eventstream.errors import Reason
-from tests.chart.helm import CHART, ROOT, Chart
-from tests.chart.scripts import load
-
-ALERTS = CHART / "files" / "alerts.yaml"
-DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
-METRIC = re.compile(r"\b(?:eventstream|gen_ai_client)_[a-z_]+\b")
-ENDINGS = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
-
-
-def catalogue() -> dict[str, set[str]]:
-    """Name of every series -> its labels, from what the processes declare."""
-    operator = load(ROOT / "operator" / "eventstream_operator" / "metrics.py")
-    found = {}
-    for registry in (REGISTRY, operator.REGISTRY):
-        for collector in list(registry._collector_to_names):
-            kind = getattr(collector, "_type", None)
-            if kind in ENDINGS:
-                for ending in ENDINGS[kind]:
-                    found[f"{collector._name}{ending}"] = set(collector._labelnames)
-    return found
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    """(where, PromQL) of every alert and panel."""
-    for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]:
-        for rule in group["rules"]:
-            yield rule["alert"], rule["expr"]
-    for path in DASHBOARDS:
-        for panel in json.loads(path.read_text(encoding="utf-8"))["panels"]:
-            for target in panel["targets"]:
-                yield f"{path.stem}: {panel['title']}", target["expr"]
+from tests.chart.helm import ROOT, Chart
+from tests.chart.promql import ALERTS, METRIC, expressions, series
 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
 def test_only_metrics_of_the_catalogue_are_used(where: str, expression: str) -> None:
-    known = catalogue()
+    known = series()
     without_labels = re.sub(r"by \([^)]*\)|\{[^}]*\}", "", expression)
     used = set(METRIC.findall(without_labels))
 
@@ -59,10 +28,35 @@ def test_only_metrics_of_the_catalogue_are_used(where: str, expression: str) -> 
 
 @pytest.mark.parametrize(("where", "expression"), list(expressions()))
 def test_only_labels_of_the_metric_are_selected_by(where: str, expression: str) -> None:
-    known = catalogue()
+    known = series()
     for name, selectors in re.findall(r"\b([a-z_]+)\{([^}]*)\}", expression):
         for label in re.findall(r"(\w+)(?:=~|!=|=)", selectors):
             assert label in known[name], (where, name, label)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["services/eventstream", "operator/eventstream_operator"],
+    ids=["services", "operator"],
+)
+def test_every_metric_of_the_catalogue_is_used(package: str) -> None:
+    catalogue = ROOT / package / "metrics.py"
+    declared = {
+        statement.targets[0].id
+        for statement in ast.parse(catalogue.read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and isinstance(statement.value, ast.Call)
+    }
+    others = [each for each in catalogue.parent.rglob("*.py") if each != catalogue]
+    used = {
+        word
+        for each in others
+        for word in re.findall(r"\b[A-Z][A-Z_]+\b", each.read_text(encoding="utf-8"))
+    }
+
+    assert declared
+    assert declared <= used
 
 
 def test_the_operators_names_are_listed_where_they_are_used() -> None:

@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from eventstream.claims import Arrival
+from eventstream.inbox import Inbox
 from tests.cluster.harness.cluster import Cluster
+from tests.support.events import an_event
 
 T = TypeVar("T")
 
@@ -113,6 +117,12 @@ def stream(name: str, **spec: Any) -> dict[str, Any]:
 def workers(**bounds: Any) -> dict[str, Any]:
     """The spec's part about workers."""
     return {"scaling": {"workers": bounds}}
+
+
+async def wait_in_line(inbox: Inbox, name: str, count: int) -> None:
+    """Put events into a stream's inbox."""
+    events = [an_event(uuid.uuid4().hex, f"text {number}", stream=name) for number in range(count)]
+    await inbox.accept([Arrival(event) for event in events])
 
 
 @dataclass

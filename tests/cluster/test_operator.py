@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys
@@ -20,38 +17,18 @@ from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream_operator.__main__ import run_operator
 from eventstream_operator.settings import OperatorSettings
-from tests.cluster.harness.cluster import Cluster
 from tests.cluster.operator_runner import (
     Namespace,
     Operator,
-    installed,
     stream,
     wait_for,
+    wait_in_line,
     workers,
 )
-from tests.support.events import an_event
 from tests.support.redis_server import RedisServer
 
 PASSES = "eventstream_operator_pass_seconds_count"
 PASS_SECONDS = "eventstream_operator_pass_seconds_sum"
-
-
-@pytest.fixture
-def namespace(control_plane: Cluster) -> Iterator[Namespace]:
-    with installed(control_plane, f"t-{uuid.uuid4().hex[:8]}") as made:
-        yield made
-
-
-@pytest.fixture
-def operator(namespace: Namespace, cache_url: str, prefix: str, tmp_path: Path) -> Operator:
-    """Not started yet."""
-    return Operator(namespace, cache_url, prefix, tmp_path / "operator.log")
-
-
-async def wait_in_line(inbox: Inbox, name: str, count: int) -> None:
-    """Put events into a stream's inbox."""
-    events = [an_event(uuid.uuid4().hex, f"text {number}", stream=name) for number in range(count)]
-    await inbox.accept([Arrival(event) for event in events])
 
 
 def pods_of(namespace: Namespace, name: str) -> list[dict[str, Any]]:
@@ -150,6 +127,43 @@ async def test_it_goes_back_to_the_minimum(
     assert most > 2
     assert {"ScaledOut", "ScaledIn"} <= reasons
     assert status["workers"]["desired"] == 1
+
+
+def events_about(namespace: Namespace, name: str) -> list[dict[str, Any]]:
+    """The Kubernetes events about a stream."""
+    return namespace.list("events", "--field-selector", f"involvedObject.name={name}")
+
+
+def ready_and_told(namespace: Namespace, name: str) -> list[dict[str, Any]]:
+    """All events about a stream, once its pods are ready and that has been told."""
+
+    def look() -> list[dict[str, Any]] | Literal[False]:
+        told = events_about(namespace, name)
+        return "PodsReady" in {one["reason"] for one in told} and told
+
+    return wait_for(f"ready pods of {name}", look)
+
+
+async def test_a_new_stream_that_is_well_begins_without_a_warning(
+    namespace: Namespace, operator: Operator
+) -> None:
+    with operator:
+        # One of them has a source: how much waits in Kafka takes longer to know than pods do.
+        namespace.apply(
+            stream("reviews", **workers(min=1, max=3)),
+            stream("letters", source={"topic": "letters.raw"}, **workers(min=1, max=3)),
+        )
+        for name in ("reviews", "letters"):
+            told = ready_and_told(namespace, name)
+            assert [one["message"] for one in told if one["type"] == "Warning"] == []
+        degraded = namespace.condition("letters", "Degraded")
+        assert (degraded["status"], degraded["reason"]) == ("False", "Starting")
+        assert "the Kafka lag (missing)" in degraded["message"]
+        assert namespace.condition("reviews", "Degraded")["reason"] == "AllSignals"
+        # The restarted one finds them as they are, and has nothing to say.
+        before = len(events_about(namespace, "reviews"))
+    with operator:
+        assert len(events_about(namespace, "reviews")) == before
 
 
 async def test_a_stream_owns_what_is_made_for_it(
@@ -407,11 +421,12 @@ async def test_the_api_belongs_to_one_stream_and_holds_without_figures(
 
     namespace.apply(stream("default", **scaling_the_api()), stream("stranger", **scaling_the_api()))
     with operator:
-        # There is no metrics API in this cluster.
-        wait_for(
+        # There is no metrics API in this cluster: at first that is waited for.
+        degraded = wait_for(
             "missing figures",
-            lambda: "CPU" in namespace.condition("default", "Degraded").get("message", ""),
+            lambda: (c := namespace.condition("default", "Degraded")) and "CPU" in str(c) and c,
         )
+        assert (degraded["status"], degraded["reason"]) == ("False", "Starting")
         wait_for(
             "word to the stranger",
             lambda: namespace.condition("stranger", "Conflict").get("status") == "True",

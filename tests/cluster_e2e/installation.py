@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.chart.helm import KUBERNETES
 from tests.cluster.harness.api import wait_until
 from tests.cluster.harness.commands import run_command
+from tests.cluster.harness.errors import CommandTimedOut
 from tests.cluster_e2e.targets import Target
 
 HERE = Path(__file__).parent
@@ -19,9 +23,13 @@ CHART = ROOT / "charts/ai-eventstream"
 NAMESPACE = "ai"
 RELEASE = "ai"
 CLIENT = "client"
-READY_SECONDS = 240.0
+READY_SECONDS = 300.0
 SEND_SECONDS = 180.0
 HELM_SECONDS = 420.0
+SCALED_SECONDS = 120.0
+SCALED_IN_SECONDS = 240.0
+ANSWERED_SECONDS = 240.0
+GONE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,21 @@ class Installation:
         argv = ["helm", *args, f"--namespace={NAMESPACE}"]
         return run_command(argv, self.target.environment, timeout_seconds=HELM_SECONDS)
 
-    def install(self, release: str) -> str:
+    def install(self, release: str, chart: Path = CHART) -> str:
         """`helm install` with no values but where the images are; what it says."""
         wait = ("--create-namespace", "--wait", "--timeout=6m")
-        return self.helm("install", release, str(CHART), *wait, *self.target.install_options)
+        return self.helm("install", release, str(chart), *wait, *self.target.install_options)
+
+    def upgrade(self, release: str, *values: str) -> None:
+        """`helm upgrade` to this chart; `values` (`name=value`) are set beside those of before."""
+        wait = ("--reuse-values", "--wait", "--timeout=6m")
+        self.helm("upgrade", release, str(CHART), *_set(values), *wait)
+
+    def template(self, *values: str) -> list[dict[str, Any]]:
+        """The release's objects, as `helm template` renders them with these values."""
+        version = f"--kube-version={KUBERNETES}"
+        rendered = self.helm("template", RELEASE, str(CHART), version, *_set(values))
+        return [each for each in yaml.safe_load_all(rendered) if each]
 
     def get(self, resource: str, name: str) -> dict[str, Any]:
         """An object as the API server has it."""
@@ -72,6 +91,19 @@ class Installation:
         """The status of an EventStream; empty before the operator has written one."""
         status: dict[str, Any] = self.get("eventstreams", name).get("status") or {}
         return status
+
+    def condition(self, stream: str, type_: str) -> tuple[str, str]:
+        """(status, message) of one of a stream's conditions; Unknown before there is one."""
+        for each in self.stream(stream).get("conditions", ()):
+            if each["type"] == type_:
+                return each["status"], each["message"]
+        return "Unknown", ""
+
+    def events(self, stream: str) -> list[str]:
+        """The messages of a stream's Kubernetes events."""
+        about = f"--field-selector=involvedObject.kind=EventStream,involvedObject.name={stream}"
+        found = json.loads(self.kubectl("get", "events", about, "-o", "json"))
+        return [each["message"] for each in found["items"]]
 
     def replicas(self, deployment: str) -> int:
         """How many pods a Deployment is told to have."""
@@ -134,6 +166,17 @@ class Installation:
         """Runs a command in the client's pod."""
         return self.kubectl("exec", "-i", CLIENT, "--", *command, stdin=stdin, seconds=seconds)
 
+    def _read(self, *command: str, stdin: str) -> str:
+        """The same for a command that only reads, so that it may be given twice.
+
+        On a machine with far too much to do `kubectl exec` was seen to go on waiting after the
+        command's last word.
+        """
+        try:
+            return self.in_client(*command, stdin=stdin)
+        except CommandTimedOut:
+            return self.in_client(*command, stdin=stdin)
+
     def send(self, texts: Iterable[str], stream: str, *options: str) -> list[str]:
         """`eventstream send`; the ids of the events, which are accepted (or in Kafka)."""
         command = ("eventstream", "send", "-", "--stream", stream, *options)
@@ -144,17 +187,28 @@ class Installation:
         lines = (json.dumps({"event_id": each, "text": text}) for each, text in texts.items())
         return self.send(lines, stream, "--format=jsonl", *options)
 
-    def ask(self, text: str, *options: str) -> str:
-        """The answer to one text, waited for."""
+    def fetch(self, *urls: str) -> list[Any]:
+        """The JSON behind these addresses, as a pod reaches them."""
+        program = (HERE / "fetch.py").read_text()
+        found: list[Any] = json.loads(self._read("python", "-c", program, stdin="\n".join(urls)))
+        return found
+
+    def result(self, text: str, *options: str) -> dict[str, Any]:
+        """The result of one text, waited for."""
         command = ("eventstream", "send", "-", "--wait", "--json", *options)
         answer: dict[str, Any] = json.loads(self.in_client(*command, stdin=text))
-        response: str = answer["result"]["response"]
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def ask(self, text: str, *options: str) -> str:
+        """The answer to one text, waited for."""
+        response: str = self.result(text, *options)["response"]
         return response
 
     def account(self, stream: str, ids: Sequence[str] = ()) -> Account:
         """The stream's counters, and the states of these events."""
         program = (HERE / "probe.py").read_text()
-        told = json.loads(self.in_client("python", "-c", program, stream, stdin="\n".join(ids)))
+        told = json.loads(self._read("python", "-c", program, stream, stdin="\n".join(ids)))
         return Account(
             accepted=told["accepted"],
             answered=told["answered"],
@@ -198,6 +252,10 @@ class Installation:
             return bool(states[0]["ready"]) and _start(now) != before
 
         wait_until(again, f"second start of {pod['metadata']['name']}", READY_SECONDS)
+
+
+def _set(values: Iterable[str]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
 
 
 def _start(pod: dict[str, Any]) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,6 +51,7 @@ class Actor:
         world: World,
         *,
         status_seconds: float,
+        interval_seconds: float,
         clock: Callable[[], float],
         unix_clock: Callable[[], float],
     ) -> None:
@@ -57,9 +59,19 @@ class Actor:
         self._world = world
         self._deployments = StreamDeployments(cluster, world.deployments)
         self._status_seconds = status_seconds
+        self._interval_seconds = interval_seconds
         self._clock = clock
         self._unix_clock = unix_clock
         self._written_at: dict[str, float] = {}
+        self._figures_left = 0
+
+    def begin(self, streams: int) -> None:
+        """A pass over so many streams begins.
+
+        Figures that only moved are written for as many of them a pass as keeps each one's interval:
+        hundreds that are due at once would make one pass long, and the next step late.
+        """
+        self._figures_left = math.ceil(streams * self._interval_seconds / self._status_seconds)
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
         """Make what the stream should have, before it is observed."""
@@ -127,12 +139,11 @@ class Actor:
             now=verdict.target,
             decision=turn.decision.sentence,
         )
-        sentence = turn.decision.sentence if role == "workers" else verdict.outcome.value
         await self._post(
             turn.stream,
             "Normal",
             verdict.outcome.value,
-            f"{role}: {current} -> {verdict.target}. {sentence}",
+            f"{role}: {current} -> {verdict.target}. {_reason(turn, role, verdict)}",
         )
         return True
 
@@ -149,9 +160,11 @@ class Actor:
             changed=changed,
             unix_now=unix_now,
         )
-        due = now - self._written_at.get(name, float("-inf")) >= self._status_seconds
-        if not due and substance(status) == substance(before):
-            return
+        if substance(status) == substance(before):
+            due = now - self._written_at.get(name, float("-inf")) >= self._status_seconds
+            if not due or self._figures_left == 0:
+                return
+            self._figures_left -= 1
         # A merge patch would keep what an older memory had and the new one has not.
         cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
         status["memory"] = cleared | status["memory"]
@@ -168,9 +181,7 @@ class Actor:
         self._written_at[name] = now
         self._world.streams.put(written)
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
-            # Ready and ScalingActive are good when True, the others when they are not.
-            good = (condition.status == "True") == (condition.type in ("Ready", "ScalingActive"))
-            kind: Literal["Normal", "Warning"] = "Normal" if good else "Warning"
+            kind: Literal["Normal", "Warning"] = "Normal" if condition.good else "Warning"
             await self._post(
                 turn.stream, kind, condition.reason, f"{condition.type}: {condition.message}"
             )
@@ -190,6 +201,16 @@ class Actor:
             unix_now=self._unix_clock(),
         )
         await post(self._cluster, event)
+
+
+def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
+    """Why replicas change, with the numbers of the role."""
+    if role == "workers":
+        return turn.decision.sentence
+    cpu = turn.observation.api_cpu
+    if role == "api" and cpu is not None and cpu.value.percent is not None:
+        return f"{verdict.outcome.value}: CPU is at {cpu.value.percent:.0f} % of its request."
+    return verdict.outcome.value
 
 
 def _with_invalid_spec(

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from eventstream_operator.decide import Condition, Decision, Outcome, Verdict
+from eventstream_operator.decide import STARTING, Condition, Decision, Outcome, Verdict
 from eventstream_operator.observe.observation import Measured, Observation, Replicas
 
 HISTORY: Final = 10
@@ -98,13 +98,18 @@ def build_conditions(
 def transitions(
     conditions: Sequence[Condition], before: Sequence[Mapping[str, Any]]
 ) -> list[Condition]:
-    """The conditions whose status is another one than before (at first: those that are True)."""
-    known = {one["type"]: one["status"] for one in before}
-    return [
-        condition
-        for condition in conditions
-        if condition.status != known.get(condition.type, "False")
-    ]
+    """The conditions to tell of: whose status changed, and whose start did not come to its end.
+
+    At first: those that are True, and whether the stream is ready.
+    """
+    known = {one["type"]: (one["status"], one["reason"]) for one in before}
+    told = []
+    for condition in conditions:
+        never = (None if condition.type == "Ready" else "False", None)
+        status, reason = known.get(condition.type, never)
+        if condition.status != status or (reason == STARTING and not condition.good):
+            told.append(condition)
+    return told
 
 
 def substance(status: Mapping[str, Any]) -> object:

@@ -11,10 +11,17 @@ from dataclasses import replace
 
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.api import decide_api
-from eventstream_operator.decide.ceilings import budget_holds, judge_addition, provider_pressure
+from eventstream_operator.decide.backlog import lag_of
+from eventstream_operator.decide.ceilings import (
+    budget_holds,
+    judge_addition,
+    provider_pressure,
+    provider_refusal,
+)
 from eventstream_operator.decide.conditions import conditions_of, phase_of
 from eventstream_operator.decide.consumers import decide_consumers
 from eventstream_operator.decide.decision import (
+    STARTING,
     Condition,
     Decision,
     Figures,
@@ -27,6 +34,8 @@ from eventstream_operator.decide.persistence import from_status, to_status
 from eventstream_operator.decide.rates import remember_capacity, remember_level, remember_sample
 from eventstream_operator.decide.sentence import explain
 from eventstream_operator.decide.signals import fresh
+from eventstream_operator.decide.starting import remember_start
+from eventstream_operator.decide.tuning import SIGNAL_STALE_SECONDS
 from eventstream_operator.decide.workers import decide_workers
 from eventstream_operator.observe.observation import Observation
 
@@ -37,6 +46,11 @@ def decide(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     `now` is the monotonic clock that the memory's times are of. Apply the targets, store the
     memory, and hand it in again in the next pass.
     """
+    if memory.looked_at is not None and now - memory.looked_at > SIGNAL_STALE_SECONDS:
+        # The API server was away, or the process slept: what happened meanwhile nobody saw.
+        memory = replace(memory, started_at=now)
+    memory = replace(memory, looked_at=now)
+    memory = remember_start(spec, observation, memory, now)
     memory = _remember(spec, observation, memory, now)
     decided = decide_workers(spec, observation, memory, now)
     consumers, memory = decide_consumers(spec, observation, decided.memory, now)
@@ -66,18 +80,19 @@ def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: f
     counts = fresh(observation.counts)
     time = fresh(observation.worker_time)
     workers = fresh(observation.workers)
-    kafka = fresh(observation.kafka)
+    lag = lag_of(observation, memory.samples, now)
     if inbox is None or counts is None or time is None or workers is None:
         return memory
-    if kafka is None and spec.source is not None:
+    if lag is None and spec.source is not None:
         return memory
-    pressed = provider_pressure(fresh(observation.provider)) is not None
+    use = fresh(observation.provider)
+    pressed = provider_pressure(use) is not None or provider_refusal(use) is not None
     sample = Sample(
         at=now,
         accepted=counts.accepted,
         finished=counts.finished,
         busy_worker_seconds=time.busy_worker_seconds,
-        lag=kafka.lag if kafka else 0,
+        lag=lag.beside_inbox if lag else 0,
         ready=workers.ready,
         waiting=inbox.queued > 0,
         limited=pressed or budget_holds(spec, observation),
@@ -106,6 +121,7 @@ def _hit_rate(observation: Observation) -> float | None:
 
 
 __all__ = [
+    "STARTING",
     "Condition",
     "Decision",
     "Figures",

@@ -14,6 +14,7 @@ from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.tuning import (
     INEFFECTIVE_MOST_SECONDS,
     INEFFECTIVE_SECONDS,
+    LEAST_FREEZE_SECONDS,
     LEAST_GAIN,
     NEARLY_ALL,
     TOLERANCE,
@@ -35,17 +36,42 @@ class Ceiling:
 
 
 def provider_pressure(use: ProviderUse | None) -> str | None:
-    """What the provider holds back now, with its numbers; None: nothing."""
+    """What the provider holds back now, with its numbers; None: nothing.
+
+    A refused key is none of it: waiting does not help (`provider_refusal`).
+    """
     if use is None:
         return None
-    if use.frozen_seconds > 0:
-        return f"the provider asked to be left alone for {use.frozen_seconds:.0f} s"
+    frozen = use.frozen
+    if (
+        frozen is not None
+        and frozen.everything
+        and frozen.cause == "rate_limited"
+        and frozen.seconds >= LEAST_FREEZE_SECONDS
+    ):
+        return f"{frozen.model} asked to be left alone for {frozen.seconds:.0f} s"
     for name, allowance in _allowances(use):
         if allowance.used >= NEARLY_ALL * allowance.limit:
-            return f"{allowance.used:.0f} of {allowance.limit:.0f} {name} a minute are used"
-    if use.throttled:
+            if allowance.said_by_provider:
+                allowed = f"the {allowance.limit:.0f} {name} that the provider allows"
+            else:
+                allowed = f"{allowance.limit:.0f} {name} a minute"
+            return f"{allowance.used:.0f} of {allowed} are used"
+    if use.throttled > (1 - NEARLY_ALL) * (use.calls + use.throttled):
         return f"{use.throttled} calls were held back or answered 429 in the last minute"
+    if use.put_back:
+        return f"{use.put_back} events were put back, and no worker has said yet what limits them"
     return None
+
+
+def provider_refusal(use: ProviderUse | None) -> str | None:
+    """Who refuses all calls of the stream until a person does something; None: nobody."""
+    frozen = use.frozen if use is not None else None
+    if frozen is None or frozen.cause == "rate_limited" or not frozen.everything:
+        return None
+    if frozen.cause == "key_refused":
+        return f"{frozen.model} refuses the key"
+    return f"the account at {frozen.model} is spent"
 
 
 def budget_holds(spec: StreamSpec, observation: Observation) -> bool:
@@ -67,24 +93,19 @@ def ceilings(
     """Every ceiling that holds now, however high."""
     found: list[Ceiling] = []
     use = fresh(observation.provider)
-    pressure = provider_pressure(use)
+    pressure, refusal = provider_pressure(use), provider_refusal(use)
     finished = finished_per_second(memory.samples)
-    if pressure is not None:
+    if pressure is not None or refusal is not None:
         workers = current
         if capacity and finished is not None:
             # What is let through, done by workers that are not quite full.
             workers = min(current, max(1, math.ceil(finished / capacity / (1 - TOLERANCE))))
-        found.append(Ceiling(workers, Outcome.RATE_LIMITED, pressure))
+        if refusal is not None:
+            found.append(Ceiling(workers, Outcome.PROVIDER_REFUSES, refusal))
+        elif pressure is not None:
+            found.append(Ceiling(workers, Outcome.RATE_LIMITED, pressure))
     elif use is not None and capacity and finished:
-        for name, allowance in _allowances(use):
-            if allowance.used <= 0:
-                continue
-            # workers = limit a second / (calls an event x events a second of one worker)
-            calls_per_event = allowance.used / (finished * 60)
-            workers = max(1, math.ceil(allowance.limit / 60 / (calls_per_event * capacity)))
-            why = f"{workers} workers use all of {allowance.limit:.0f} {name} a minute"
-            # The formula may guess too low: it stops additions and takes nothing back.
-            found.append(Ceiling(max(workers, current), Outcome.RATE_LIMITED, why))
+        found += _ahead(use, capacity, finished, current)
     if budget_holds(spec, observation):
         found.append(Ceiling(current, Outcome.BUDGET_EXHAUSTED, "today's budget is spent"))
     if memory.ineffective and now < memory.ineffective.until:
@@ -97,6 +118,27 @@ def ceilings(
             )
         )
     return found
+
+
+def _ahead(use: ProviderUse, capacity: float, finished: float, current: int) -> Iterator[Ceiling]:
+    """Where a limit that is not reached yet would stop more workers."""
+    for name, allowance in _allowances(use):
+        own = allowance.used if allowance.own is None else allowance.own
+        if own <= 0:
+            continue
+        a_second = allowance.limit / 60 if allowance.per_second is None else allowance.per_second
+        # What others use of a shared account is not there for this stream. (What the provider's
+        # headers say is used is a level, not a minute's use: it tells nothing of others.)
+        others = 0.0 if allowance.said_by_provider else max(0.0, allowance.used - own)
+        # workers = limit a second / (calls an event x events a second of one worker)
+        calls_per_event = own / (finished * 60)
+        left = max(0.0, a_second - others / 60)
+        workers = max(1, math.ceil(left / (calls_per_event * capacity)))
+        why = f"{workers} workers use all of {a_second * 60:.0f} {name} a minute"
+        if others:
+            why += f", of which others use {others:.0f}"
+        # The formula may guess too low: it stops additions and takes nothing back.
+        yield Ceiling(max(workers, current), Outcome.RATE_LIMITED, why)
 
 
 def judge_addition(memory: Memory, observation: Observation, *, current: int, now: float) -> Memory:
@@ -128,9 +170,9 @@ def judge_addition(memory: Memory, observation: Observation, *, current: int, no
 
 def _suspect(observation: Observation) -> str:
     use = fresh(observation.provider)
-    pressure = provider_pressure(use)
-    if pressure is not None:
-        return f"the provider is the limit ({pressure})"
+    limit = provider_refusal(use) or provider_pressure(use)
+    if limit is not None:
+        return f"the provider is the limit ({limit})"
     time = fresh(observation.worker_time)
     if time is not None and time.idle:
         return f"{time.idle} workers are idle while events wait, look at their logs"

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.ceilings import budget_holds, provider_pressure
-from eventstream_operator.decide.decision import Condition, ConditionType, Outcome, Phase, Verdict
+from eventstream_operator.decide.decision import (
+    STARTING,
+    Condition,
+    ConditionType,
+    Outcome,
+    Phase,
+    Verdict,
+)
 from eventstream_operator.decide.memory import Memory
 from eventstream_operator.decide.signals import fresh, problems
-from eventstream_operator.decide.tuning import REVIEW_LOOK_UPS
+from eventstream_operator.decide.starting import is_new, pods_may_be_missing
+from eventstream_operator.decide.tuning import LEAST_FREEZE_SECONDS, REVIEW_LOOK_UPS
 from eventstream_operator.observe.observation import CacheWindow, Observation, Replicas
 
 
@@ -23,7 +31,7 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     """All seven, in the order in which a person would want to read them."""
     return (
-        _ready(spec, observation),
+        _ready(spec, observation, memory, now),
         _scaling_active(spec, workers, why),
         _rate_limited(observation, workers, why),
         _budget_exhausted(spec, observation),
@@ -48,6 +56,8 @@ def phase_of(
         return "Held"
     if "RateLimited" in true:
         return "Limited"
+    if any(c.type == "Ready" and c.reason == STARTING for c in conditions):
+        return "Starting"
     replicas = fresh(observation.workers)
     return "Idle" if replicas is not None and replicas.desired == 0 else "Running"
 
@@ -56,11 +66,13 @@ def _condition(type_: ConditionType, is_so: bool, reason: str, message: str) -> 
     return Condition(type_, "True" if is_so else "False", reason, message)
 
 
-def _ready(spec: StreamSpec, observation: Observation) -> Condition:
+def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: float) -> Condition:
     wanted: list[tuple[str, Replicas | None]] = [("worker", fresh(observation.workers))]
     if spec.source is not None:
         wanted.append(("consumer", fresh(observation.consumers)))
     for name, replicas in wanted:
+        if replicas is None and is_new(memory):
+            return _condition("Ready", False, STARTING, f"The {name}s' Deployment is being made.")
         if replicas is None:
             return Condition(
                 "Ready",
@@ -71,6 +83,13 @@ def _ready(spec: StreamSpec, observation: Observation) -> Condition:
             )
     for name, replicas in wanted:
         if replicas is not None and replicas.desired > 0 and replicas.ready == 0:
+            if pods_may_be_missing(memory, now):
+                return _condition(
+                    "Ready",
+                    False,
+                    STARTING,
+                    f"No {name} of {replicas.desired} is ready yet: pods are being made.",
+                )
             return _condition(
                 "Ready",
                 False,
@@ -108,7 +127,21 @@ def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
 
 
 def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condition:
-    pressure = provider_pressure(fresh(observation.provider))
+    use = fresh(observation.provider)
+    ways_out = (
+        "ask the provider for a higher limit, take another model, or let the cache answer more"
+    )
+    frozen = use.frozen if use is not None else None
+    if frozen and frozen.cause == "rate_limited" and frozen.seconds >= LEAST_FREEZE_SECONDS:
+        whose = "Calls go" if frozen.everything else "Only its own events wait; they go"
+        return _condition(
+            "RateLimited",
+            True,
+            "RetryAfter",
+            f"{frozen.model} asked to be left alone for {frozen.seconds:.0f} s (429 with"
+            f" Retry-After). {whose} on by themselves after that. If it comes back: {ways_out}.",
+        )
+    pressure = provider_pressure(use)
     if pressure is None and workers.outcome is Outcome.RATE_LIMITED:
         pressure = why
     if pressure is None:
@@ -119,8 +152,7 @@ def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condi
         "RateLimited",
         True,
         "ProviderLimit",
-        f"More workers bring nothing: {pressure}. Ask the provider for a higher limit, take"
-        " another model, or let the cache answer more.",
+        f"More workers bring nothing: {pressure}. To get more done: {ways_out}.",
     )
 
 
@@ -223,13 +255,15 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
 def _degraded(
     spec: StreamSpec, observation: Observation, memory: Memory, api: Verdict, now: float
 ) -> Condition:
-    missing = problems(spec, observation)
-    if missing:
+    found = problems(spec, observation)
+    listed = ", ".join(problem.text for problem in found)
+    awaited = is_new(memory) and all(problem.missing for problem in found)
+    if found and not awaited:
         return _condition(
             "Degraded",
             True,
             "SignalsMissing",
-            f"Signals that cannot be relied on: {', '.join(missing)}. What depends on them holds."
+            f"Signals that cannot be relied on: {listed}. What depends on them holds."
             " Are Redis, Kafka, the metrics API and the stream's pods up?",
         )
     if api.outcome is Outcome.NO_CPU_REQUEST:
@@ -240,6 +274,9 @@ def _degraded(
             "The API's container has no CPU request, so its use cannot be judged: set"
             " api.resources.requests.cpu.",
         )
+    refused = _refused(observation)
+    if refused is not None:
+        return refused
     ineffective = memory.ineffective
     if ineffective is not None and now < ineffective.until:
         return _condition(
@@ -249,7 +286,40 @@ def _degraded(
             f"{ineffective.cause}. {ineffective.workers} workers are the ceiling for another"
             f" {ineffective.until - now:.0f} s.",
         )
+    if found:
+        return _condition(
+            "Degraded",
+            False,
+            STARTING,
+            f"The stream was made just now. Signals that are still to come: {listed}.",
+        )
     return _condition("Degraded", False, "AllSignals", "Every signal is there and fresh.")
+
+
+def _refused(observation: Observation) -> Condition | None:
+    """A key that is refused and a spent account pass by no waiting."""
+    use = fresh(observation.provider)
+    frozen = use.frozen if use is not None else None
+    if frozen is None or frozen.cause == "rate_limited":
+        return None
+    whose = "Events that need the model" if frozen.everything else "Events that ask for it"
+    rest = f"{whose} wait, and fail after 15 minutes; hits are answered."
+    if frozen.cause == "key_refused":
+        return _condition(
+            "Degraded",
+            True,
+            "KeyRefused",
+            f"{frozen.model} refuses the key. {rest} Put a valid key where the stream takes it from"
+            " (model.apiKeyFrom, else the installation's own), then restart the workers with"
+            " `kubectl rollout restart`.",
+        )
+    return _condition(
+        "Degraded",
+        True,
+        "AccountSpent",
+        f"The account at {frozen.model} is spent. {rest} Top it up or raise its limit at the"
+        " provider: workers try again every minute by themselves.",
+    )
 
 
 def _minutes(cache: CacheWindow) -> str:
@@ -257,4 +327,6 @@ def _minutes(cache: CacheWindow) -> str:
 
 
 def _dollars(microdollars: int) -> str:
-    return f"${microdollars / 1_000_000:.2f}"
+    """Cents, or as many digits as a budget below a dollar needs."""
+    dollars = microdollars / 1_000_000
+    return f"${dollars:.2f}" if dollars >= 1 or not microdollars else f"${dollars:.6f}".rstrip("0")

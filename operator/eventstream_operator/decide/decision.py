@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from eventstream_operator.decide.memory import Memory
 
@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     NOTHING_WAITS = "NothingWaits"
     """The queue is longer than the trigger, but every event is in a worker's hands."""
     RATE_LIMITED = "RateLimited"
+    PROVIDER_REFUSES = "ProviderRefuses"
+    """The key is refused, or the account is spent: a person has to do something."""
     BUDGET_EXHAUSTED = "BudgetExhausted"
     INEFFECTIVE = "Ineffective"
     """Earlier additions brought no throughput: no more, and they are taken back."""
@@ -70,6 +72,10 @@ ConditionType = Literal[
 ]
 
 
+STARTING: Final = "Starting"
+"""The reason of a condition about what is being made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One Kubernetes condition, without its transition time (which `act` keeps)."""
@@ -79,6 +85,17 @@ class Condition:
     reason: str
     message: str
     """What is, and what to do about it."""
+
+    @property
+    def good(self) -> bool:
+        """Nobody needs to look: all is well, it is what the user asked for, or it is on its way."""
+        # Ready and ScalingActive are good when True, the others when they are not.
+        wanted = (self.status == "True") == (self.type in ("Ready", "ScalingActive"))
+        return wanted or self.reason in (
+            STARTING,
+            Outcome.PAUSED.value,
+            Outcome.RECOMMENDED.value,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +113,7 @@ class Figures:
     """Of the look-ups in the window."""
 
 
-Phase = Literal["Running", "Idle", "Limited", "Held", "Degraded", "Conflict", "Paused"]
+Phase = Literal["Starting", "Running", "Idle", "Limited", "Held", "Degraded", "Conflict", "Paused"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,11 @@ class Ineffective:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One stream's. A new one is made at the operator's start: `Memory(started_at=now)`."""
+    """One stream's. `persistence.from_status` makes one where this process has none yet."""
 
     started_at: float
-    """When this process began to watch the stream: for one full window nothing scales in."""
+    """When this process began to watch the stream, or went on after it could not: for one full
+    window nothing scales in."""
     samples: tuple[Sample, ...] = ()
     worker_wants: tuple[Want, ...] = ()
     consumer_wants: tuple[Want, ...] = ()
@@ -81,6 +82,12 @@ class Memory:
     consumers_scaled_at: float | None = None
     trigger_answered_at: float | None = None
     """When workers were last added while the queue was longer than the trigger."""
+    looked_at: float | None = None
+    """When the last decision was made; None: not by this process."""
+    starting_since: float | None = None
+    """Since when the stream is being made; None: it has been whole, or had its time."""
+    asleep_at: float | None = None
+    """When the workers were last seen scaled to zero; None once one was ready after that."""
 
 
 def remember_want(

@@ -47,6 +47,8 @@ class _Stored(BaseModel):
     scaled_out_at: float | None = None
     consumers_scaled_at: float | None = None
     trigger_answered_at: float | None = None
+    starting_since: float | None = None
+    asleep_at: float | None = None
 
 
 def to_status(memory: Memory, *, now: float, unix_now: float) -> dict[str, Any]:
@@ -90,6 +92,8 @@ def to_status(memory: Memory, *, now: float, unix_now: float) -> dict[str, Any]:
         scaled_out_at=_maybe(out, memory.scaled_out_at),
         consumers_scaled_at=_maybe(out, memory.consumers_scaled_at),
         trigger_answered_at=_maybe(out, memory.trigger_answered_at),
+        starting_since=_maybe(out, memory.starting_since),
+        asleep_at=_maybe(out, memory.asleep_at),
     )
     return stored.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
@@ -138,6 +142,9 @@ def from_status(status: Mapping[str, Any] | None, *, now: float, unix_now: float
         scaled_out_at=_maybe(past, stored.scaled_out_at),
         consumers_scaled_at=_maybe(past, stored.consumers_scaled_at),
         trigger_answered_at=_maybe(past, stored.trigger_answered_at),
+        # Nothing was ever remembered of it: it is new.
+        starting_since=_maybe(past, stored.starting_since) if status else now,
+        asleep_at=_maybe(past, stored.asleep_at),
     )
 
 

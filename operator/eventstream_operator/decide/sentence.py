@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from eventstream.spec import StreamSpec
-from eventstream_operator.decide.decision import Verdict
+from eventstream_operator.decide.decision import Outcome, Verdict
 from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.workers import WorkersDecision
-from eventstream_operator.observe.observation import Observation
+from eventstream_operator.observe.observation import Observation, Replicas
 
 
 def explain(
     spec: StreamSpec, observation: Observation, decided: WorkersDecision, verdict: Verdict
 ) -> str:
-    """Backlog, arrivals, what the workers do -> what is wanted; what changed it -> what is set."""
+    """Backlog, arrivals, what the workers do -> what is wanted; what changed it -> what is set.
+
+    Where the operator may not set it, the last word says so.
+    """
+    sentence = _reasoning(spec, observation, decided)
+    replicas = fresh(observation.workers)
+    right = decided.verdict.recommended
+    if replicas is None or right == replicas.desired:
+        return sentence
+    if verdict.outcome is Outcome.CONFLICT:
+        return (
+            f"{sentence}; {observation.conflicts.workers_scaled_by} decides, so {_stay(replicas)}"
+        )
+    if verdict.outcome in (Outcome.PAUSED, Outcome.RECOMMENDED):
+        return f"{sentence}; the mode is {spec.scaling.mode}, so {_stay(replicas)}"
+    return sentence
+
+
+def _stay(replicas: Replicas) -> str:
+    return f"{replicas.desired} {'stays' if replicas.desired == 1 else 'stay'}"
+
+
+def _reasoning(spec: StreamSpec, observation: Observation, decided: WorkersDecision) -> str:
     replicas = fresh(observation.workers)
     if decided.wanted is None or replicas is None:
-        if verdict.target is not None:
-            return f"{decided.why} -> {verdict.target}"
+        if decided.verdict.target is not None:
+            return f"{decided.why} -> {decided.verdict.target}"
         stays = "" if replicas is None else f", {replicas.desired} workers stay"
         return f"{decided.why}{stays}"
     bounds = spec.scaling.workers

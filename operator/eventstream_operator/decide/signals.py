@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from eventstream.spec import StreamSpec
@@ -18,8 +19,17 @@ def fresh(signal: Measured[T] | None, *, stale_seconds: float = SIGNAL_STALE_SEC
     return signal.value
 
 
-def problems(spec: StreamSpec, observation: Observation) -> tuple[str, ...]:
-    """A sentence part for every signal that this stream should have and has not."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A signal that can't be relied on."""
+
+    text: str
+    missing: bool
+    """It was never there; else it is too old."""
+
+
+def problems(spec: StreamSpec, observation: Observation) -> tuple[Problem, ...]:
+    """One for every signal that this stream should have and has not."""
     expected: list[tuple[str, Measured[object] | None, float]] = [
         ("the inbox's length", observation.inbox, SIGNAL_STALE_SECONDS),
         ("the events' counters", observation.counts, SIGNAL_STALE_SECONDS),
@@ -33,7 +43,9 @@ def problems(spec: StreamSpec, observation: Observation) -> tuple[str, ...]:
         expected.append(("the API's Deployment", observation.api, SIGNAL_STALE_SECONDS))
         expected.append(("the API's CPU", observation.api_cpu, CPU_STALE_SECONDS))
     return tuple(
-        f"{name} (missing)" if signal is None else f"{name} ({signal.age_seconds:.0f} s old)"
+        Problem(f"{name} (missing)", missing=True)
+        if signal is None
+        else Problem(f"{name} ({signal.age_seconds:.0f} s old)", missing=False)
         for name, signal, stale_seconds in expected
         if fresh(signal, stale_seconds=stale_seconds) is None
     )

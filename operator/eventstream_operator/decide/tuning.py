@@ -35,6 +35,9 @@ STEP_SECONDS: Final = 1.5
 CAPACITY_REMEMBERED_SECONDS: Final = 3600.0
 """A worker's capacity is only seen while work waits; the last one seen counts this long."""
 
+STARTING_SECONDS: Final = 120.0
+"""Images are pulled, pods start, and the metrics API measures a new pod for the first time."""
+
 SIGNAL_STALE_SECONDS: Final = 15.0
 """Redis and Kubernetes are read every pass, heartbeats and lag come every few seconds."""
 
@@ -42,7 +45,11 @@ CPU_STALE_SECONDS: Final = 90.0
 """metrics.k8s.io measures every 15 to 60 s."""
 
 NEARLY_ALL: Final = 0.95
-"""A provider's limit counts as reached from here on."""
+"""A provider's limit counts as reached from here on; and as holding back calls while fewer than
+this share of them go through at the first attempt."""
+
+LEAST_FREEZE_SECONDS: Final = 2.0
+"""A shorter wait that a provider asks for is slept by the calls, and says little about workers."""
 
 LEVEL_SECONDS: Final = 10.0
 """Throughput before an addition: with all workers busy for at least this long."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from eventstream.spec import StreamSpec, WorkerScaling
+from eventstream_operator.decide.backlog import Lag, lag_of
 from eventstream_operator.decide.ceilings import Ceiling, budget_holds, ceilings
 from eventstream_operator.decide.decision import Figures, Outcome, Verdict
 from eventstream_operator.decide.memory import Memory, remember_want
@@ -17,7 +18,7 @@ from eventstream_operator.decide.tuning import (
     STEP_SECONDS,
     TOLERANCE,
 )
-from eventstream_operator.observe.observation import InboxDepth, Observation, Replicas
+from eventstream_operator.observe.observation import InboxDepth, Measured, Observation, Replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,20 @@ class _Load:
 
     inbox: InboxDepth
     replicas: Replicas
-    lag: int
+    lag: Lag
     blind: bool
     """A signal is missing: nothing may scale in on what is left."""
     arrivals: float | None
     capacity: float | None
     need: float
     """Workers, not rounded."""
+    need_at_most: float
+    """If all of the measured lag still lies in Kafka: what scale-in goes by."""
     with_rate: bool
 
     @property
     def backlog(self) -> int:
-        return self.inbox.queued + self.inbox.in_flight + self.lag
+        return self.inbox.queued + self.inbox.in_flight + self.lag.beside_inbox
 
 
 def decide_workers(
@@ -67,7 +70,7 @@ def decide_workers(
         if clamped != replicas.desired:
             return _outside(observation, memory, replicas, clamped, now)
         return _hold(observation, memory, replicas, now, "the inbox's length is not known")
-    load = _load(spec, observation, memory, inbox, replicas)
+    load = _load(spec, observation, memory, inbox, replicas, now)
     held = ceilings(
         spec,
         observation,
@@ -109,25 +112,29 @@ def _load(
     memory: Memory,
     inbox: InboxDepth,
     replicas: Replicas,
+    now: float,
 ) -> _Load:
     bounds = spec.scaling.workers
-    kafka = fresh(observation.kafka) if spec.source else None
-    lag = kafka.lag if kafka else 0
+    known = lag_of(observation, memory.samples, now) if spec.source else None
+    lag = known or Lag(0, 0)
     rated = fresh(observation.counts) is not None and fresh(observation.worker_time) is not None
-    blind = not rated or (spec.source is not None and kafka is None)
+    blind = not rated or (spec.source is not None and known is None)
     arrivals = arrivals_per_second(memory.samples)
     # From samples of earlier passes, as the remembered one is: this pass's queue only says how
     # much there is to do, never how fast a worker is.
     capacity = capacity_per_second(replace(memory, samples=memory.samples[:-1]))
-    backlog = inbox.queued + inbox.in_flight + lag
     with_rate = rated and arrivals is not None and capacity is not None
-    if with_rate and arrivals is not None and capacity is not None:
-        # wanted = ceil((backlog / drainSeconds + arrivals a second) / capacity)
-        need = (backlog / bounds.drain_seconds + arrivals) / capacity
-    else:
+
+    def workers(backlog: int) -> float:
+        if with_rate and arrivals is not None and capacity is not None:
+            # wanted = ceil((backlog / drainSeconds + arrivals a second) / capacity)
+            return (backlog / bounds.drain_seconds + arrivals) / capacity
         # with no rate yet: wanted = ceil(backlog / queueLength)
-        need = backlog / bounds.queue_length
-    return _Load(inbox, replicas, lag, blind, arrivals, capacity, need, with_rate)
+        return backlog / bounds.queue_length
+
+    unfinished = inbox.queued + inbox.in_flight
+    need, need_at_most = workers(unfinished + lag.beside_inbox), workers(unfinished + lag.measured)
+    return _Load(inbox, replicas, lag, blind, arrivals, capacity, need, need_at_most, with_rate)
 
 
 def _trigger_crossed(bounds: WorkerScaling, load: _Load) -> bool:
@@ -144,7 +151,7 @@ def _scale_out(
     now: float,
 ) -> _Step | None:
     """What adding comes to; None: no reason to add. A step without a target says why not."""
-    current = load.replicas.desired
+    current, why = load.replicas.desired, ""
     if current < bounds.min:
         return _Step(bounds.min, Outcome.SCALED_OUT, f"min {bounds.min}")
     if current > bounds.max:
@@ -156,7 +163,8 @@ def _scale_out(
             return None
         # The first event brings a worker back, whatever the trigger; a deferred one needs a
         # worker too, which puts it back when it is due.
-        wanted = max(wanted, 1)
+        if wanted < 1:
+            wanted, why = 1, "a deferred event needs a worker when it is due"
     else:
         length = load.inbox.queued + load.inbox.in_flight
         crossed = length > bounds.queue_length
@@ -166,16 +174,22 @@ def _scale_out(
         if load.inbox.queued == 0:
             why = f"all {length} events are in workers' hands" if length else "the inbox is empty"
             return _Step(None, Outcome.NOTHING_WAITS, why) if wanted > current or crossed else None
-        wanted = _answer_to_trigger(bounds, load, memory, wanted, crossed, now)
+        answer = _answer_to_trigger(bounds, load, memory, wanted, crossed, now)
+        if answer > wanted:
+            wanted, why = answer, f"a queue of {length} is above {bounds.queue_length}: one more"
         # never more than there is work for: an event a worker
-        wanted = min(wanted, max(current, load.backlog))
+        if wanted > max(current, load.backlog):
+            wanted, why = max(current, load.backlog), f"no more than {load.backlog} events"
         if wanted <= current and crossed and current < bounds.max:
             since = now - (memory.trigger_answered_at or now)
-            why = f"one was added for the trigger {since:.0f} s ago"
+            why = (
+                f"one was added {since:.0f} s ago for a queue above {bounds.queue_length}, the next"
+                f" after {bounds.drain_seconds} s"
+            )
             return _Step(None, Outcome.TRIGGER_ANSWERED, why)
     if wanted <= current:
         return None
-    return _limited(bounds, load, memory, held, wanted, now)
+    return _limited(bounds, load, memory, held, wanted, why, now)
 
 
 def _answer_to_trigger(
@@ -198,11 +212,12 @@ def _limited(
     memory: Memory,
     held: list[Ceiling],
     wanted: int,
+    why: str,
     now: float,
 ) -> _Step:
     """An addition, as far as max, ceilings and step limit let it go."""
     current = load.replicas.desired
-    target, why = wanted, ""
+    target = wanted
     if target > bounds.max:
         target, why = bounds.max, f"max {bounds.max}"
         if current >= bounds.max:
@@ -239,7 +254,7 @@ def _scale_in(
         return step, replace(memory, worker_wants=window)
     floor = _floor(spec, observation, load)
     # Those that stay keep a tenth of their capacity free, so that leaving is not undone at once.
-    roomy = math.ceil(load.need / (1 - TOLERANCE) - 1e-9)
+    roomy = math.ceil(load.need_at_most / (1 - TOLERANCE) - 1e-9)
     kept = max(roomy, floor)
     if load.blind or (_trigger_crossed(bounds, load) and not held):
         kept = max(kept, current)
@@ -249,9 +264,10 @@ def _scale_in(
     kept = min(kept, bounds.max)
     window = remember_want(memory.worker_wants, now, kept, SCALE_IN_WINDOW_SECONDS)
     memory = replace(memory, worker_wants=window)
-    no_change = out or _Step(None, _resting(bounds, current))
+    no_change = out or _Step(None, _resting(bounds, current), _calm(bounds, load))
     if load.blind:
-        return (out or _Step(None, Outcome.SIGNAL_MISSING, "a signal is missing")), memory
+        why = f"not known: {_unknown(spec, observation)}"
+        return (out or _Step(None, Outcome.SIGNAL_MISSING, why)), memory
     taken_back = [c for c in held if c.takes_back and c.workers < current]
     if taken_back:
         target = max(min(c.workers for c in taken_back), floor)
@@ -259,17 +275,19 @@ def _scale_in(
             return _Step(target, Outcome.INEFFECTIVE, taken_back[0].why), memory
     highest = window[0].pods
     if kept >= current:
-        if out is None and max(math.ceil(load.need - 1e-9), floor) < current:
-            return _Step(None, Outcome.WITHIN_TOLERANCE, "fewer would be full"), memory
+        if out is None and max(math.ceil(load.need_at_most - 1e-9), floor) < current:
+            why = f"fewer would have less than {TOLERANCE:.0%} of their time to spare"
+            return _Step(None, Outcome.WITHIN_TOLERANCE, why), memory
         return no_change, memory
     watched = now - memory.started_at
     if watched < SCALE_IN_WINDOW_SECONDS:
-        why = f"watching for {watched:.0f} of {SCALE_IN_WINDOW_SECONDS:.0f} s"
+        why = f"watched for {watched:.0f} of {SCALE_IN_WINDOW_SECONDS:.0f} s so far"
         return (out or _Step(None, Outcome.JUST_STARTED, why)), memory
     if highest >= current:
-        why = f"{kept} must do for {SCALE_IN_WINDOW_SECONDS:.0f} s"
+        why = f"{kept} would do, but not for {SCALE_IN_WINDOW_SECONDS:.0f} s yet"
         return (out or _Step(None, Outcome.STABILISING, why)), memory
-    why = f"{highest} were enough for {SCALE_IN_WINDOW_SECONDS:.0f} s"
+    were = "was" if highest == 1 else "were"
+    why = f"{highest} {were} enough for {SCALE_IN_WINDOW_SECONDS:.0f} s"
     if lowest is not None and lowest.workers < max(roomy, floor):
         return _Step(highest, lowest.outcome, lowest.why), memory
     return _Step(highest, Outcome.SCALED_IN, why), memory
@@ -285,9 +303,31 @@ def _floor(spec: StreamSpec, observation: Observation, load: _Load) -> int:
     # A deferred event is put back by a worker when it is due. One that waits for tomorrow's
     # budget is not due before tomorrow, when the budget is no longer spent.
     deferred = load.inbox.deferred > 0 and not budget_holds(spec, observation)
-    if load.backlog > 0 or deferred:
+    if load.backlog > 0 or load.lag.measured > 0 or deferred:
         floor = max(floor, 1)
     return min(floor, bounds.max)
+
+
+def _calm(bounds: WorkerScaling, load: _Load) -> str:
+    """Why a stream that would drain too slowly gets nobody: it has no queue to speak of."""
+    if math.ceil(load.need - 1e-9) <= load.replicas.desired or load.replicas.desired >= bounds.max:
+        return ""
+    length = load.inbox.queued + load.inbox.in_flight
+    return (
+        f"a queue of {length} is not above {bounds.queue_length}, and nothing is older than"
+        f" {bounds.drain_seconds} s"
+    )
+
+
+def _unknown(spec: StreamSpec, observation: Observation) -> str:
+    """The signals without which nobody may leave."""
+    signals: list[tuple[str, Measured[object] | None]] = [
+        ("the events' counters", observation.counts),
+        ("the workers' heartbeats", observation.worker_time),
+    ]
+    if spec.source is not None:
+        signals.append(("the Kafka lag", observation.kafka))
+    return ", ".join(name for name, signal in signals if fresh(signal) is None)
 
 
 def _resting(bounds: WorkerScaling, current: int) -> Outcome:
@@ -307,7 +347,7 @@ def _recommended(step: _Step, replicas: Replicas) -> int:
 def _figures(load: _Load) -> Figures:
     return Figures(
         backlog=load.backlog,
-        lag=load.lag,
+        lag=load.lag.beside_inbox,
         arrivals_per_second=load.arrivals,
         capacity_per_second=load.capacity if load.with_rate else None,
         hit_rate_percent=None,
@@ -347,5 +387,5 @@ def _outside(
         ),
         _nothing_known(observation),
         None,
-        f"{'min' if grows else 'max'} {target}",
+        f"the inbox's length is not known; {'min' if grows else 'max'} {target}",
     )

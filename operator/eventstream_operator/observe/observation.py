@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,7 +37,8 @@ class InboxDepth:
 
 @dataclass(frozen=True, slots=True)
 class KafkaBacklog:
-    """What waits in the source topic, beyond what consumers have put into the inbox."""
+    """What waited in the source topic when it was measured, beyond what consumers had put into the
+    inbox by then; `decide.backlog` sets it beside an inbox that was read later."""
 
     lag: int
     partitions: int
@@ -97,23 +98,52 @@ class CacheWindow:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """One limit of a provider, a minute."""
+    """One limit of a provider."""
 
     limit: float
+    """A minute's, where it is configured; else as much as the provider says may be taken."""
     used: float
-    """What was used of it in the last minute (or what its bucket says is used)."""
+    """By all who share the account."""
+    own: float | None = None
+    """By this stream, in the last minute; None: all of it."""
+    per_second: float | None = None
+    """How fast what is used comes back; None: `limit` a minute."""
+    said_by_provider: bool = False
+    """It is no configured limit: the provider's headers say so."""
+
+
+FreezeCause = Literal["rate_limited", "key_refused", "account_spent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The provider wants no calls for a while, or no calls with this key."""
+
+    model: str
+    """Provider and model, for people."""
+    cause: FreezeCause
+    seconds: float
+    """From now on. A refused key stays refused between two attempts: 0 then."""
+    everything: bool = True
+    """Nothing goes on meanwhile; False: it is a model that only some events ask for, or an old key
+    of which workers are left."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderUse:
-    """The shared bucket of the stream's model. None: no such limit is known."""
+    """What the provider lets through of the stream's calls. None: no such limit is known."""
 
     requests_per_minute: Allowance | None = None
     tokens_per_minute: Allowance | None = None
+    calls: int = 0
+    """Of this stream, answered in the last minute."""
     throttled: int = 0
-    """Answers 429 and calls held back by the shared limit, in the last minute."""
-    frozen_seconds: float = 0.0
-    """How long the provider has asked to be left alone from now on; 0: it has not."""
+    """Answers 429, and calls held back by the shared limit (each time that they were), in the last
+    minute, of all who share the account."""
+    put_back: int = 0
+    """Events that wait for something unknown, as long as no worker has said which limits there
+    are."""
+    frozen: Frozen | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
+from eventstream.limit_buckets import read_bucket
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
@@ -50,13 +51,9 @@ from eventstream_operator.observe.observation import (
     Replicas,
     WorkerTime,
 )
+from eventstream_operator.observe.provider import ModelsInUse, ProviderView
 from eventstream_operator.observe.state import State, StateReader
-from eventstream_operator.observe.usage import (
-    LastMinute,
-    budget_failures,
-    budget_use,
-    provider_use,
-)
+from eventstream_operator.observe.usage import budget_failures, budget_use
 from eventstream_operator.resources.names import Role
 from eventstream_operator.world import Object, World
 
@@ -93,7 +90,9 @@ class Observer:
         reader = StateReader(state, Keys(settings.eventstream_prefix))
 
         async def read_state() -> State:
-            return await reader.read(tuple(self._specs), unix_now=unix_clock())
+            return await reader.read(
+                tuple(self._specs), unix_now=unix_clock(), buckets=self._signals.models.buckets()
+            )
 
         near = NearMissReader(cache, settings.eventstream_prefix, unix_clock=unix_clock)
 
@@ -257,9 +256,10 @@ class _StreamSignals:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._busy: defaultdict[str, BusyTime] = defaultdict(BusyTime)
-        self._minutes: defaultdict[str, LastMinute] = defaultdict(LastMinute)
+        self._views: defaultdict[str, ProviderView] = defaultdict(ProviderView)
         self._hit_rates: defaultdict[str, HitRate] = defaultdict(HitRate)
         self._failures: dict[str, int] = {}
+        self.models = ModelsInUse()
         self.worker_time: dict[str, WorkerTime] = {}
         self.provider: dict[str, ProviderUse] = {}
         self.budget: dict[str, BudgetUse | None] = {}
@@ -273,7 +273,7 @@ class _StreamSignals:
         near: Mapping[str, NearMisses],
     ) -> None:
         """Take in one reading."""
-        now = self._clock()
+        now, milliseconds = self._clock(), state.unix_now * 1000
         for stream, spec in specs.items():
             one = state.streams.get(stream)
             if one is None:
@@ -289,20 +289,32 @@ class _StreamSignals:
             )
             self._failures[stream] = failures
             self.budget[stream] = budget
-            used = self._minutes[stream].add(now, one.usage)
-            self.provider[stream] = provider_use(
-                spec.limits, used, one.inbox, budget_spent=budget is not None and budget.exhausted
+            models = self.models.of(stream)
+            self.provider[stream] = self._views[stream].look(
+                now,
+                spec.limits,
+                one.usage,
+                one.inbox,
+                None
+                if models is None
+                else [
+                    (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
+                    for model, own in models
+                ],
+                budget_spent=budget is not None and budget.exhausted,
             )
             self.cache[stream] = self._hit_rates[stream].add(
                 now, one.counters, near.get(stream, {})
             )
+        # For the next reading: this one holds only the buckets that were known before it.
+        self.models.hear(heartbeats)
 
     def forget(self, stream: str) -> None:
         """The stream is gone."""
         kept: MutableMapping[str, Any]
         for kept in (
             self._busy,
-            self._minutes,
+            self._views,
             self._hit_rates,
             self._failures,
             self.worker_time,
@@ -311,3 +323,4 @@ class _StreamSignals:
             self.cache,
         ):
             kept.pop(stream, None)
+        self.models.forget(stream)

@@ -1,7 +1,8 @@
 """Everything that the state Redis says, of all streams, in one round trip a pass.
 
 Reading only: what the replies mean is told by the module of each signal. Heartbeats are asked for
-by the names of the pass before (a new worker is seen one pass later), so that one round trip does.
+by the names of the pass before (a new worker is seen one pass later), and buckets by what its
+heartbeats said, so that one round trip does.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class State:
     """Redis' own clock."""
     streams: Mapping[str, StreamState]
     heartbeats: tuple[WorkerHeartbeat, ...]
+    buckets: Mapping[str, Mapping[bytes, bytes]]
+    """Bucket of limits -> its hash; empty: nothing was counted or said lately."""
 
 
 class StateReader:
@@ -54,8 +57,13 @@ class StateReader:
         self._keys = keys
         self._workers: tuple[str, ...] = ()
 
-    async def read(self, streams: tuple[str, ...], *, unix_now: float) -> State:
-        """The state of `streams`; `unix_now` says which UTC day's usage is asked for."""
+    async def read(
+        self, streams: tuple[str, ...], *, unix_now: float, buckets: tuple[str, ...] = ()
+    ) -> State:
+        """The state of `streams`, and of the buckets of limits.
+
+        `unix_now` says which UTC day's usage is asked for.
+        """
         day = datetime.fromtimestamp(unix_now, UTC).strftime("%Y-%m-%d")
         keys = self._keys
         workers = self._workers
@@ -73,6 +81,8 @@ class StateReader:
                 pipe.hgetall(keys.counters(stream))
                 pipe.hgetall(keys.kafka_lag(stream))
                 pipe.hgetall(keys.usage(stream, day))
+            for bucket in buckets:
+                pipe.hgetall(keys.limit(bucket))
             replies = await pipe.execute(raise_on_error=False)
         for reply in replies:
             # An inbox that nobody has claimed from yet has no group: nothing is pending there.
@@ -88,7 +98,9 @@ class StateReader:
         for stream in streams:
             queues = [[next(rest) for _ in range(_QUEUE_REPLIES)] for _ in queues_of(stream)]
             found[stream] = _stream_state(queues, [next(rest) for _ in range(3)], redis_now)
-        return State(redis_now, found, read_heartbeats(beats))
+        return State(
+            redis_now, found, read_heartbeats(beats), dict(zip(buckets, rest, strict=True))
+        )
 
 
 def _stream_state(queues: list[list[Any]], hashes: list[Any], redis_now: float) -> StreamState:

@@ -1,9 +1,4 @@
-"""A stream's use of its provider's limits and of its budget, from the day's counted usage.
-
-The shared bucket itself is named by a digest of the account's key, which the operator has no right
-to know; what was counted after each call tells the same, less what other streams use of a shared
-account.
-"""
+"""What a stream used: calls and tokens of the last minute, and its budget, from the day's usage."""
 
 from __future__ import annotations
 
@@ -14,14 +9,8 @@ from typing import Final
 
 from eventstream.results import StreamCounters
 from eventstream.spec import Limits
-from eventstream_operator.observe.observation import (
-    Allowance,
-    BudgetUse,
-    InboxDepth,
-    ProviderUse,
-)
+from eventstream_operator.observe.observation import BudgetUse, InboxDepth
 
-MINUTE_SECONDS: Final = 60.0
 _NEARLY_SPENT: Final = 0.02
 """Events wait for money and no more than this share is left: less than a call may cost."""
 
@@ -45,46 +34,43 @@ def read_usage(stored: Mapping[bytes, bytes]) -> DayUsage:
     )
 
 
+class Window:
+    """How much a counter grew within the last minute, however often it began anew."""
+
+    SECONDS: Final = 60.0
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+        self._last: int | None = None
+        self.total = 0
+        """All growth since the first look."""
+
+    def add(self, now: float, count: int) -> int:
+        """The growth since a minute before `now` (monotonic), as far as it was seen."""
+        if self._last is not None:
+            # Less than before: it began anew.
+            self.total += count - self._last if count >= self._last else count
+        self._last = count
+        self._samples.append((now, self.total))
+        while len(self._samples) > 1 and self._samples[1][0] <= now - self.SECONDS:
+            self._samples.popleft()
+        return self.total - self._samples[0][1]
+
+
 class LastMinute:
     """Calls and tokens of the last minute, from counters that begin anew at midnight."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, int, int]] = deque()
-        self._last = DayUsage()
-        self._calls = self._tokens = 0
-        self._started = False
+        self._calls, self._tokens = Window(), Window()
 
     def add(self, now: float, usage: DayUsage) -> tuple[int, int]:
         """(calls, tokens) since a minute before `now` (monotonic), as far as they were seen."""
-        if self._started:
-            anew = usage.calls < self._last.calls or usage.tokens < self._last.tokens
-            base = DayUsage() if anew else self._last
-            self._calls += usage.calls - base.calls
-            self._tokens += usage.tokens - base.tokens
-        self._started = True
-        self._last = usage
-        self._samples.append((now, self._calls, self._tokens))
-        while len(self._samples) > 1 and self._samples[1][0] <= now - MINUTE_SECONDS:
-            self._samples.popleft()
-        _, calls, tokens = self._samples[0]
-        return self._calls - calls, self._tokens - tokens
+        return self._calls.add(now, usage.calls), self._tokens.add(now, usage.tokens)
 
-
-def provider_use(
-    limits: Limits, used: tuple[int, int], inbox: InboxDepth, *, budget_spent: bool
-) -> ProviderUse:
-    """What the last minute took of the configured limits, and what waits for them now."""
-    calls, tokens = used
-    return ProviderUse(
-        requests_per_minute=Allowance(limits.requests_per_minute, calls)
-        if limits.requests_per_minute
-        else None,
-        tokens_per_minute=Allowance(limits.tokens_per_minute, tokens)
-        if limits.tokens_per_minute
-        else None,
-        # An event is put back for a limit or for the budget; where that is not spent, for a limit.
-        throttled=0 if budget_spent else inbox.deferred,
-    )
+    @property
+    def calls(self) -> int:
+        """All calls since the first look."""
+        return self._calls.total
 
 
 def budget_use(

@@ -75,7 +75,7 @@ class CallSpec:
     @property
     def who(self) -> str:
         """Provider and model, for people."""
-        return f"{self.endpoint.facts.name} ({self.model})"
+        return self.endpoint.who(self.model)
 
 
 @dataclass

@@ -106,6 +106,10 @@ class Endpoint:
         """Name of the limit bucket that all workers share for one model of this account."""
         return f"{self.facts.name}:{self.account}:{model}"
 
+    def who(self, model: str) -> str:
+        """Provider and model, for people."""
+        return f"{self.facts.name} ({model})"
+
     def takes_temperature(self, model: str) -> bool:
         """Whether a temperature may be sent."""
         return self.facts.name != "openai" or not _OPENAI_FIXED_TEMPERATURE.match(model)

@@ -131,6 +131,7 @@ def _ready(sender: Any, **_: Any) -> None:
         settings,
         name=state.name,
         board=state.board,
+        environment=os.environ,
         registered_tasks=[name for name in app.tasks if name.startswith("eventstream.")],
         served=lambda: frozenset(served),
         serve_queue=lambda queue: sender.call_soon(sender.add_task_queue, queue),

@@ -10,14 +10,15 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from eventstream import kafka_gap
 from eventstream.errors import StoreUnavailable
-from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
+from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys, queues_of
+from eventstream.llm.in_use import models_in_use
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
@@ -47,6 +48,7 @@ class Housekeeping:
         *,
         name: str,
         board: Board,
+        environment: Mapping[str, str],
         registered_tasks: Sequence[str],
         served: Callable[[], Collection[str]],
         serve_queue: Callable[[str], None],
@@ -54,6 +56,7 @@ class Housekeeping:
         self._settings = settings
         self._name = name
         self._board = board
+        self._environment = environment
         self._registered_tasks = list(registered_tasks)
         self._served = served
         self._serve_queue = serve_queue
@@ -99,7 +102,8 @@ class Housekeeping:
         mark: str | None = None
         while not self._stop.is_set():
             try:
-                await heartbeats.beat(self._heartbeat(), HEARTBEAT_TTL_SECONDS)
+                models = await self._models(registry)
+                await heartbeats.beat(self._heartbeat(models), HEARTBEAT_TTL_SECONDS)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 mark = await self._compare(mark, redis, keys)
                 away = False
@@ -146,6 +150,14 @@ class Housekeeping:
             if self._idle_processes() and is_due(tombstone, time.time()):
                 self._wake_ups.send(queues_of(name)[:1])
 
+    async def _models(self, registry: Registry) -> dict[str, list[ModelInUse]]:
+        served = self._settings.worker_streams
+        return {
+            stream: models_in_use(spec, self._settings, self._environment)
+            for stream, spec in (await registry.all()).items()
+            if not served or stream in served
+        }
+
     def _idle_processes(self) -> bool:
         # A process that drains looks at every queue itself; only an idle one needs to be told.
         rows = self._board.rows()
@@ -153,7 +165,7 @@ class Housekeeping:
             row.busy_since == 0 for row in rows
         )
 
-    def _heartbeat(self) -> WorkerHeartbeat:
+    def _heartbeat(self, models: dict[str, list[ModelInUse]]) -> WorkerHeartbeat:
         rows = self._board.rows()
         now = time.time()
         return WorkerHeartbeat(
@@ -189,4 +201,5 @@ class Housekeeping:
                 "slots": self._settings.worker_slots,
             },
             stopping=self._board.stopping,
+            models=models,
         )

@@ -17,7 +17,11 @@ from tests.cluster.harness.node import load_image
 _NAME = "by-hand"
 _GONE_SECONDS = 30.0
 _PASSED_ON = ("kubectl", "helm", "run")
-_EVERY_PACKAGE = (*packages.NODE_PACKAGES, *packages.IMAGE_PACKAGES)
+_EVERY_PACKAGE = (
+    *packages.NODE_PACKAGES,
+    *packages.IMAGE_PACKAGES,
+    *packages.CHECK_PACKAGES,
+)
 
 
 def main(argv: list[str]) -> int:

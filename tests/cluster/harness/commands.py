@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from tests.cluster.harness.errors import CommandFailed, HarnessError
+from tests.cluster.harness.errors import CommandFailed, CommandTimedOut
 
 
 def run_command(
@@ -17,7 +17,7 @@ def run_command(
 ) -> str:
     """Standard output of `argv`.
 
-    Raises CommandFailed with both outputs when its status is not 0, and HarnessError when it has
+    Raises CommandFailed with both outputs when its status is not 0, and CommandTimedOut when it has
     not ended in time.
     """
     try:
@@ -31,7 +31,7 @@ def run_command(
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise HarnessError(
+        raise CommandTimedOut(
             f"`{' '.join(argv)}` did not end within {timeout_seconds:.0f} s"
         ) from error
     if done.returncode != 0:

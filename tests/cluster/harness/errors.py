@@ -1,8 +1,12 @@
-"""The one exception of the harness: its message says what to do."""
+"""The exceptions of the harness: their messages say what to do."""
 
 
 class HarnessError(RuntimeError):
     """The cluster can't be built, started or asked."""
+
+
+class CommandTimedOut(HarnessError):
+    """A command in or about the cluster had not ended in time."""
 
 
 class CommandFailed(HarnessError):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.harness.errors import CommandFailed, HarnessError
 from tests.cluster.harness.layout import find_cni_plugins, find_program
+
+# Asked by maintainers' scripts before they start a service: 101 is "you may not".
+# https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_NO_SERVICE = "#!/bin/sh\nexit 101\n"
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class Package:
 
     name: str
     present: Callable[[], bool]
+    service: str | None = None
+    """A service that comes along and is not wanted: neither now nor at the next start."""
 
 
 def _program(package: str, command: str) -> Package:
@@ -44,6 +52,10 @@ NODE_PACKAGES = (
 )
 # Building the project's own images.
 IMAGE_PACKAGES = (_program("debootstrap", "debootstrap"), _program("buildah", "buildah"))
+# Checking the alerts: promtool comes with the server.
+CHECK_PACKAGES = (
+    Package("prometheus", lambda: find_program("promtool") is not None, service="prometheus"),
+)
 
 
 def require(packages: tuple[Package, ...]) -> None:
@@ -68,8 +80,12 @@ def install_missing(packages: tuple[Package, ...], progress: Callable[[str], Non
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
         require(packages)
     progress(f"installing {', '.join(missing)}")
-    _apt_get("update", "--quiet")
-    _apt_get("install", "--quiet", "--yes", "--no-install-recommends", *missing)
+    unwanted = [each.service for each in packages if each.name in missing and each.service]
+    _run("apt-get", "update", "--quiet")
+    with _nothing_starts():
+        _run("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *missing)
+    for service in unwanted:
+        _run("update-rc.d", service, "disable")
     require(packages)
 
 
@@ -77,8 +93,21 @@ def _missing(packages: tuple[Package, ...]) -> list[str]:
     return [package.name for package in packages if not package.present()]
 
 
-def _apt_get(*arguments: str) -> None:
-    argv = ["apt-get", *arguments]
+@contextmanager
+def _nothing_starts() -> Iterator[None]:
+    """Packages are installed for their programs: nothing is left listening."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text(_NO_SERVICE)
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
+
+
+def _run(*argv: str) -> None:
     done = subprocess.run(
         argv,
         env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
@@ -88,4 +117,4 @@ def _apt_get(*arguments: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise CommandFailed(argv, done.returncode, done.stdout)
+        raise CommandFailed(list(argv), done.returncode, done.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from eventstream.redis_client import connect
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
 from eventstream_operator.cluster import Cluster
+from eventstream_operator.decide import Decision, Memory, decide
+from eventstream_operator.observe.observation import Measured, Replicas
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.world import World
 from tests.support.events import an_event
@@ -151,6 +153,29 @@ async def test_consumers_figures_bring_their_age_along(
     assert kafka is not None
     assert kafka.value.lag == 12
     assert kafka.age_seconds >= 100
+
+
+async def test_what_consumers_moved_since_they_measured_is_counted_once(
+    scene: Scene, unix_now: Callable[[], float]
+) -> None:
+    async def one_pass(memory: Memory) -> Decision:
+        await scene.observer.refresh({"reviews": REVIEWS})
+        # There is no API server in this scene.
+        seen = replace(scene.observer.observe("reviews"), workers=Measured(Replicas(5, 5)))
+        scene.clock.now += 2
+        return decide(REVIEWS, seen, memory, scene.clock.now - 2)
+
+    before = None
+    for _ in range(5):
+        await scene.publish_lag("reviews", "reviews.raw", 600, unix_now())
+        before = await one_pass(before.memory if before else Memory(started_at=0))
+    assert before is not None
+    # All of it goes into the inbox; the consumers' next figure is not there yet.
+    await scene.fill("reviews", 600)
+    await scene.publish_lag("reviews", "reviews.raw", 600, unix_now() - 3)
+    after = await one_pass(before.memory)
+    assert before.figures.backlog == 600
+    assert after.figures.backlog == pytest.approx(600, abs=30)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream_operator.act.scale import LEAVES_FIRST, deletion_costs
-from eventstream_operator.act.status import build_status, substance, transitions
+from eventstream_operator.act.status import build_conditions, build_status, substance, transitions
 from eventstream_operator.decide import Condition, Decision, Memory, decide
 from eventstream_operator.observe.observation import Observation
 from eventstream_operator.resources.names import DELETION_COST
@@ -156,11 +156,54 @@ def test_figures_that_move_all_the_time_wait_and_changes_do_not() -> None:
     assert substance(first) != substance(a_status(decided(many), many, first))
 
 
-def test_transitions_are_told_and_a_first_false_is_none() -> None:
-    conditions = (
-        Condition("Ready", "True", "Ready", ""),
-        Condition("Conflict", "False", "NoConflict", ""),
-    )
-    assert [one.type for one in transitions(conditions, ())] == ["Ready"]
-    before = [{"type": "Ready", "status": "True"}, {"type": "Conflict", "status": "True"}]
-    assert [one.type for one in transitions(conditions, before)] == ["Conflict"]
+READY = Condition("Ready", "True", "PodsReady", "")
+STARTS = Condition("Ready", "False", "Starting", "")
+NOT_READY = Condition("Ready", "False", "NoPodReady", "")
+ALONE = Condition("Conflict", "False", "SoleOwner", "")
+COMPLETE = Condition("Degraded", "False", "AllSignals", "")
+INCOMPLETE = Condition("Degraded", "True", "SignalsMissing", "")
+
+
+def as_stored(*conditions: Condition) -> list[dict[str, Any]]:
+    return build_conditions(conditions, (), 1, 1_800_000_000)
+
+
+@pytest.mark.parametrize(
+    ("story", "before", "now", "told"),
+    [
+        ("the first of a stream that is there", [], [READY, ALONE], [READY]),
+        ("the first of a new stream", [], [STARTS, ALONE, COMPLETE], [STARTS]),
+        ("its start is over", [STARTS], [READY], [READY]),
+        ("its start takes too long", [STARTS], [NOT_READY], [NOT_READY]),
+        ("it still starts", [STARTS], [STARTS], []),
+        ("it has not been ready for long", [NOT_READY], [NOT_READY], []),
+        (
+            "signals came",
+            [Condition("Degraded", "False", "Starting", "")],
+            [COMPLETE],
+            [],
+        ),
+        ("a signal went", [COMPLETE], [INCOMPLETE], [INCOMPLETE]),
+    ],
+)
+def test_events_tell_of_changes(
+    story: str, before: list[Condition], now: list[Condition], told: list[Condition]
+) -> None:
+    assert transitions(now, as_stored(*before)) == told, story
+
+
+@pytest.mark.parametrize(
+    ("condition", "good"),
+    [
+        (READY, True),
+        (STARTS, True),
+        (NOT_READY, False),
+        (COMPLETE, True),
+        (INCOMPLETE, False),
+        (Condition("ScalingActive", "False", "Paused", ""), True),
+        (Condition("ScalingActive", "False", "SignalMissing", ""), False),
+        (Condition("BudgetExhausted", "True", "BudgetSpent", ""), False),
+    ],
+)
+def test_only_what_somebody_should_look_at_is_a_warning(condition: Condition, good: bool) -> None:
+    assert condition.good is good

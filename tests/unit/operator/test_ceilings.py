@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from eventstream.llm.calls import PATIENCE_SECONDS
 from eventstream.spec import Budget, Limits, StreamSpec
 from eventstream_operator.decide import Condition, Decision, Memory, Outcome, decide
 from eventstream_operator.decide.memory import Ineffective, Level, Sample, Want
 from eventstream_operator.observe.observation import (
     Allowance,
     BudgetUse,
+    FreezeCause,
+    Frozen,
     Measured,
     Observation,
     ProviderUse,
+    Replicas,
 )
 from tests.unit.operator.situations import LONG_AGO, NOW, remembering, seen, spec
 
@@ -35,8 +39,9 @@ def with_provider(observation: Observation, use: ProviderUse) -> Observation:
 @pytest.mark.parametrize(
     ("use", "named"),
     [
-        (ProviderUse(throttled=12), "12 calls were held back or answered 429"),
-        (ProviderUse(frozen_seconds=20), "left alone for 20 s"),
+        (ProviderUse(calls=200, throttled=12), "12 calls were held back or answered 429"),
+        (ProviderUse(frozen=Frozen("openai (m)", "rate_limited", 20)), "left alone for 20 s"),
+        (ProviderUse(put_back=30), "30 events were put back, and no worker has said yet"),
         (
             ProviderUse(requests_per_minute=Allowance(500, 480)),
             "480 of 500 requests a minute are used",
@@ -45,8 +50,12 @@ def with_provider(observation: Observation, use: ProviderUse) -> Observation:
             ProviderUse(tokens_per_minute=Allowance(200_000, 199_000)),
             "199000 of 200000 tokens a minute are used",
         ),
+        (
+            ProviderUse(requests_per_minute=Allowance(60, 58, said_by_provider=True)),
+            "58 of the 60 requests that the provider allows are used",
+        ),
     ],
-    ids=["429s", "frozen", "requests used up", "tokens used up"],
+    ids=["429s", "frozen", "not known why", "requests used up", "tokens used up", "by headers"],
 )
 def test_at_the_providers_limit_more_workers_bring_nothing(use: ProviderUse, named: str) -> None:
     memory = remembering(arrivals=41, wants=STILL_THREE)
@@ -71,6 +80,105 @@ def test_workers_that_would_use_all_of_a_limit_are_not_exceeded() -> None:
 
     assert decision.workers.target == 3
     assert "3 workers use all of 1200 requests a minute" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        ProviderUse(calls=200, throttled=8),
+        ProviderUse(calls=200, frozen=Frozen("openai (m)", "rate_limited", 0.4)),
+        ProviderUse(calls=200, frozen=Frozen("openai (rare)", "rate_limited", 20, False)),
+        ProviderUse(calls=200, frozen=Frozen("openai (rare)", "key_refused", 9, False)),
+    ],
+    ids=["a few 429s", "a moment's wait", "another model frozen", "another model refused"],
+)
+def test_what_holds_back_only_a_few_events_stops_no_workers(use: ProviderUse) -> None:
+    observation = with_provider(seen(queued=5000), use)
+
+    assert decide(spec(), observation, remembering(arrivals=41), NOW).workers.target == 6
+
+
+def test_a_freeze_of_one_model_among_several_says_whose_events_wait() -> None:
+    frozen = Frozen("openai (rare)", "rate_limited", 20, everything=False)
+    observation = with_provider(seen(queued=5000), ProviderUse(calls=200, frozen=frozen))
+
+    limited = condition(decide(spec(), observation, remembering(), NOW), "RateLimited")
+
+    assert (limited.status, limited.reason) == ("True", "RetryAfter")
+    assert limited.message.startswith(
+        "openai (rare) asked to be left alone for 20 s (429 with Retry-After). Only its own events"
+        " wait"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cause", "seconds", "reason", "message", "sentence"),
+    [
+        (
+            "key_refused",
+            11.0,
+            "KeyRefused",
+            "openai (m) refuses the key. Events that need the model wait, and fail after 15"
+            " minutes; hits are answered. Put a valid key where the stream takes it from",
+            "openai (m) refuses the key -> stays at 3",
+        ),
+        (
+            "account_spent",
+            0.0,
+            "AccountSpent",
+            "The account at openai (m) is spent. Events that need the model wait, and fail after 15"
+            " minutes; hits are answered. Top it up",
+            "the account at openai (m) is spent -> stays at 3",
+        ),
+    ],
+)
+def test_a_refused_key_and_a_spent_account_are_no_rate_limit(
+    cause: FreezeCause, seconds: float, reason: str, message: str, sentence: str
+) -> None:
+    use = ProviderUse(frozen=Frozen("openai (m)", cause, seconds))
+    memory = remembering(arrivals=41, wants=STILL_THREE)
+
+    decision = decide(spec(), with_provider(seen(queued=5000), use), memory, NOW)
+
+    assert (decision.workers.target, decision.workers.outcome) == (None, Outcome.PROVIDER_REFUSES)
+    degraded = condition(decision, "Degraded")
+    assert (degraded.status, degraded.reason) == ("True", reason)
+    assert degraded.message.startswith(message)
+    assert PATIENCE_SECONDS == 15 * 60
+    assert condition(decision, "RateLimited").status == "False"
+    assert decision.sentence.endswith(sentence)
+    assert decision.phase == "Degraded"
+
+
+def test_what_others_use_of_a_shared_account_is_not_there_for_this_stream() -> None:
+    # As below, but others take 480 of the 1,200: one worker less.
+    memory = finishing(remembering(arrivals=100), per_second=10)
+    shared = Allowance(limit=1200, used=900, own=420)
+    observation = with_provider(
+        seen(queued=5000, workers=1, finished=9_000), ProviderUse(requests_per_minute=shared)
+    )
+
+    decision = decide(spec(), observation, memory, NOW)
+
+    # 420 calls for 600 events, a worker does 8/s: 336 calls a minute of the 720 that are left.
+    assert decision.workers.target == 2
+    observation = replace(observation, workers=Measured(Replicas(2, 2)))
+    decision = decide(spec(), observation, memory, NOW)
+    assert decision.workers.target == 3
+    assert "3 workers use all of 1200 requests a minute, of which others use 480" in (
+        decision.sentence
+    )
+
+
+def test_a_limit_that_only_the_provider_states_stops_additions_ahead_too() -> None:
+    # Ten a second come back; a worker of 8 events/s, a call each, takes eight of them.
+    memory = finishing(remembering(arrivals=100), per_second=10)
+    said = Allowance(limit=600, used=30, own=600, per_second=10, said_by_provider=True)
+    observation = with_provider(seen(queued=5000, workers=2), ProviderUse(requests_per_minute=said))
+
+    verdict = decide(spec(), observation, memory, NOW).workers
+
+    assert (verdict.target, verdict.outcome) == (None, Outcome.RATE_LIMITED)
 
 
 def finishing(memory: Memory, *, per_second: float) -> Memory:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from eventstream.spec import ApiScaling
-from eventstream_operator.decide import Decision, decide
+from eventstream_operator.decide import Decision, Memory, decide
 from eventstream_operator.observe.observation import (
     CacheWindow,
     Conflicts,
@@ -51,6 +51,97 @@ def test_ready(observation: Observation, status: str, reason: str) -> None:
     ready = condition(decided(observation, kafka=True, min=0), "Ready")
 
     assert (ready.status, ready.reason) == (status, reason)
+
+
+NEW = replace(remembering(), starting_since=NOW - 20)
+
+
+@pytest.mark.parametrize(
+    ("story", "observation", "memory", "reason"),
+    [
+        ("its pods are being made", seen(ready=0, lag=0), NEW, "Starting"),
+        ("its Deployment is being made", without(seen(lag=0), "workers"), NEW, "Starting"),
+        ("its consumers too", without(seen(lag=0), "consumers"), NEW, "Starting"),
+        (
+            "they were not ready within two minutes",
+            seen(ready=0, lag=0),
+            replace(remembering(), starting_since=NOW - 120),
+            "NoPodReady",
+        ),
+        (
+            "woken from zero",
+            seen(workers=1, ready=0, lag=0),
+            replace(remembering(), asleep_at=NOW - 8),
+            "Starting",
+        ),
+        (
+            "woken two minutes ago",
+            seen(workers=1, ready=0, lag=0),
+            replace(remembering(), asleep_at=NOW - 121),
+            "NoPodReady",
+        ),
+        (
+            "they were ready, and are not any more",
+            seen(ready=0, lag=0),
+            remembering(),
+            "NoPodReady",
+        ),
+    ],
+)
+def test_what_is_being_made_is_starting(
+    story: str, observation: Observation, memory: Memory, reason: str
+) -> None:
+    decision = decide(spec(kafka=True), observation, memory, NOW)
+
+    ready = condition(decision, "Ready")
+    assert (ready.status, ready.reason) == ("False", reason), story
+    assert ready.good == (reason == "Starting")
+    assert (decision.phase == "Starting") == (reason == "Starting")
+
+
+def test_signals_of_a_new_stream_are_waited_for() -> None:
+    observation = without(seen(lag=0), "kafka")
+
+    degraded = condition(decide(spec(kafka=True), observation, NEW, NOW), "Degraded")
+
+    assert (degraded.status, degraded.reason) == ("False", "Starting")
+    assert degraded.message == (
+        "The stream was made just now. Signals that are still to come: the Kafka lag (missing)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("story", "observation", "later"),
+    [
+        ("one that was there and is too old", aged(seen(lag=0), "kafka", 16), 0),
+        ("one that does not come", without(seen(lag=0), "kafka"), 100),
+    ],
+)
+def test_but_not_any_signal_and_not_for_ever(
+    story: str, observation: Observation, later: float
+) -> None:
+    decision = decide(spec(kafka=True), observation, NEW, NOW + later)
+
+    assert condition(decision, "Degraded").status == "True", story
+    assert decision.phase == "Degraded"
+
+
+def test_a_start_ends_when_the_stream_is_whole_and_does_not_begin_again() -> None:
+    whole = decide(spec(kafka=True), seen(lag=0), NEW, NOW)
+    broken = decide(spec(kafka=True), without(seen(lag=0), "kafka"), whole.memory, NOW + 2)
+
+    assert condition(whole, "Degraded").reason == "AllSignals"
+    assert condition(broken, "Degraded").status == "True"
+
+
+def test_workers_that_were_woken_have_the_grace_of_their_own_start_only() -> None:
+    asleep = decide(spec(min=0), seen(workers=0), remembering(), NOW)
+    woken = decide(spec(min=0), seen(workers=1, ready=0), asleep.memory, NOW + 10)
+    ready = decide(spec(min=0), seen(workers=1), woken.memory, NOW + 20)
+    gone = decide(spec(min=0), seen(workers=1, ready=0), ready.memory, NOW + 30)
+
+    reasons = [condition(each, "Ready").reason for each in (asleep, woken, ready, gone)]
+    assert reasons == ["ScaledToZero", "Starting", "PodsReady", "NoPodReady"]
 
 
 @pytest.mark.parametrize(

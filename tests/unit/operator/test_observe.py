@@ -13,7 +13,7 @@ from eventstream_operator.observe.cpu import PodCpu, cpu_use, parse_cpu
 from eventstream_operator.observe.deployments import autoscaled
 from eventstream_operator.observe.kafka_lag import consumers_figure
 from eventstream_operator.observe.observation import InboxDepth
-from eventstream_operator.observe.usage import DayUsage, LastMinute, budget_use, provider_use
+from eventstream_operator.observe.usage import DayUsage, LastMinute, budget_use
 
 DOLLAR = 1_000_000
 EMPTY = InboxDepth(queued=0, in_flight=0)
@@ -49,16 +49,6 @@ def test_budget(
     use = budget_use(limits, DayUsage(calls, 0, spent), inbox, counters, failed_before=0)
     assert use is not None
     assert use.exhausted is exhausted, story
-
-
-def test_events_put_back_wait_for_the_limit_unless_the_budget_is_spent() -> None:
-    limits = Limits(requests_per_minute=60)
-    use = provider_use(limits, (57, 900), WAITING, budget_spent=False)
-    assert use.requests_per_minute is not None
-    assert (use.requests_per_minute.limit, use.requests_per_minute.used) == (60, 57)
-    assert use.tokens_per_minute is None
-    assert use.throttled == 5
-    assert provider_use(limits, (57, 900), WAITING, budget_spent=True).throttled == 0
 
 
 def figure(lag: int, at: float) -> PartitionLag:

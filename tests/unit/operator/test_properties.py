@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from eventstream.spec import ApiScaling, StreamSpec
@@ -20,6 +20,7 @@ from eventstream_operator.observe.observation import (
     Conflicts,
     CpuUse,
     EventCounts,
+    Frozen,
     InboxDepth,
     KafkaBacklog,
     Measured,
@@ -90,7 +91,21 @@ def worlds(
         api=maybe(st.builds(Replicas, pods, pods)),
         api_cpu=maybe(st.builds(CpuUse, st.one_of(st.none(), st.floats(0, 1000)))),
         provider=maybe(
-            st.builds(ProviderUse, allowances, allowances, st.integers(0, 9), st.floats(0, 9))
+            st.builds(
+                ProviderUse,
+                allowances,
+                allowances,
+                calls=st.integers(0, 99),
+                throttled=st.integers(0, 9),
+                frozen=st.none()
+                | st.builds(
+                    Frozen,
+                    st.just("openai (gpt-4o)"),
+                    st.sampled_from(("rate_limited", "key_refused", "account_spent")),
+                    st.floats(0, 9),
+                    st.booleans(),
+                ),
+            )
         ),
         budget=maybe(st.builds(BudgetUse, counts, counts, st.booleans())),
         conflicts=st.sampled_from([Conflicts(), Conflicts(api_owner="reviews")]),
@@ -173,6 +188,8 @@ memories = st.builds(
     scaled_out_at=st.one_of(st.none(), past),
     consumers_scaled_at=st.one_of(st.none(), past),
     trigger_answered_at=st.one_of(st.none(), past),
+    starting_since=st.one_of(st.none(), past),
+    asleep_at=st.one_of(st.none(), past),
 )  # fmt: skip
 
 
@@ -291,6 +308,7 @@ def test_after_a_start_no_worker_leaves_for_one_window(
 @given(memories, st.floats(1e9, 2e9))
 def test_a_memory_comes_back_from_status_as_it_was(memory: Memory, unix_now: float) -> None:
     status = json.loads(json.dumps(to_status(memory, now=NOW, unix_now=unix_now)))
+    assume(status)  # Of a stream that nothing is remembered of, see below.
 
     # Another process, whose monotonic clock stands elsewhere.
     later = from_status(status, now=500.0, unix_now=unix_now)
@@ -319,14 +337,23 @@ def _flat(memory: Memory, now: float) -> list[float]:
                 numbers.append(now - value)
             elif name != "cause":
                 numbers.append(float(value))
-    for moment in (memory.scaled_out_at, memory.consumers_scaled_at, memory.trigger_answered_at):
+    for moment in (
+        memory.scaled_out_at,
+        memory.consumers_scaled_at,
+        memory.trigger_answered_at,
+        memory.starting_since,
+        memory.asleep_at,
+    ):
         numbers.append(-1.0 if moment is None else now - moment)
     return numbers
 
 
 def test_a_memory_that_cannot_be_read_is_a_fresh_start() -> None:
     assert from_status({"samples": "?"}, now=5.0, unix_now=1e9) == Memory(started_at=5.0)
-    assert from_status(None, now=5.0, unix_now=1e9) == Memory(started_at=5.0)
+
+
+def test_a_stream_that_nothing_is_remembered_of_is_new() -> None:
+    assert from_status(None, now=5.0, unix_now=1e9) == Memory(started_at=5.0, starting_since=5.0)
 
 
 def test_a_wall_clock_that_went_back_leaves_nothing_in_the_future() -> None:

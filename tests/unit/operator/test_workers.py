@@ -305,6 +305,22 @@ def test_a_signal_that_returns_starts_the_window_anew() -> None:
     assert seen_again.workers.outcome is Outcome.STABILISING
 
 
+@pytest.mark.parametrize(("silent", "leaves"), [(2, True), (15, True), (16, False), (600, False)])
+def test_nobody_leaves_upon_one_look_after_a_time_that_nobody_saw(
+    silent: float, leaves: bool
+) -> None:
+    # Five were enough for a whole window; then no pass for a while (the API server was away).
+    memory = replace(remembering(arrivals=20, wants=(Want(NOW + silent - 58, 5),)), looked_at=NOW)
+
+    decision = decide(spec(), seen(workers=8), memory, NOW + silent)
+
+    assert decision.workers.outcome is (Outcome.SCALED_IN if leaves else Outcome.JUST_STARTED)
+    # And then it is watched for one full window.
+    if not leaves:
+        soon = decide(spec(), seen(workers=8), decision.memory, NOW + silent + 10)
+        assert soon.workers.outcome is Outcome.JUST_STARTED
+
+
 def test_a_burst_is_met_with_twice_the_workers_in_every_pass() -> None:
     memory, workers, path = remembering(arrivals=5), 1, [1]
     for turn in range(6):

@@ -4,16 +4,32 @@ Greetings, courtesies, articles, contractions and the like end up in `notes`; ev
 known or unknown, becomes a `Term`, in the order of the text.
 """
 
-from eventstream.cache.guard import inflection, quantities
-from eventstream.cache.guard.items import Item, apply_phrases, items_of, without_courtesies
+from collections.abc import Iterator
+
+from eventstream.cache.guard import inflection
+from eventstream.cache.guard.amounts import Amount, Amounts
+from eventstream.cache.guard.items import (
+    Item,
+    apply_phrases,
+    items_of,
+    without_courtesies,
+    without_signature,
+)
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
-from eventstream.cache.guard.terms import MONTH_KEY, Analysis, Term, join_dates
+from eventstream.cache.guard.orders import order_at_start
+from eventstream.cache.guard.templates import templates_of
+from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
+from eventstream.cache.guard.voice import active_forms
 
 # "When I open it, it crashes": with a comma these join clauses rather than ask.
 _ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
 _SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
+_STATES = words("was be been ser estar era eran estaba estaban fue fueron")
+_NO_HELPERS = words("ago maybe be been being")
+# The subject beside them tells the same.
+_SAME_HELPER = {"has": "have", "were": "was"}
 _ASKS_AFTER_HELPER = words("what where when why how")
 # Participles that look like another verb form: without "is" they would tell another story.
 _LIKE_PARTICIPLE = words(
@@ -31,12 +47,26 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
-    shortened, moods = apply_phrases(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    shortened, moods = apply_phrases(opened, lexicon, peeled)
+    order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
+    if order is not None:
+        peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
+        shortened, moods = order[0], {order[1]: False}
+    shortened, moods = templates_of(lexicon).apply(shortened, moods, peeled)
     result = _Builder(shortened, lexicon, peeled, moods).build()
     if result.terms:
+        result.items = shortened
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
+
+
+def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
+    """The analyses of what a text says in other voices: none for most texts."""
+    for items in active_forms(analysis.items, lexicon):
+        notes = {kind: list(words) for kind, words in analysis.notes.items()}
+        yield _Builder(items, lexicon, Analysis(notes=notes), {}).build()
 
 
 class _Builder:
@@ -50,15 +80,21 @@ class _Builder:
         moods: dict[int, bool],
     ) -> None:
         self._items = items
+        self._amounts = Amounts(items, lexicon)
         self._lexicon = lexicon
         self._analysis = analysis
         self._moods = moods
         self._after_pause = False
         self._after_light = False
+        self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
+        self._noun = False
+        self._gender = ""
         self._sentence_start = True
         self._asking = False
         self._ordering = False
         self._empty_sentence = True
+        self._sentence_at = 0
+        self._helped = False
 
     def build(self) -> Analysis:
         position = 0
@@ -78,10 +114,22 @@ class _Builder:
     def _end_sentence(self) -> None:
         if not self._empty_sentence:
             self._analysis.questions.append(self._asking)
+            if self._asking and self._lexicon is not None and self._lexicon.code == "en":
+                self._helper_to_front()
+        self._sentence_at = len(self._analysis.terms)
+        self._helped = False
         self._asking = False
         self._ordering = False
         self._sentence_start = True
         self._empty_sentence = True
+
+    def _helper_to_front(self) -> None:
+        """ "Where can I park" and "where I can park" ask the same: the helper verb leads both."""
+        terms = self._analysis.terms
+        for at in range(self._sentence_at, len(terms)):
+            if terms[at].kind in (Kind.MODALITY, Kind.TENSE) and terms[at].key not in _NO_HELPERS:
+                terms.insert(self._sentence_at, terms.pop(at))
+                return
 
     def _emit(
         self,
@@ -103,10 +151,14 @@ class _Builder:
                 proper,
                 self._after_pause,
                 self._after_light,
+                self._noun,
+                self._gender if is_open else "",
             )
         )
         self._after_pause = False
-        self._after_light = kind is Kind.RELATION
+        self._noun = surface in self._determiners
+        self._gender = ""
+        self._after_light = kind is Kind.RELATION or key in _STATES
         self._empty_sentence = False
 
     def _item(self, position: int) -> Item | None:
@@ -119,13 +171,11 @@ class _Builder:
         following = self._item(position + 1)
         match item.type:
             case TokenType.NUMBER:
-                return self._number(position)
+                return self._amount(self._amounts.number(position))
             case TokenType.DATE:
-                self._emit(quantities.date_key(item.text), Kind.DATE_TIME, item.text)
+                return self._amount(self._amounts.date(position))
             case TokenType.TIME:
-                half, used = self._half(position + 1)
-                self._emit(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text)
-                return 1 + used
+                return self._amount(self._amounts.time(position))
             case TokenType.CODE:
                 self._emit(item.text.casefold(), Kind.CODE, item.text)
             case TokenType.EMOJI:
@@ -165,61 +215,21 @@ class _Builder:
                 return self._sign(position)
         return 1
 
+    def _amount(self, amount: Amount) -> int:
+        for key, kind, surface in amount.terms:
+            self._emit(key, kind, surface)
+        return amount.used
+
     def _sign(self, position: int) -> int:
         item = self._items[position]
-        following = self._item(position + 1)
-        currency = quantities.CURRENCY_SIGNS.get(item.text)
-        if currency is not None:
-            used = 1
-            previous = self._item(position - 1)
-            before_number = following is not None and following.type is TokenType.NUMBER
-            after_number = previous is not None and previous.type is TokenType.NUMBER
-            if before_number and not (after_number and item.attached):
-                used += self._number(position + 1)
-            self._emit(currency, Kind.CURRENCY, item.text)
-            return used
-        if item.text == "%":
-            self._emit("%", Kind.UNIT, item.text)
-        elif item.text == "&":
+        amount = self._amounts.sign(position)
+        if amount is not None:
+            return self._amount(amount)
+        if item.text == "&":
             word = "and" if self._lexicon is None or self._lexicon.code == "en" else "y"
             self._emit(word, Kind.RELATION, item.text)
         else:
             self._emit(item.text, Kind.SYMBOL, item.text)
-        return 1
-
-    def _half(self, position: int) -> tuple[str | None, int]:
-        item = self._item(position)
-        if item is not None:
-            if item.word in quantities.MORNING:
-                return "am", 1
-            if item.word in quantities.AFTERNOON:
-                return "pm", 1
-        return None, 0
-
-    def _number(self, position: int) -> int:
-        item = self._items[position]
-        half, used = self._half(position + 1)
-        if half is not None and item.text.isdigit():
-            self._emit(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text)
-            return 1 + used
-        code = self._lexicon.code if self._lexicon is not None else None
-        following = self._item(position + 1)
-        key = quantities.number_key(item.text, code)
-        if following is None or not following.attached:
-            self._emit(key, Kind.NUMBER, item.text)
-            return 1
-        if following.type is TokenType.CODE or (
-            following.type is TokenType.WORD
-            and following.word not in quantities.UNITS
-            and following.word not in quantities.CURRENCIES
-            and following.word not in quantities.ORDINAL_ENDINGS
-        ):
-            self._emit((item.text + following.text).casefold(), Kind.CODE, item.text)
-            return 2
-        if following.type is TokenType.WORD and following.word in quantities.ORDINAL_ENDINGS:
-            self._emit(f"#{item.text}", Kind.NUMBER, item.text + following.word)
-            return 2
-        self._emit(key, Kind.NUMBER, item.text)
         return 1
 
     # Words
@@ -234,12 +244,16 @@ class _Builder:
             return 1
         if starts_sentence and self._opens_question(position):
             self._asking = True
-        used = self._quantity_word(position)
-        if used:
-            return used
+        terms = self._analysis.terms
+        after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
+        amount = self._amounts.word(position, after_number)
+        if amount is not None:
+            return self._amount(amount)
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
+            self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
+            self._gender = self._gender_of(position)
             return 1
         if lexicon.code == "es" and item.plain in _ESTAR_PERSONS:
             used = self._progressive(position)
@@ -247,12 +261,16 @@ class _Builder:
                 return used
         kind = lexicon.closed_classes.get(item.word)
         if kind is not None:
-            key = item.word
+            key = _SAME_HELPER.get(item.word, item.word)
+            if key == "como" and starts_sentence and self._pause_in_sentence(position):
+                key = "porque"  # "Como llovía, ..."
             if kind is Kind.NEGATION and self._pause_follows(position):
                 key += ","
             self._emit(key, kind, item.word)
             return 1
-        if lexicon.code == "en":
+        if item.forms:
+            forms = item.forms
+        elif lexicon.code == "en":
             forms = inflection.english_forms(item.word)
         elif self._analysis.terms and self._analysis.terms[-1].key in ("cómo", "como"):
             forms = inflection.spanish_forms(item.word) | inflection.infinitives_of(item.word)
@@ -261,11 +279,22 @@ class _Builder:
         self._emit(item.word, Kind.WORD_REPLACED, item.word, forms, is_open=True, proper=proper)
         return 1
 
-    def _pause_follows(self, position: int) -> bool:
+    def _gender_of(self, position: int) -> str:
+        """The gender that an article says; "el" before "agua" says none."""
+        lexicon = self._lexicon
+        assert lexicon is not None
+        gender = lexicon.genders.get(self._items[position].word, "")
         following = self._item(position + 1)
-        if following is None or following.type not in (TokenType.PAUSE, TokenType.STOP):
-            return False
-        return self._item(position + 2) is not None and following.text != "-"
+        if gender and following is not None and following.plain.startswith(("a", "ha")):
+            return ""
+        return gender
+
+    def _pause_follows(self, position: int) -> bool:
+        """Whether a comma or the like stands between this word and a later one ("No, thanks")."""
+        at = position + 1
+        while at < len(self._items) and self._items[at].type in (TokenType.PAUSE, TokenType.STOP):
+            at += 1
+        return position + 1 < at < len(self._items) and self._items[at - 1].text != "-"
 
     def _is_light(self, position: int) -> bool:
         lexicon = self._lexicon
@@ -302,6 +331,9 @@ class _Builder:
         previous, following = self._item(position - 1), self._item(position + 1)
         before = previous.word if previous is not None else ""
         next_word = following.word if following is not None else ""
+        if self._asking and not self._helped and next_word:
+            self._helped = True
+            return True
         if next_word in lexicon.articles:
             return not before or before in lexicon.questions
         return next_word in lexicon.persons or next_word == "not" or before in _ASKS_AFTER_HELPER
@@ -324,37 +356,6 @@ class _Builder:
         key = min(form for form in forms if form.endswith(":" + person))
         self._emit(key, Kind.WORD_REPLACED, following.word, forms, is_open=True)
         return 2
-
-    def _quantity_word(self, position: int) -> int:
-        lexicon = self._lexicon
-        assert lexicon is not None
-        word = self._items[position].word
-        terms = self._analysis.terms
-        after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
-        if not after_number and word not in lexicon.quantity_words:
-            return 0
-        following = self._item(position + 1)
-        before_number = following is not None and following.type is TokenType.NUMBER
-        value = lexicon.numbers.get(word)
-        if value is not None:
-            self._emit(str(value), Kind.NUMBER, word)
-        elif word in lexicon.ordinals:
-            self._emit(f"#{lexicon.ordinals[word]}", Kind.NUMBER, word)
-        elif word in lexicon.weekdays:
-            self._emit(f"weekday{lexicon.weekdays[word]}", Kind.DATE_TIME, word)
-        elif word in lexicon.months and (
-            word not in ("may", "march") or before_number or after_number
-        ):
-            self._emit(f"{MONTH_KEY}{lexicon.months[word]}", Kind.DATE_TIME, word)
-        elif word in quantities.CURRENCIES:
-            self._emit(quantities.CURRENCIES[word], Kind.CURRENCY, word)
-        elif after_number and word in quantities.UNITS:
-            self._emit("unit:" + quantities.UNITS[word], Kind.UNIT, word)
-        elif word == "%":
-            self._emit("%", Kind.UNIT, word)
-        else:
-            return 0
-        return 1
 
     def _opens_question(self, position: int) -> bool:
         lexicon = self._lexicon

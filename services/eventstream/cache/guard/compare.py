@@ -6,7 +6,7 @@ then is either a harmless change of order or the reason for a refusal.
 
 from collections import Counter
 
-from eventstream.cache.guard.analysis import analyse
+from eventstream.cache.guard.analysis import analyse, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
@@ -14,6 +14,7 @@ from eventstream.cache.guard.language import guess_language
 from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
+from eventstream.cache.guard.typing_slips import is_slip
 from eventstream.cache.normalise import clean_text, exact_key_text
 
 MAX_CHARACTERS = 1500
@@ -30,8 +31,11 @@ _NOTED = (
     Kind.PUNCTUATION,
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
+_PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
+_MAX_MOVED_TERMS = 8
+_MAX_LEADING = 4
 
 
 def compare(a: str, b: str) -> Comparison:
@@ -47,7 +51,6 @@ def compare(a: str, b: str) -> Comparison:
     if exact_key_text(a) == exact_key_text(b):
         return Comparison(frozenset({Kind.CASING}))
     clean_a, clean_b = clean_text(a), clean_text(b)
-    kinds: set[Kind] = set()
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
@@ -57,12 +60,20 @@ def compare(a: str, b: str) -> Comparison:
         return Comparison(frozenset({Kind.LANGUAGE}))
     lexicon = language_a or language_b
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
-    kinds |= _noted_kinds(analysis_a, analysis_b)
-    kinds |= _sentence_kinds(analysis_a, analysis_b)
-    kinds |= _term_kinds(analysis_a, analysis_b, lexicon)
-    if not kinds:
-        kinds.add(Kind.CASING)
-    return Comparison(frozenset(kinds))
+    comparison = _compared(analysis_a, analysis_b, lexicon)
+    if comparison.accepted or lexicon is None:
+        return comparison
+    for one, other in ((analysis_a, analysis_b), (analysis_b, analysis_a)):
+        for other_voice in reworded(one, lexicon):
+            again = _compared(other_voice, other, lexicon)
+            if again.accepted:
+                return Comparison(again.kinds | {Kind.VOICE})
+    return comparison
+
+
+def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
+    kinds = _noted_kinds(a, b) | _sentence_kinds(a, b) | _term_kinds(a, b, lexicon)
+    return Comparison(frozenset(kinds or {Kind.CASING}))
 
 
 def _noted_kinds(a: Analysis, b: Analysis) -> set[Kind]:
@@ -121,6 +132,8 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
 def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     """The harmless kinds by which two terms differ; None when they do not mean the same."""
     if a.key == b.key and a.kind is b.kind:
+        if _genders_differ(a, b):
+            return None
         if a.surface == b.surface:
             return frozenset()
         if a.kind in (Kind.NUMBER, Kind.UNIT, Kind.CURRENCY, Kind.DATE_TIME):
@@ -138,15 +151,19 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     if not (a.open and b.open) or (a.proper and b.proper):
         return None
     if not a.forms.isdisjoint(b.forms):
-        return frozenset({Kind.INFLECTION})
-    groups_b = {group for form in b.forms for group in lexicon.synonyms.get(form, ())}
-    if groups_b and any(
-        not lexicon.synonyms[form].isdisjoint(groups_b)
-        for form in a.forms
-        if form in lexicon.synonyms
-    ):
+        return None if _genders_differ(a, b) else frozenset({Kind.INFLECTION})
+    verbs = not (a.noun or b.noun)
+    groups = lexicon.synonyms.of(a.forms, verbs=verbs)
+    if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
+    if is_slip(a.surface, b.surface, lexicon.long_words):
+        return frozenset({Kind.TYPING})
     return None
+
+
+def _genders_differ(a: Term, b: Term) -> bool:
+    """Whether the articles make two words of one: "el orden" and "la orden"."""
+    return bool(a.gender and b.gender) and a.gender != b.gender
 
 
 def _joined(terms: list[Term], position: int, other: Term) -> bool:
@@ -154,7 +171,12 @@ def _joined(terms: list[Term], position: int, other: Term) -> bool:
     if position + 1 >= len(terms) or not other.open:
         return False
     first, second = terms[position], terms[position + 1]
-    return second.open and first.surface + second.surface == other.surface
+    return (
+        second.open
+        and (first.open or first.surface == "e")
+        and first.surface not in _PREFIXES
+        and first.surface + second.surface == other.surface
+    )
 
 
 def _equal(a: list[Term], b: list[Term], lexicon: Lexicon | None) -> bool:
@@ -164,21 +186,55 @@ def _equal(a: list[Term], b: list[Term], lexicon: Lexicon | None) -> bool:
 
 
 def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
-    """Whether a clause set off by a comma moved from one end to the other ("If X, Y"; "Y if X")."""
+    """Whether a part moved from one end to the other ("If X, Y"; "Y if X"; "yesterday I ...")."""
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
     return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)
 
 
 def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
-    if len(front) != len(back) or not front or front[0].key not in lexicon.fronting:
+    """Whether what stands first in `front` stands last in `back`, and all else is the same."""
+    if len(front) != len(back) or not front:
         return False
-    pauses = [position for position, term in enumerate(front) if position and term.after_pause]
-    return any(
-        _equal(front[at:], back[: len(front) - at], lexicon)
-        and _equal(front[:at], back[len(front) - at :], lexicon)
-        for at in pauses[:_MAX_FRONTINGS]
-    )
+    first = front[0]
+    if first.key not in lexicon.fronting and first.kind is not Kind.DATE_TIME:
+        verb = _leading_verb(front, lexicon)
+        return (
+            0 < verb < len(front)
+            and _equal(front[verb:], back[: len(front) - verb], lexicon)
+            and _equal(front[:verb], back[len(front) - verb :], lexicon)
+        )
+    if first.kind is back[0].kind is Kind.DATE_TIME:
+        return False  # "9:00 17:00" is no "17:00 9:00"
+    tried = 0
+    for at in range(1, len(front)):
+        if tried == _MAX_FRONTINGS:
+            return False
+        if not front[at].after_pause and (at > _MAX_MOVED_TERMS or _reports(front[at:], lexicon)):
+            continue
+        if _same(front[at], back[0], lexicon) is None:
+            continue
+        tried += 1
+        if _equal(front[at:], back[: len(front) - at], lexicon) and _equal(
+            front[:at], back[len(front) - at :], lexicon
+        ):
+            return True
+    return False
+
+
+def _leading_verb(terms: list[Term], lexicon: Lexicon) -> int:
+    """How many terms a verb takes whose subject may stand on either side; 0 when none leads."""
+    for at, term in enumerate(terms[:_MAX_LEADING]):
+        if term.key in lexicon.movable_verbs:
+            return at + 1
+        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE, Kind.QUANTIFIER):
+            return 0
+    return 0
+
+
+def _reports(terms: list[Term], lexicon: Lexicon) -> bool:
+    """Whether somebody says or thinks something: then a time may belong to either of two verbs."""
+    return any(term.key in lexicon.reports for term in terms)
 
 
 def _swapped(a: list[Term], b: list[Term], whole: Analysis, lexicon: Lexicon | None) -> bool:

@@ -1,45 +1,11 @@
-"""What the guard knows about English: closed word classes, fixed phrases, a few synonyms.
+"""What the guard knows about English: its closed word classes, and where its lists are.
 
 Data only. A word that is missing here is a content word, which makes the guard stricter, never
-laxer; so these lists stay short and hold only what is safe in every sentence.
+laxer. Synonyms, phrases and shapes of sentences stand in `words/`.
 """
 
-from eventstream.cache.guard.kinds import Kind
-from eventstream.cache.guard.lexicon import (
-    Lexicon,
-    Position,
-    by_first_word,
-    groups,
-    numbered,
-    phrases,
-    words,
-)
-
-_SYNONYMS = """
-tv television telly | photo photograph picture image | film movie | phone telephone
-| cellphone mobile | bike bicycle | plane airplane aeroplane | car automobile | kid child
-| kids children | fast quick rapid | quickly fast rapidly | big large | tiny small | purchase buy
-| start begin commence | finish complete | finish end | assist help | delete remove erase
-| fix repair mend | get obtain | show display | error mistake | okay ok fine | permit allow
-| require need | utilize utilise use employ | utilization utilisation use usage
-| choose select pick | shut close | reply respond answer | alter change modify | gather collect
-| verify check | reimburse refund | reimbursement refund | objective goal aim purpose | ill sick
-| mother mom mum | father dad | glad happy | awful terrible horrible dreadful
-| great excellent fantastic wonderful amazing superb | correct right | incorrect wrong
-| extremely incredibly | store shop | sofa couch | trash garbage rubbish | apartment flat
-| holiday vacation | lorry truck | staff personnel | quake earthquake | marijuana cannabis
-| website site webpage | cheap inexpensive | recommend suggest | provide supply furnish
-| jewellery jewelry | grey gray | centre center | theatre theater | tyre tire | colour color
-| favourite favorite | behaviour behavior | labour labor | flavour flavor | neighbour neighbor
-| honour honor | travelling traveling | cancelled canceled | cancelling canceling | cancellation
-cancelation | licence license | cheque check | programme program | catalogue catalog
-| dialogue dialog | whilst while | amongst among | upon on | till until
-| about regarding concerning | via through | however nevertheless | also too | maybe perhaps
-| approximately roughly | nearly almost | immediately instantly | currently now | often frequently
-| whole entire | additional extra | previous prior | info information | furthermore moreover
-| powerful strong| smart clever
-| difficult hard | simple easy
-"""
+from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
+from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
 good bad | hot cold | open close | opened closed | start stop | increase decrease | rise fall
@@ -55,132 +21,7 @@ good bad | hot cold | open close | opened closed | start stop | increase decreas
 | advantage disadvantage | ascending descending | encrypt decrypt | lock unlock
 """
 
-_PHRASES = (
-    *phrases(
-        Kind.GREETING,
-        "",
-        Position.START,
-        "hi there | hello there | hey there | hi team | hello team | hi all | hello all | hey all"
-        " | hi everyone | hello everyone | dear team | dear support | dear support team"
-        " | dear sir or madam | dear sir | dear madam | dear sirs | to whom it may concern"
-        " | good morning | good afternoon | good evening | good day | hi | hello | hey | greetings"
-        " | hi guys | hello guys | hi support | hello support | dear customer service",
-    ),
-    *phrases(Kind.COURTESY, "", Position.ANY, "please | pls | plz | kindly"),
-    *phrases(
-        Kind.COURTESY,
-        "",
-        Position.EDGE,
-        "thank you very much in advance | thank you so much | thank you very much"
-        " | thank you in advance | thanks in advance | many thanks in advance | many thanks"
-        " | thanks a lot | thanks so much | thanks a million | thank you | thanks | thx | cheers"
-        " | best regards | kind regards | warm regards | best wishes | regards | sincerely"
-        " | yours sincerely | yours faithfully | yours truly | have a nice day | have a great day"
-        " | have a good day | sorry to bother you | excuse me | any help is appreciated"
-        " | any help would be appreciated | thanks for your help | thank you for your help"
-        " | thanks for your time | thank you for your time",
-    ),
-    *phrases(
-        Kind.REQUEST,
-        "how #to",
-        Position.ANY,
-        "how do i | how can i | how do you | how can you | how do we | how can we | how could i"
-        " | how does one | how can one | how to | what is the way to | what do i need to do to"
-        " | what should i do to | what do i do to | what must i do to | what do i have to do to"
-        " | what are the steps to | how am i able to | how would i | how should i go about",
-    ),
-    *phrases(
-        Kind.REQUEST,
-        "",
-        Position.BEFORE_QUESTION,
-        "can you tell me | could you tell me | would you tell me | will you tell me | tell me"
-        " | can you explain to me | could you explain to me | can you explain | could you explain"
-        " | explain to me | explain | i want to know | i would like to know | i need to know"
-        " | i wish to know | do you know | i am wondering | i was wondering | i wonder"
-        " | let me know | can you let me know | could you let me know | i want to ask"
-        " | i would like to ask | may i ask | can i ask | does anyone know | i have a question",
-    ),
-    *phrases(
-        Kind.REQUEST,
-        "",
-        Position.BEFORE_ORDER,
-        "can you | could you | would you | will you | i want you to | i would like you to"
-        " | i need you to | go ahead and",
-    ),
-    *phrases(
-        Kind.REQUEST,
-        "i want to",
-        Position.ANY,
-        "i would like to | i wish to | i would love to | i want to",
-    ),
-    *phrases(Kind.REQUEST, "i want", Position.ANY, "i would like"),
-    *phrases(
-        Kind.FILLER,
-        "",
-        Position.ANY,
-        "actually | basically | simply | by the way | you know | i mean | to be honest | honestly"
-        " | frankly | in fact",
-    ),
-    *phrases(Kind.FILLER, "", Position.START, "so | well | ok | okay | um | anyway"),
-    *phrases(Kind.FILLER, "", Position.BEFORE_QUESTION, "so | well | ok | okay"),
-    *phrases(
-        Kind.FILLER, "", Position.LEAD, "i think | i believe | i feel like | in my opinion | imho"
-    ),
-    *phrases(Kind.FUNCTION_WORD, "way to", Position.ANY, "any way to"),
-    *phrases(Kind.SYNONYM, "to", Position.ANY, "in order to | so as to"),
-    *phrases(
-        Kind.SYNONYM, "because_of", Position.ANY, "because of | due to | owing to | on account of"
-    ),
-    *phrases(Kind.SYNONYM, "#lot", Position.ANY, "a lot of | lots of | plenty of | loads of"),
-    *phrases(Kind.SYNONYM, "#few", Position.ANY, "a few | a couple of | a couple | a handful of"),
-    *phrases(Kind.SYNONYM, "#little", Position.ANY, "a little | a bit of | a bit | a little bit"),
-    *phrases(Kind.SYNONYM, "#example", Position.ANY, "for example | for instance | e.g. | e.g"),
-    *phrases(Kind.SYNONYM, "#means", Position.ANY, "that is to say | i.e. | i.e"),
-    *phrases(Kind.SYNONYM, "asap", Position.ANY, "as soon as possible | asap | a.s.a.p."),
-    *phrases(
-        Kind.SYNONYM,
-        "now",
-        Position.ANY,
-        "right now | at the moment | at present | at this time | at this moment",
-    ),
-    *phrases(
-        Kind.SYNONYM,
-        "login",
-        Position.ANY,
-        "log in to | log into | sign in to | sign into | log in | sign in | log on to | log on",
-    ),
-    *phrases(Kind.SYNONYM, "signup", Position.ANY, "sign up"),
-    *phrases(
-        Kind.SYNONYM,
-        "#usa",
-        Position.ANY,
-        "united states of america | united states | u.s. | u.s.a. | usa | u.s",
-    ),
-    *phrases(Kind.SYNONYM, "uk", Position.ANY, "united kingdom | u.k. | u.k"),
-    *phrases(Kind.SYNONYM, "un", Position.ANY, "united nations | u.n. | u.n"),
-    *phrases(Kind.SYNONYM, "eu", Position.ANY, "european union | e.u. | e.u"),
-    *phrases(Kind.SYNONYM, "can", Position.ANY, "is able to | are able to | am able to"),
-    *phrases(Kind.NUMBER_FORMAT, "%", Position.ANY, "per cent | percent | percents"),
-    *phrases(Kind.SYNONYM, "each", Position.ANY, "each and every"),
-    *phrases(
-        Kind.SYNONYM, "about", Position.ANY, "with regard to | with respect to | in regard to"
-    ),
-    *phrases(Kind.SYNONYM, "although", Position.ANY, "even though | though"),
-    *phrases(
-        Kind.SYNONYM, "sorry", Position.ANY, "i am sorry | i apologize | i apologise | my apologies"
-    ),
-    *phrases(Kind.CONTRACTION, "can not", Position.ANY, "cannot | cant"),
-    *phrases(Kind.CONTRACTION, "do not", Position.ANY, "dont"),
-    *phrases(Kind.CONTRACTION, "does not", Position.ANY, "doesnt"),
-    *phrases(Kind.CONTRACTION, "did not", Position.ANY, "didnt"),
-    *phrases(Kind.CONTRACTION, "is not", Position.ANY, "isnt"),
-    *phrases(Kind.CONTRACTION, "will not", Position.ANY, "wont"),
-    *phrases(Kind.CONTRACTION, "what is", Position.ANY, "whats"),
-    *phrases(Kind.CONTRACTION, "i am", Position.ANY, "im"),
-    *phrases(Kind.CONTRACTION, "going to", Position.ANY, "gonna"),
-    *phrases(Kind.CONTRACTION, "want to", Position.ANY, "wanna"),
-    *phrases(Kind.FUNCTION_WORD, "", Position.ANY, "there is | there are"),
-)
+_SYNONYMS, _SYNONYM_PHRASES = read_synonyms("english_synonyms.txt", "en")
 
 ENGLISH = Lexicon(
     code="en",
@@ -191,7 +32,7 @@ ENGLISH = Lexicon(
         " didn't won't been has had their his her our its some"
     ),
     articles=words("a an the"),
-    light=words("my our"),
+    light=words("my our #there"),
     near_demonstratives=words("this these"),
     far_demonstratives=words("that those"),
     copulas={"am": "be", "is": "be", "are": "be"},
@@ -230,11 +71,26 @@ ENGLISH = Lexicon(
         "tell explain show help give summarize summarise translate classify write list describe"
         " cancel send check find provide change update refund make create generate confirm resend"
         " reset delete remove add fix clarify suggest recommend compare rewrite extract analyze"
-        " analyse identify review return replace open close activate deactivate forward"
+        " analyse identify review return replace open close activate deactivate forward book order"
+        " print reschedule move transfer unsubscribe sign turn switch play set remind call email"
+        " schedule pay stop start search look convert calculate count sort define name read fill"
+        " complete format prepare design draft proofread paraphrase rank quote block unblock unlock"
+        " restore upgrade downgrade renew ship deliver charge credit waive apply approve reject"
+        " clean repair reserve keep let bring take put lower raise reduce increase hurry correct"
     ),
+    possessives=words("your his her its their"),
+    genders={},
     conjunctions=words("and or &"),
     fronting=words(
-        "in on at after before when while if because during since although as until unless"
+        "in on at after before when while if because during since although as until unless with for"
+        " by from under despite without because_of whenever as_soon_as to suddenly abruptly"
+        " all_of_a_sudden recently lately finally eventually at_last in_the_end unfortunately"
+        " luckily fortunately"
+    ),
+    movable_verbs=frozenset(),
+    reports=words(
+        "say says said tell told think thinks thought believe believes believed hear heard know"
+        " knew claim claims claimed promise promised announce announced confirm confirmed"
     ),
     numbers=numbered(
         "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen"
@@ -256,7 +112,9 @@ ENGLISH = Lexicon(
         "today tomorrow yesterday tonight morning afternoon evening night noon midnight week weeks"
         " weekend monthly weekly daily yearly annually hourly quarterly"
     ),
-    synonyms=groups(_SYNONYMS),
+    synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=by_first_word(_PHRASES),
+    phrases=by_first_words(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
+    templates="english_templates.txt",
+    long_words=words(" ".join(read_lines("english_long_words.txt"))),
 )

@@ -26,7 +26,9 @@ _SIBILANT = ("ss", "sh", "ch", "x", "z", "o")
 _BRITISH_ENDING = re.compile(r"is(e|es|ed|ing|er|ers|ation|ations)$")
 _SHORT_CLOSED = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
 _GERUND = re.compile(r"(\w{2,})(ando|iendo|yendo)(?:me|te|se|lo|la|los|las|le|les|nos)?")
-_INFINITIVE = re.compile(r"\w{2,}(?:[aei]r|ír)(?:me|te|se|lo|la|los|las|le|les|nos|melo|selo)?")
+_INFINITIVE = re.compile(
+    r"(?!(?:mar|bar|par)$)\w+(?:[aei]r|ír)(?:me|te|se|lo|la|los|las|le|les|nos|melo|selo)?"
+)
 _PRESENT_ENDING = {
     "3s": ("a", "e"),
     "3p": ("an", "en"),

@@ -6,16 +6,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eventstream.cache.guard import inflection
+from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.kinds import Kind
-from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, words
+from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, phrases_at, words
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import Token, TokenType
 
 _BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CONDITIONS = words("if whether si")
+_SHORT_FOR = {"q": "que", "k": "que", "xq": "porque", "pq": "porque"}
+_BUT = words("but pero")
+_SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to the end
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
+_ASK_WITH_QUE = words("por a de en con para desde hasta")
 _HOW = (("how", "#to"), ("cómo",))
 _IS_AFTER = words("it that there here he she what who where how when this why")
 
@@ -29,6 +33,7 @@ class Item:
     text: str
     attached: bool
     plain: str = ""  # without accents, for Spanish phrases
+    forms: frozenset[str] = frozenset()  # where it stands for any of several words
 
 
 def words_of(tokens: list[Token]) -> Iterator[str]:
@@ -38,11 +43,18 @@ def words_of(tokens: list[Token]) -> Iterator[str]:
 
 def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
     items: list[Item] = []
-    for token in tokens:
+    for at, token in enumerate(tokens):
         if token.type is not TokenType.WORD:
-            items.append(Item(token.type, "", token.text, token.attached))
+            if token.type is TokenType.EMOJI and items and items[-1].text == token.text:
+                analysis.note(Kind.PUNCTUATION, token.text)  # said twice is not said otherwise
+            elif _joins_words(tokens, at):
+                analysis.note(Kind.PUNCTUATION, token.text)
+            else:
+                items.append(Item(token.type, "", token.text, token.attached))
             continue
         lower = token.text.lower()
+        if lexicon is not None and lexicon.code == "es":
+            lower = _SHORT_FOR.get(lower, lower)
         words = [lower]
         if lexicon is not None and lexicon.code == "en" and "'" in lower:
             words = _expand_contraction(lower)
@@ -53,7 +65,7 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 Item(
                     TokenType.WORD,
                     word,
-                    token.text if len(words) == 1 else word,
+                    token.text if len(words) == 1 and lower == token.text.lower() else word,
                     token.attached and position == 0,
                     inflection.without_accents(word)
                     if lexicon is not None and lexicon.code == "es"
@@ -61,6 +73,18 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 )
             )
     return items
+
+
+def _joins_words(tokens: list[Token], at: int) -> bool:
+    """Whether the token is the hyphen of "five-minute" or "e-mail"."""
+    return (
+        tokens[at].text == "-"
+        and 0 < at < len(tokens) - 1
+        and tokens[at].attached
+        and tokens[at + 1].attached
+        and tokens[at - 1].type is TokenType.WORD
+        and tokens[at + 1].type is TokenType.WORD
+    )
 
 
 def _expand_contraction(word: str) -> list[str]:
@@ -76,6 +100,11 @@ def _expand_contraction(word: str) -> list[str]:
     return [base, full] if full and base else [word]
 
 
+def _phrases_at(items: list[Item], position: int, lexicon: Lexicon) -> tuple[Phrase, ...]:
+    following = items[position + 1].plain if position + 1 < len(items) else ""
+    return phrases_at(lexicon.phrases, items[position].plain, following)
+
+
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without words like "please", which may stand inside other phrases."""
     result: list[Item] = []
@@ -83,7 +112,7 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
     while position < len(items):
         used = 0
         if items[position].type is TokenType.WORD:
-            for phrase in lexicon.phrases.get(items[position].plain, ()):
+            for phrase in _phrases_at(items, position, lexicon):
                 if (
                     phrase.kind is Kind.COURTESY
                     and phrase.position is Position.ANY
@@ -96,6 +125,30 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
             result.append(items[position])
         position += used or 1
     return result
+
+
+def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items without a closing formula at the end, and the name under it."""
+    end = len(items)
+    while end and items[end - 1].type in _BOUNDARIES:
+        end -= 1
+    for start in range(max(1, end - _SIGNATURE_ITEMS), end):
+        if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
+            continue
+        for phrase in _phrases_at(items, start, lexicon):
+            behind = start + len(phrase.words)
+            if (
+                phrase.position is Position.CLOSING
+                and tuple(item.plain for item in items[start:behind]) == phrase.words
+                and all(
+                    item.type in _BOUNDARIES or item.text[:1].isupper()
+                    for item in items[behind:end]
+                )
+                and (behind == end or _is_boundary(items[behind]))
+            ):
+                analysis.note(Kind.COURTESY, " ".join(phrase.words))
+                return items[:start]
+    return items
 
 
 def apply_phrases(
@@ -112,7 +165,7 @@ def apply_phrases(
         item = items[position]
         phrase = None
         if item.type is TokenType.WORD:
-            for candidate in lexicon.phrases.get(item.plain, ()):
+            for candidate in _phrases_at(items, position, lexicon):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
                     break
@@ -122,6 +175,8 @@ def apply_phrases(
             continue
         analysis.note(phrase.kind, " ".join(phrase.words))
         position += len(phrase.words)
+        if phrase.kind is Kind.COURTESY and not any(map(_is_word, result)):
+            position = _behind_but(items, position)
         if phrase.kind is Kind.REQUEST and phrase.position is Position.BEFORE_QUESTION:
             moods[len(result)] = True
             while items[position].type is TokenType.PAUSE:
@@ -132,8 +187,14 @@ def apply_phrases(
             moods[len(result)] = False
         elif phrase.replacement in _HOW:
             moods[len(result)] = True
-        result.extend(Item(TokenType.WORD, word, word, False, word) for word in phrase.replacement)
+        result.extend(_placed(word) for word in phrase.replacement)
     return result, moods
+
+
+def _placed(word: str) -> Item:
+    if word.isdecimal():
+        return Item(TokenType.NUMBER, "", word, False)
+    return Item(TokenType.WORD, word, word, False, inflection.without_accents(word))
 
 
 def _matches(
@@ -170,6 +231,11 @@ def _matches(
                 following.word in lexicon.question_words
                 or following.word in _CONDITIONS
                 or (lexicon.code == "es" and following.plain in _ASKS_WITHOUT_ACCENT)
+                or (
+                    following.word in _ASK_WITH_QUE
+                    and end + 1 < len(items)
+                    and items[end + 1].word == "qué"
+                )
             )
         case Position.LEAD:
             if any(item.type is TokenType.WORD for item in before):
@@ -181,6 +247,30 @@ def _matches(
             return following is not None and following.word in lexicon.order_verbs
         case Position.BEFORE_INFINITIVE:
             return following is not None and inflection.is_infinitive(following.word)
+        case Position.BEFORE_NUMBER:
+            return _is_number(following, lexicon)
+        case Position.CLOSING:
+            return False
+
+
+def _behind_but(items: list[Item], position: int) -> int:
+    """The position behind ", but": "Sorry to bother you, but ..." begins behind it."""
+    at = position
+    while at < len(items) and items[at].type is TokenType.PAUSE:
+        at += 1
+    return at + 1 if at < len(items) and items[at].word in _BUT else position
+
+
+def _is_word(item: Item) -> bool:
+    return item.type is TokenType.WORD
+
+
+def _is_number(item: Item | None, lexicon: Lexicon) -> bool:
+    return item is not None and (
+        item.type is TokenType.NUMBER
+        or item.word in lexicon.numbers
+        or item.text in quantities.CURRENCY_SIGNS
+    )
 
 
 def _is_boundary(item: Item | None) -> bool:

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     SYNONYM = "synonym"
     NUMBER_FORMAT = "number_format"
     CLAUSE_ORDER = "clause_order"
+    VOICE = "voice"
+    TYPING = "typing"
     # Not harmless
     NUMBER = "number"
     UNIT = "unit"
@@ -72,6 +74,8 @@ HARMLESS = frozenset(
         Kind.SYNONYM,
         Kind.NUMBER_FORMAT,
         Kind.CLAUSE_ORDER,
+        Kind.VOICE,
+        Kind.TYPING,
     }
 )
 

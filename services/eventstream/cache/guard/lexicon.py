@@ -1,12 +1,15 @@
 """The shape of a language's closed word classes, and how their tables are written down."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import NamedTuple
 
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.quantities import CURRENCIES
+
+_NONE: frozenset[int] = frozenset()
 
 
 class Position(Enum):
@@ -19,6 +22,8 @@ class Position(Enum):
     LEAD = "lead"  # at the start of the text, with at least two words behind it
     BEFORE_ORDER = "before_order"  # a verb from `order_verbs` follows
     BEFORE_INFINITIVE = "before_infinitive"  # a Spanish infinitive follows
+    BEFORE_NUMBER = "before_number"  # a number follows
+    CLOSING = "closing"  # ends a letter: nothing but a name may follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,25 @@ class Phrase:
     replacement: tuple[str, ...]
     kind: Kind
     position: Position
+
+
+class Synonyms(NamedTuple):
+    """The groups that each word belongs to; two words with a group in common say the same.
+
+    `verbal` are the groups of verb forms, which do not count behind an article.
+    """
+
+    words: Mapping[str, frozenset[int]]
+    verbal: Mapping[str, frozenset[int]]
+
+    def of(self, forms: Iterable[str], *, verbs: bool) -> set[int]:
+        """The groups of a word that has these forms."""
+        found: set[int] = set()
+        for form in forms:
+            found |= self.words.get(form, _NONE)
+            if verbs:
+                found |= self.verbal.get(form, _NONE)
+        return found
 
 
 @dataclass(frozen=True)
@@ -51,16 +75,22 @@ class Lexicon:
     relations: frozenset[str]
     questions: frozenset[str]
     order_verbs: frozenset[str]
+    possessives: frozenset[str]
+    genders: Mapping[str, str]
     conjunctions: frozenset[str]
     fronting: frozenset[str]
+    movable_verbs: frozenset[str]
+    reports: frozenset[str]
     numbers: Mapping[str, int]
     ordinals: Mapping[str, int]
     months: Mapping[str, int]
     weekdays: Mapping[str, int]
     times: frozenset[str]
-    synonyms: Mapping[str, frozenset[int]]
+    synonyms: Synonyms
     opposites: Mapping[str, frozenset[int]]
     phrases: Mapping[str, tuple[Phrase, ...]]
+    templates: str
+    long_words: frozenset[str]
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:
@@ -99,24 +129,22 @@ class Lexicon:
         )
 
 
-def phrases(kind: Kind, replacement: str, position: Position, table: str) -> tuple[Phrase, ...]:
-    """One phrase for each entry of `table`, whose entries are separated by `|`."""
-    return tuple(
-        Phrase(tuple(entry.split()), tuple(replacement.split()), kind, position)
-        for entry in table.split("|")
-        if entry.strip()
-    )
-
-
-def by_first_word(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
-    """The phrases under their first word, longest first."""
+def by_first_words(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
+    """The phrases under their first word or, if they have more, their first two; longest first."""
     index: dict[str, list[Phrase]] = {}
     for phrase in table:
-        index.setdefault(phrase.words[0], []).append(phrase)
+        index.setdefault(" ".join(phrase.words[:2]), []).append(phrase)
     return {
         first: tuple(sorted(entries, key=lambda phrase: -len(phrase.words)))
         for first, entries in index.items()
     }
+
+
+def phrases_at(
+    index: Mapping[str, tuple[Phrase, ...]], first: str, second: str
+) -> tuple[Phrase, ...]:
+    """The phrases that may begin with these two words, longest first."""
+    return index.get(f"{first} {second}", ()) + index.get(first, ())
 
 
 def groups(table: str) -> dict[str, frozenset[int]]:

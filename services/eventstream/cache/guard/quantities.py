@@ -71,11 +71,16 @@ def time_key(written: str, half: str | None) -> str:
     return f"time{hour * 60 + minute}{seconds}"
 
 
-def date_key(written: str) -> str:
-    """An ISO date as year-month-day; one whose order of day and month is open, as written."""
+def date_key(written: str, language: str | None) -> str:
+    """A date as year-month-day; where the order of day and month is open, as written.
+
+    Spanish puts the day first; English does both.
+    """
     parts = re.split("[-/]", written)
     if len(parts[0]) == 4:
         return date_of(int(parts[2]), int(parts[1]), int(parts[0]))
+    if language == "es" and len(parts[2]) == 4:
+        return date_of(int(parts[0]), int(parts[1]), int(parts[2]))
     return "date:" + "/".join(part.lstrip("0") for part in parts)
 
 

@@ -1,10 +1,13 @@
 """What a text is reduced to before two of them are compared."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from eventstream.cache.guard import quantities
 from eventstream.cache.guard.kinds import Kind
+
+if TYPE_CHECKING:
+    from eventstream.cache.guard.items import Item
 
 MONTH_KEY = "month:"
 """What the key of a month begins with; its number follows."""
@@ -14,6 +17,7 @@ class Term(NamedTuple):
     """One element of meaning: equal keys mean the same; `kind` is what a change of it is called.
 
     `forms` are the words that may stand for it; `open` says that synonyms and forms may be used.
+    `noun`: an article or the like stood before it. `gender`: of that article, "m", "f" or "".
     """
 
     key: str
@@ -24,17 +28,23 @@ class Term(NamedTuple):
     proper: bool = False
     after_pause: bool = False
     after_light: bool = False
+    noun: bool = False
+    gender: str = ""
 
 
 @dataclass(slots=True)
 class Analysis:
-    """The terms of a text; `questions`: whether each sentence asks; `notes`: what was left out."""
+    """The terms of a text; `questions`: whether each sentence asks; `notes`: what was left out.
+
+    `items`: what the terms were made of, for rewording; empty where that is not done.
+    """
 
     terms: list[Term] = field(default_factory=list)
     questions: list[bool] = field(default_factory=list)
     notes: dict[Kind, list[str]] = field(default_factory=dict)
     copulas: set[str] = field(default_factory=set)
     demonstratives: set[str] = field(default_factory=set)
+    items: list["Item"] = field(default_factory=list)
 
     def note(self, kind: Kind, words: str) -> None:
         self.notes.setdefault(kind, []).append(words)

@@ -30,9 +30,21 @@ if not now then
   now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 
+-- What is refused is counted by what was short (and by whose limit: a bucket's users may have
+-- different ones), for those who watch the bucket (limit_buckets.py), and kept for a minute at least, so
+-- that they see it.
+local function refused(wait_ms, short, why, limit)
+  local cause = why ~= '' and why or short
+  if limit then cause = cause .. ':' .. string.format('%d', limit) end
+  redis.call('HINCRBY', bucket, 'refused:' .. cause, 1)
+  redis.call('HSET', bucket, 'refused_at', now)
+  if redis.call('PTTL', bucket) < 60000 then redis.call('PEXPIRE', bucket, 60000) end
+  return {0, wait_ms, short, why, '', ''}
+end
+
 local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
 if frozen_until > now then
-  return {0, frozen_until - now, 'frozen', redis.call('HGET', bucket, 'frozen_why') or '', '', ''}
+  return refused(frozen_until - now, 'frozen', redis.call('HGET', bucket, 'frozen_why') or '')
 end
 
 -- A place kept from before is given back first: it is this holder's to use or to book again.
@@ -124,7 +136,7 @@ for _, one in ipairs(asked) do
       level = math.min(cap, level + (now - at) * per_ms)
       local needed = math.min(amount, cap)
       if level < needed then
-        return {0, math.ceil((needed - level) / per_ms), label, '', '', ''}
+        return refused(math.ceil((needed - level) / per_ms), label, '')
       end
       learned[#learned + 1] = {name, level - needed, cap, per_ms}
     end
@@ -132,7 +144,7 @@ for _, one in ipairs(asked) do
 end
 keep = math.max(keep, period)
 
-local at, short = now, ''
+local at, short, short_of = now, '', nil
 for _, dimension in ipairs(limited) do
   due = due and fits_beside_used(dimension)
 end
@@ -141,7 +153,9 @@ while not settled do
   settled = true
   for _, dimension in ipairs(limited) do
     local fits = earliest(dimension, at)
-    if fits > at then at, short, settled = fits, dimension.label, false end
+    if fits > at then
+      at, short, short_of, settled = fits, dimension.label, dimension.limit, false
+    end
   end
 end
 
@@ -153,7 +167,7 @@ if beyond then
   local far_until = tonumber(redis.call('HGET', bucket, 'far_until') or '0')
   if not kept or far_until > now then
     redis.call('SET', place, '', 'PX', 3 * keep)
-    return {0, period, short, '', '', ''}
+    return refused(period, short, '', short_of)
   end
   -- The next holder may book far ahead once this booking is within a period.
   redis.call('HSET', bucket, 'far_until', at - period)
@@ -173,7 +187,7 @@ end
 if at > now then
   if at > booked_until then redis.call('HSET', bucket, 'booked_until', at) end
   redis.call('SET', place, table.concat(booking, ' '), 'PX', at - now + keep)
-  return {0, at - now, short, '', '', ''}
+  return refused(at - now, short, '', short_of)
 end
 for _, one in ipairs(learned) do
   local name, level, cap, per_ms = unpack(one)

@@ -25,10 +25,14 @@ end
 local keep = 0
 local freeze = tonumber(ARGV[5])
 if freeze > 0 then
+  -- Counted as in reserve.lua.
+  redis.call('HINCRBY', bucket, 'refused:' .. ARGV[6], 1)
+  redis.call('HSET', bucket, 'refused_at', now)
+  keep = 60000
   local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
   if now + freeze > frozen_until then
     redis.call('HSET', bucket, 'frozen_until', now + freeze, 'frozen_why', ARGV[6])
-    keep = freeze
+    keep = math.max(keep, freeze)
   end
 end
 

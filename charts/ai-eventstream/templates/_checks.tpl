@@ -1,0 +1,67 @@
+{{/*
+What would leave pods waiting is said in words before anything is installed. The cluster is asked:
+without one (helm template, --dry-run=client) nothing is checked.
+*/}}
+
+{{/* Stops an install that would hang on a volume nobody provides. */}}
+{{- define "es.checkStorage" -}}
+{{- $wanted := or (include "es.builtIn.cache" .) (include "es.builtIn.state" .) (include "es.builtIn.kafka" .) -}}
+{{- if and $wanted .Values.persistence.enabled (not .Values.persistence.storageClass) .Release.IsInstall -}}
+{{- /* Without a cluster (helm template, --dry-run=client) lookup finds nothing at all. */ -}}
+{{- if lookup "v1" "Namespace" "" "default" -}}
+{{- $found := false -}}
+{{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
+{{- $marks := .metadata.annotations | default dict -}}
+{{- if or (eq (get $marks "storageclass.kubernetes.io/is-default-class") "true") (eq (get $marks "storageclass.beta.kubernetes.io/is-default-class") "true") -}}
+{{- $found = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail "\n\nThis cluster has no default StorageClass, so the volumes of Redis and Kafka would wait for ever.\nEither name a class:        --set persistence.storageClass=NAME\nor keep no data (a trial):  --set persistence.enabled=false\nor use servers of your own: redis.cache.url, redis.state.url, kafka.bootstrapServers" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+A Secret that a value names, and its keys. Call with (dict "root" $ "value" "api.keys.existingSecret"
+"name" NAME "keys" (list ...)); "any" true: one of the keys is enough. A namespace that is not there
+yet has no ServiceAccount either: its Secrets can't be asked for.
+*/}}
+{{- define "es.checkSecret" -}}
+{{- $ns := .root.Release.Namespace -}}
+{{- if and .name (lookup "v1" "ServiceAccount" $ns "default") -}}
+{{- $make := printf "kubectl create secret generic %s -n %s --from-literal=%s=..." .name $ns (first .keys) -}}
+{{- $secret := lookup "v1" "Secret" $ns .name -}}
+{{- if not $secret -}}
+{{- fail (printf "\n\nThere is no Secret %s in namespace %s, which %s names.\nMake it:  %s" .name $ns .value $make) -}}
+{{- end -}}
+{{- $there := list -}}
+{{- range .keys -}}
+{{- if hasKey ($secret.data | default dict) . -}}{{- $there = append $there . -}}{{- end -}}
+{{- end -}}
+{{- if .any -}}
+{{- if not $there -}}
+{{- fail (printf "\n\nSecret %s, which %s names, has none of these keys: %s." .name .value (join ", " .keys)) -}}
+{{- end -}}
+{{- else if lt (len $there) (len .keys) -}}
+{{- fail (printf "\n\nSecret %s, which %s names, does not have all of these keys: %s." .name .value (join ", " .keys)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* One release a namespace: its operator takes every EventStream there for its own. */}}
+{{- define "es.checkAlone" -}}
+{{- if .Release.IsInstall -}}
+{{- $release := .Release -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items -}}
+{{- $labels := .metadata.labels | default dict -}}
+{{- if and (eq (get $labels "app.kubernetes.io/name") "ai-eventstream") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
+{{- $other := get $labels "app.kubernetes.io/instance" -}}
+{{- if ne $other $release.Name -}}
+{{- fail (printf "\n\nRelease %s serves namespace %s already, with every EventStream in it.\nInstall into another one:  helm install %s ... -n OTHER --create-namespace\nor change that release:    helm upgrade %s ... -n %s" $other $release.Namespace $release.Name $other $release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,232 @@
+"""Reads numbers, times, dates, currencies and units at one place of a text, in figures or words.
+
+`quantities` says how they are written down in the end; this says which words belong to them.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from eventstream.cache.guard import quantities
+from eventstream.cache.guard.items import Item
+from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.terms import MONTH_KEY
+from eventstream.cache.guard.tokens import TokenType
+
+_NUMBER_JOINS = words("and y")
+_AT = words("at las la")
+_CLOCK_PARTS = {"half": 30, "quarter": 15, "media": 30, "cuarto": 15}
+_HALVES = {
+    ("in", "the", "morning"): "am",
+    ("in", "the", "afternoon"): "pm",
+    ("in", "the", "evening"): "pm",
+    ("de", "la", "madrugada"): "am",
+    ("de", "la", "mañana"): "am",
+    ("de", "la", "tarde"): "pm",
+    ("de", "la", "noche"): "pm",
+}
+
+
+class Amount(NamedTuple):
+    """What was read: the terms' keys, kinds and surfaces, and the number of items they took."""
+
+    terms: tuple[tuple[str, Kind, str], ...]
+    used: int
+
+
+def _one(key: str, kind: Kind, surface: str, used: int) -> Amount:
+    return Amount(((key, kind, surface),), used)
+
+
+class Amounts:
+    """The amounts among the items of one text."""
+
+    def __init__(self, items: Sequence[Item], lexicon: Lexicon | None) -> None:
+        self._items = items
+        self._lexicon = lexicon
+        self._code = lexicon.code if lexicon is not None else None
+
+    def _item(self, position: int) -> Item | None:
+        return self._items[position] if 0 <= position < len(self._items) else None
+
+    def _word(self, position: int) -> str:
+        item = self._item(position)
+        return item.word if item is not None else ""
+
+    def date(self, position: int) -> Amount:
+        """The date in figures at `position`."""
+        written = self._items[position].text
+        return _one(quantities.date_key(written, self._code), Kind.DATE_TIME, written, 1)
+
+    def time(self, position: int) -> Amount:
+        """The time in figures ("7:30", "7:30 pm") at `position`."""
+        written = self._items[position].text
+        half, used = self._half(position + 1, certain=True)
+        return _one(quantities.time_key(written, half), Kind.DATE_TIME, written, 1 + used)
+
+    def sign(self, position: int) -> Amount | None:
+        """The currency or per cent sign at `position`, with the number that it belongs to."""
+        item = self._items[position]
+        currency = quantities.CURRENCY_SIGNS.get(item.text)
+        if currency is not None:
+            previous, following = self._item(position - 1), self._item(position + 1)
+            before_number = following is not None and following.type is TokenType.NUMBER
+            after_number = previous is not None and previous.type is TokenType.NUMBER
+            sign = (currency, Kind.CURRENCY, item.text)
+            if before_number and not (after_number and item.attached):
+                number = self.number(position + 1)
+                return Amount((*number.terms, sign), 1 + number.used)
+            return Amount((sign,), 1)
+        if item.text == "%":
+            return _one("%", Kind.UNIT, item.text, 1)
+        return None
+
+    def number(self, position: int) -> Amount:
+        """The number in figures at `position`, and what hangs on it ("3rd", "3pm", "3 million")."""
+        item = self._items[position]
+        half, used = self._half(position + 1, certain=self._word(position - 1) in _AT)
+        if half is not None and item.text.isdigit():
+            return _one(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text, 1 + used)
+        key = quantities.number_key(item.text, self._code)
+        following = self._item(position + 1)
+        if following is None:
+            return _one(key, Kind.NUMBER, item.text, 1)
+        if not following.attached:
+            return self._times_thousands(key, position)
+        if following.type is TokenType.CODE or (
+            following.type is TokenType.WORD
+            and following.word not in quantities.UNITS
+            and following.word not in quantities.CURRENCIES
+            and following.word not in quantities.ORDINAL_ENDINGS
+        ):
+            return _one((item.text + following.text).casefold(), Kind.CODE, item.text, 2)
+        if following.type is TokenType.WORD and following.word in quantities.ORDINAL_ENDINGS:
+            return _one(f"#{item.text}", Kind.NUMBER, item.text + following.word, 2)
+        return _one(key, Kind.NUMBER, item.text, 1)
+
+    def _times_thousands(self, key: str, position: int) -> Amount:
+        """ "3 million" as one number, where the figures are plain."""
+        surface = self._items[position].text
+        lexicon = self._lexicon
+        factor = lexicon.numbers.get(self._word(position + 1), 0) if lexicon is not None else 0
+        if factor < 1000 or key.count(".") > 1 or not key.replace(".", "").isdigit():
+            return _one(key, Kind.NUMBER, surface, 1)
+        value = Decimal(key) * factor
+        if value != int(value):
+            return _one(key, Kind.NUMBER, surface, 1)
+        return _one(str(int(value)), Kind.NUMBER, surface, 2)
+
+    def word(self, position: int, after_number: bool) -> Amount | None:
+        """The amount in words at `position`; `after_number`: a number stands right before it."""
+        lexicon = self._lexicon
+        assert lexicon is not None
+        word = self._word(position)
+        if not after_number and word not in lexicon.quantity_words:
+            return self._clock(position) if word in _CLOCK_PARTS else None
+        clock = self._clock(position)
+        if clock is not None:
+            return clock
+        if word in lexicon.numbers:
+            value, used = self._spelled(position, lexicon)
+            return _one(str(value), Kind.NUMBER, word, used)
+        following = self._item(position + 1)
+        before_number = following is not None and following.type is TokenType.NUMBER
+        if word in lexicon.ordinals:
+            return _one(f"#{lexicon.ordinals[word]}", Kind.NUMBER, word, 1)
+        if word in lexicon.weekdays:
+            return _one(f"weekday{lexicon.weekdays[word]}", Kind.DATE_TIME, word, 1)
+        if word in lexicon.months and (
+            word not in ("may", "march") or before_number or after_number
+        ):
+            return _one(f"{MONTH_KEY}{lexicon.months[word]}", Kind.DATE_TIME, word, 1)
+        if word in quantities.CURRENCIES:
+            return _one(quantities.CURRENCIES[word], Kind.CURRENCY, word, 1)
+        if after_number and word in quantities.UNITS:
+            return _one("unit:" + quantities.UNITS[word], Kind.UNIT, word, 1)
+        if word == "%":
+            return _one("%", Kind.UNIT, word, 1)
+        return None
+
+    def _spelled(self, position: int, lexicon: Lexicon) -> tuple[int, int]:
+        """The value of a number in words, and how many of them it takes."""
+        total, current, used = 0, lexicon.numbers[self._word(position)], 1
+        if current >= 1000:
+            total, current = current, 0
+        while True:
+            at = position + used
+            joined = self._word(at) in _NUMBER_JOINS
+            value = lexicon.numbers.get(self._word(at + joined))
+            if value is None:
+                break
+            tens = current % 100
+            if value in (100, 1000, 10**6, 10**9, 10**12) and not joined:
+                if value == 100 and not (1 <= current <= 9 and self._code == "en"):
+                    break
+                if value == 100:
+                    current *= 100
+                else:
+                    total, current = total + max(current, 1) * value, 0
+            elif 1 <= value <= 9 and tens >= 20 and tens % 10 == 0:
+                if joined != (self._code == "es"):
+                    break
+                current += value
+            elif value < 100 and tens == 0 and (current or total) and value > 0:
+                if joined and (self._code == "es" or current == 0):
+                    break
+                current += value
+            elif value < 1000 and value % 100 == 0 and current == 0 and total and not joined:
+                current = value
+            else:
+                break
+            used += 1 + joined
+        return total + current, used
+
+    def _clock(self, position: int) -> Amount | None:
+        """ "half past seven", "quarter to eight"; "siete y media", "ocho menos cuarto"."""
+        lexicon = self._lexicon
+        assert lexicon is not None
+        first, second = self._item(position), self._item(position + 2)
+        link = self._word(position + 1)
+        if first is None or second is None:
+            return None
+        if lexicon.code == "en":
+            part, hour = _CLOCK_PARTS.get(first.word), self._hour(second)
+            if part is None or hour is None or link not in ("past", "to"):
+                return None
+            later = link == "past"
+        else:
+            if self._word(position - 1) not in ("las", "la"):
+                return None
+            part, hour = _CLOCK_PARTS.get(second.word), self._hour(first)
+            if part is None or hour is None or link not in ("y", "menos"):
+                return None
+            later = link == "y"
+        minutes = hour * 60 + (part if later else -part)
+        half, used = self._half(position + 3, certain=True)
+        written = f"{(minutes // 60 - 1) % 12 + 1}:{minutes % 60:02d}"
+        surface = f"{first.word} {link} {second.word}"
+        return _one(quantities.time_key(written, half), Kind.DATE_TIME, surface, 3 + used)
+
+    def _hour(self, item: Item) -> int | None:
+        lexicon = self._lexicon
+        assert lexicon is not None
+        value = lexicon.numbers.get(item.word)
+        if item.word == "una":
+            value = 1
+        if item.type is TokenType.NUMBER and item.text.isdigit():
+            value = int(item.text)
+        return value if value is not None and 1 <= value <= 12 else None
+
+    def _half(self, position: int, *, certain: bool) -> tuple[str | None, int]:
+        """The half of the day at `position`; words for it count where a time is `certain`."""
+        word = self._word(position)
+        if word in quantities.MORNING:
+            return "am", 1
+        if word in quantities.AFTERNOON:
+            return "pm", 1
+        if certain:
+            three = (word, self._word(position + 1), self._word(position + 2))
+            if three in _HALVES:
+                return _HALVES[three], 3
+        return None, 0

@@ -1,0 +1,152 @@
+"""Turns passive sentences that name who acts into active ones ("was bitten by the dog").
+
+Only for sentences of one clause, in English and Spanish. Who does it and whom it is done to change
+places together with the verb, so "the man was bitten by the dog" never becomes the other story.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from eventstream.cache.guard.conjugation import (
+    BASE_OF_PARTICIPLE,
+    PAST_OF_PARTICIPLE,
+    spanish_preterites,
+)
+from eventstream.cache.guard.items import Item
+from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.tokens import TokenType
+
+_MAX_ITEMS = 40
+_CONTENT = frozenset({TokenType.WORD, TokenType.NUMBER, TokenType.CODE, TokenType.DATE})
+_ENGLISH_BE = words("was were is are been")
+_ENGLISH_BEFORE_BE = words("has have had will can could would may might must should")
+_OBJECTS = {"me": "i", "him": "he", "us": "we", "them": "they", "her": "she"}
+_SUBJECTS = {"i": "me", "he": "him", "we": "us", "they": "them", "she": "her"}
+_SPANISH_BE = words("fue fueron")
+_ENDS_AGENT = {
+    "en": words(
+        "in on at after before during when while because to from for with without into last next"
+        " yesterday today tonight since until under over near"
+    ),
+    "es": words(
+        "en durante desde hasta con sin para a cuando tras antes después mientras porque ayer hoy"
+        " anoche"
+    ),
+}
+_HOW = words("mal bien")
+_CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
+
+
+def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]]:
+    """The active sentences that a passive one amounts to; none for any other text."""
+    end = len(items)
+    while end and items[end - 1].type not in _CONTENT:
+        end -= 1
+    body = list(items[:end])
+    if not 4 <= end <= _MAX_ITEMS or any(item.type not in _CONTENT for item in body):
+        return
+    by = "by" if lexicon.code == "en" else "por"
+    at = next((at for at, item in enumerate(body) if item.word == by), 0)
+    if at < 3 or at == end - 1 or any(item.word in _CLAUSES for item in body[:at]):
+        return
+    agent_end = at + 1
+    while agent_end < end and not _ends_agent(body, agent_end, lexicon):
+        agent_end += 1
+    agent, tail = body[at + 1 : agent_end], body[agent_end:]
+    if not agent:
+        return
+    closing = list(items[end:])
+    made = _english if lexicon.code == "en" else _spanish
+    for clause in made(body[:at], agent, tail):
+        yield clause + closing
+
+
+def _ends_agent(body: list[Item], at: int, lexicon: Lexicon) -> bool:
+    word = body[at].word
+    following = body[at + 1].word if at + 1 < len(body) else ""
+    return (
+        word in _ENDS_AGENT[lexicon.code]
+        or word in lexicon.weekdays
+        or (word in lexicon.articles and following in lexicon.weekdays)
+    )
+
+
+def _english(front: list[Item], agent: list[Item], tail: list[Item]) -> Iterator[list[Item]]:
+    be = next((at for at, item in enumerate(front) if item.word in _ENGLISH_BE), None)
+    if be is None:
+        return
+    adverbs = []
+    if be == 0:  # "Was the router installed by ...?"
+        at = len(front) - 1
+        subject, helpers = front[1:at], [_word("did" if front[0].word[0] == "w" else "do")]
+        verb = _base(front[at].word)
+    else:
+        start = be
+        while start and front[start - 1].word in _ENGLISH_BEFORE_BE:
+            start -= 1
+        subject, helpers = front[:start], front[start:be]
+        at = be + 1
+        while at < len(front) and (front[at].word.endswith("ly") or front[at].word == "not"):
+            adverbs.append(front[at])
+            at += 1
+        if at >= len(front) or any(item.word == "not" for item in adverbs):
+            return
+        participle = front[at].word
+        if front[be].word in ("was", "were"):
+            verb = _word(PAST_OF_PARTICIPLE.get(participle, participle))
+        elif front[be].word == "been":
+            verb = _word(participle)
+        else:
+            verb = _base(participle)
+    if not subject or not _is_participle(front[at].word):
+        return
+    if len(agent) == 1:
+        agent = [_word(_OBJECTS.get(agent[0].word, agent[0].text))]
+    if len(subject) == 1:
+        subject = [_word(_SUBJECTS.get(subject[0].word, subject[0].text))]
+    middle = front[at + 1 :]
+    if be == 0:
+        yield [*helpers, *agent, verb, *subject, *middle, *tail]
+    else:
+        yield [*agent, *helpers, verb, *subject, *middle, *adverbs, *tail]
+
+
+def _spanish(front: list[Item], agent: list[Item], tail: list[Item]) -> Iterator[list[Item]]:
+    be = next((at for at, item in enumerate(front) if item.word in _SPANISH_BE), None)
+    if not be:
+        return
+    at = be + 1
+    adverbs = []
+    while at < len(front) and (
+        front[at].word.endswith("mente") or front[at].word in ("mal", "bien")
+    ):
+        adverbs.append(front[at])
+        at += 1
+    if at >= len(front):
+        return
+    word = front[at].word.removesuffix("s")
+    forms = spanish_preterites(word[:-1] + "o")
+    if not forms:
+        return
+    verb = Item(TokenType.WORD, min(forms), min(forms), False, min(forms), forms)
+    subject, middle = front[:be], front[at + 1 :]
+    yield [*agent, verb, *adverbs, *subject, *middle, *tail]
+    yield [*agent, verb, *adverbs, _word("a"), *subject, *middle, *tail]
+
+
+def _word(word: str) -> Item:
+    lower = word.lower()
+    return Item(TokenType.WORD, lower, word, False, lower)
+
+
+def _is_participle(word: str) -> bool:
+    return word.endswith("ed") or word in BASE_OF_PARTICIPLE
+
+
+def _base(participle: str) -> Item:
+    """The verb of a participle; regular ones have several that it may come from."""
+    if participle in BASE_OF_PARTICIPLE:
+        forms = frozenset({BASE_OF_PARTICIPLE[participle]})
+    else:
+        forms = frozenset({participle[:-1], participle[:-2], participle[:-3]})
+    key = max(forms, key=len)
+    return Item(TokenType.WORD, key, key, False, key, forms)

@@ -1,0 +1,57 @@
+"""What a worker's parent says of itself, beside Celery: its heartbeat in a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+
+from eventstream.heartbeat import Heartbeats
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis
+from eventstream.registry import Registry
+from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
+from eventstream.worker.board import Board
+from eventstream.worker.housekeeping import Housekeeping
+
+KEY = "sk-a-real-looking-secret"
+
+
+async def test_a_heartbeat_names_the_models_of_the_streams_that_are_served(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry, cache_url: str
+) -> None:
+    limited = {"model": {"name": "gpt-4o", "allow": ["o3"]}, "limits": {"requestsPerMinute": 50}}
+    streams = {"reviews": limited, "tickets": {}}
+    await registry.write({name: StreamSpec.model_validate(spec) for name, spec in streams.items()})
+    settings = Settings.model_validate(
+        {
+            "redis_url": cache_url,
+            "eventstream_prefix": keys.prefix,
+            "worker_streams": "reviews",
+            "openai_api_key": KEY,
+        }
+    )
+    housekeeping = Housekeeping(
+        settings,
+        name="eventstream-1@pod",
+        board=Board(1),
+        environment={},
+        registered_tasks=[],
+        served=lambda: ("reviews",),
+        serve_queue=lambda queue: None,
+    )
+    heartbeats = Heartbeats(redis_client, keys)
+
+    housekeeping.start()
+    async with asyncio.timeout(30):
+        while not (alive := await heartbeats.alive()):
+            await asyncio.sleep(0.05)
+    await asyncio.to_thread(housekeeping.stop)
+
+    [beat] = alive
+    assert beat.models.keys() == {"reviews"}
+    assert [(model.name, model.requests) for model in beat.models["reviews"]] == [
+        ("openai (gpt-4o)", 50),
+        ("openai (o3)", 50),
+    ]
+    assert KEY not in beat.model_dump_json()
+    assert await heartbeats.alive() == []
