@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from eventstream.inbox import Inbox
@@ -23,6 +24,10 @@ from tests.support.redis_server import RedisServer
 # A run that was started in the background ignores SIGINT, and so would every process that a test
 # starts and interrupts. A handler of our own is reset to the default when they are executed.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is never asserted.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # Settings of the machine must not leak into tests.
 for _name in (

@@ -327,8 +327,7 @@ def event_from_kafka(
         message = KafkaMessage.model_validate(document)
     except ValidationError as error:
         field, sentence = first_problem(error)
-        reason = Reason.MISSING_TEXT if field == "text" else Reason.INVALID_FIELD
-        raise EventRefused(reason, sentence, field) from error
+        raise EventRefused(Reason.INVALID_FIELD, sentence, field) from error
     return Event(
         id=message.event_id or default_event_id(source),
         stream=stream,

@@ -300,6 +300,7 @@ class Inbox:
                 self._keys.deferred(queue),
                 self._keys.deferred_entries(queue),
                 self._keys.task_meta(event_id),
+                self._keys.again(queue),
             ]
             arguments += [entry, event_id, round(wait_seconds * 1000), ending]
         async with reading_or_writing("putting events back"):

@@ -84,6 +84,10 @@ class Keys:
         """Hash: event id -> its packed inbox entry, while it is deferred."""
         return f"{self.prefix}deferred_entries:{queue}"
 
+    def again(self, queue: str) -> str:
+        """Sorted set: id of a Kafka event that was put back -> time of its first entry (ms)."""
+        return f"{self.prefix}again:{queue}"
+
     def wake(self, queue: str) -> str:
         """String with a short TTL: a wake-up for this queue is under way."""
         return f"{self.prefix}wake:{queue}"
@@ -125,6 +129,15 @@ class Keys:
     def kafka_lag(self, stream: str) -> str:
         """Hash: topic:partition -> lag and when it was measured, as JSON."""
         return f"{self.prefix}kafka_lag:{stream}"
+
+    @property
+    def store_mark(self) -> str:
+        """String: made once; another one, or none, tells that this Redis lost its data."""
+        return f"{self.prefix}store_mark"
+
+    def kafka_gaps(self, stream: str) -> str:
+        """Hash: topic:partition -> what was lost with an earlier Redis, as JSON, until replayed."""
+        return f"{self.prefix}kafka_gaps:{stream}"
 
     @property
     def api_keys(self) -> str:

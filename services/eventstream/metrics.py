@@ -121,6 +121,11 @@ KAFKA_LAG = Gauge(
 KAFKA_PAUSED = Gauge(
     "eventstream_kafka_paused_partitions", "Partitions paused because of backlog.", ["stream"]
 )
+KAFKA_GAP = Gauge(
+    "eventstream_kafka_gap_records",
+    "Records whose events were lost with a results Redis that lost its data, until replayed.",
+    ["stream", "topic", "partition"],
+)
 KAFKA_BATCH_SIZE = Histogram(
     "eventstream_kafka_batch_size", "Records accepted at once.", ["stream"], buckets=BATCH_SIZES
 )

@@ -116,4 +116,10 @@ async def reading_or_writing(what: str) -> AsyncIterator[None]:
     except (BusyLoadingError, ReadOnlyError) as error:
         raise StoreUnavailable(f"Redis is not ready while {what}: {error}") from error
     except RedisError as error:
+        if "MISCONF" in str(error):
+            raise StoreUnavailable(
+                f"Redis can't write to its disk while {what}: free some space there, and it goes on"
+                f" by itself ({error})",
+                10,
+            ) from error
         raise StoreUnavailable(f"Redis refused while {what}: {error}") from error

@@ -172,11 +172,14 @@ class Registry:
             return last.streams
         try:
             streams = await self._read()
-            if last is not None and last.streams and not streams:
-                # An emptied Redis, not a deletion (that leaves a tombstone): write it again.
-                log.warning("registry_restored", streams=sorted(last.streams))
-                await self._restore(last.streams)
-                streams = dict(last.streams)
+            lost = last.streams.keys() - streams.keys() if last is not None else set()
+            if last is not None and lost:
+                # An emptied Redis, not a deletion (that leaves a tombstone): write it again. Some
+                # may be there already: a process that started meanwhile wrote what it knows.
+                log.warning("registry_restored", streams=sorted(lost))
+                restored = {name: last.streams[name] for name in lost}
+                await self._restore(restored)
+                streams |= restored
         except StoreUnavailable:
             if last is None:
                 raise

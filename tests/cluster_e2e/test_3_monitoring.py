@@ -23,6 +23,7 @@ MOVED_BY_TROUBLE = {
     "eventstream_events_given_back",
     "eventstream_events_redelivered",
     "eventstream_events_refused",
+    "eventstream_kafka_gap_records",
     "eventstream_kafka_paused_partitions",
     "eventstream_model_retries",
     "eventstream_store_unavailable",

@@ -123,10 +123,11 @@ class Deployment:
 
     def run_api(self) -> Service:
         api = self.run("api")
-        self._until_http_answers(f"{self.url}/readyz", api)
+        self.until_http_answers(f"{self.url}/readyz", api)
         return api
 
-    def _until_http_answers(self, url: str, service: Service) -> None:
+    def until_http_answers(self, url: str, service: Service) -> None:
+        """Wait until a GET of `url` is answered with success."""
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             assert service.running, service.tail()

@@ -265,7 +265,7 @@ async def test_a_deferred_event_leaves_its_slot_and_waits(bench: Bench) -> None:
     await bench.assert_the_counts_add_up()
 
 
-async def test_what_a_dead_process_held_is_run_alone(
+async def test_what_a_dead_process_held_is_looked_up_one_by_one(
     bench: Bench, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     await bench.accept("a", "b", "c")
@@ -283,6 +283,27 @@ async def test_what_a_dead_process_held_is_run_alone(
     suspects = [claim for claim in pipeline.claims if set(claim) & set("abc")]
     assert sorted(suspects) == [["a"], ["b"], ["c"]]
     assert await bench.states(*"abcde") == [State.SUCCESS] * 5
+    await bench.assert_the_counts_add_up()
+
+
+async def test_what_a_dead_process_held_is_taken_over_side_by_side(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("a", "b", "c")
+    short = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0.2)
+    await short.claim(QUEUE_HTTP, "dead/0", 10)
+    async with asyncio.timeout(60):
+        while not await short.needs_a_worker(QUEUE_HTTP):
+            await asyncio.sleep(0.01)
+    together = asyncio.Barrier(3)
+
+    async def model(held: Held) -> Ending:
+        await together.wait()
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model), inbox=short, lease_seconds=0.2).run()
+
+    assert await bench.states(*"abc") == [State.SUCCESS] * 3
     await bench.assert_the_counts_add_up()
 
 

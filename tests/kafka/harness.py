@@ -37,6 +37,7 @@ from eventstream.kafka.errors import KafkaUnavailable, TopicMissing
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.records import Headers
 from eventstream.kafka.topics import plans_for
+from eventstream.kafka_gap import Progress
 from eventstream.registry import Registry
 from eventstream.results import StreamCounters
 from eventstream.settings import Settings
@@ -278,7 +279,15 @@ class Stream:
 
         await until(gone, "the topic is gone")
 
+    async def carried(self) -> dict[int, Progress | None]:
+        """Partition -> what the group has committed beside its offset."""
+        places = await asyncio.to_thread(self._committed_places)
+        return {place.partition: Progress.unpack(place.metadata) for place in places}
+
     def _committed(self) -> dict[int, int]:
+        return {place.partition: max(0, place.offset) for place in self._committed_places()}
+
+    def _committed_places(self) -> list[TopicPartition]:
         assert self.spec.source is not None
         config = reader_config(self.settings) | {
             "group.id": self.spec.consumer_group(self.name),
@@ -288,10 +297,9 @@ class Stream:
             places = [
                 TopicPartition(self.topic, number) for number in range(self.spec.source.partitions)
             ]
-            found = consumer.committed(places, 10)
+            return consumer.committed(places, 10)
         finally:
             consumer.close()
-        return {place.partition: max(0, place.offset) for place in found}
 
     async def lag(self) -> dict[str, lag.PartitionLag]:
         return await lag.read(self.tools.redis, self.tools.keys, self.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import resource
 import socket
 import subprocess
 from pathlib import Path
@@ -65,7 +66,8 @@ class RedisServer:
             *(("--loadmodule", str(module)) if module else ()),
         ]
         with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log)
+            # A write beyond a limit (see `fill_disk`) is an error for it, and not its end.
+            self._process = subprocess.Popen(argv, stdout=log, stderr=log, restore_signals=False)
         # A connection is retried until the server answers: it tells when it is ready.
         client = redis.Redis(
             port=self.port,
@@ -87,6 +89,16 @@ class RedisServer:
             self._process.kill()
             self._process.wait(20)
             self._process = None
+
+    def fill_disk(self) -> None:
+        """No byte more into its append-only file, as on a disk that is full."""
+        size = max(file.stat().st_size for file in self.folder.rglob("*.aof"))
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def free_disk(self) -> None:
+        """There is room again."""
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
 
     def __enter__(self) -> RedisServer:
         self.start()

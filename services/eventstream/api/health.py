@@ -14,9 +14,10 @@ from typing import Any, Final, Literal
 from redis.exceptions import RedisError, ResponseError
 from starlette.requests import Request
 
+from eventstream import kafka_gap
 from eventstream.api.parts import Parts, parts_of
 from eventstream.api.replies import Reply, json_reply
-from eventstream.api.schemas import Alive, Health
+from eventstream.api.schemas import Alive, Health, KafkaGap
 from eventstream.cache.server import search_node
 from eventstream.errors import StoreUnavailable
 
@@ -43,7 +44,9 @@ async def readyz(request: Request) -> Reply:
 async def health(request: Request) -> Reply:
     """What works right now; answers within a few seconds whatever Redis does."""
     parts = parts_of(request)
-    workers, semantic_cache = await asyncio.gather(_workers(parts), _semantic_cache(parts))
+    workers, semantic_cache, gaps = await asyncio.gather(
+        _workers(parts), _semantic_cache(parts), _kafka_gaps(parts)
+    )
     serving = workers is not None
     document = Health(
         status="healthy" if serving else "unhealthy",
@@ -51,6 +54,7 @@ async def health(request: Request) -> Reply:
         celery_workers=workers or 0,
         timestamp=datetime.now(UTC).isoformat(),
         semantic_cache=semantic_cache,
+        kafka_gaps=gaps,
     )
     if serving:
         return json_reply(document)
@@ -64,6 +68,26 @@ async def _workers(parts: Parts) -> int | None:
             return sum(not beat.stopping for beat in await parts.heartbeats.alive())
     except (StoreUnavailable, TimeoutError):
         return None
+
+
+async def _kafka_gaps(parts: Parts) -> list[KafkaGap]:
+    """The gaps that are stated; none while the results Redis, which holds them, does not answer."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            gaps = await kafka_gap.read(parts.redis, parts.keys, sorted(parts.watch.streams))
+    except (StoreUnavailable, TimeoutError):
+        return []
+    return [
+        KafkaGap(
+            stream=gap.stream,
+            topic=gap.topic,
+            partition=gap.partition,
+            first_offset=gap.first,
+            last_offset=gap.end - 1,
+            way_out=gap.way_out,
+        )
+        for gap in gaps
+    ]
 
 
 async def _semantic_cache(parts: Parts) -> SemanticCache:

@@ -94,6 +94,17 @@ class Workers(BaseModel):
     registered_tasks: dict[str, list[str]]
 
 
+class KafkaGap(BaseModel):
+    """Records whose events went with a results Redis that lost its data, until replayed."""
+
+    stream: str
+    topic: str
+    partition: int
+    first_offset: int = Field(ge=0)
+    last_offset: int = Field(ge=0)
+    way_out: str = Field(description="The command that reads them again.")
+
+
 class Health(BaseModel):
     """Answer of `GET /health`; with status 503 when the API can't serve."""
 
@@ -103,6 +114,9 @@ class Health(BaseModel):
     timestamp: str = Field(description="UTC, ISO 8601.")
     semantic_cache: Literal["available", "exact_only", "unavailable"] = Field(
         description="exact_only: the cache server has no vector search (FT.*), exact hits work."
+    )
+    kafka_gaps: list[KafkaGap] = Field(
+        description="What the results Redis lost of Kafka topics; [] when all is well."
     )
 
 

@@ -40,7 +40,8 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 def replay(topic: str, since: str, stream: str | None, as_json: bool) -> None:
     """Read a source topic again from a time on, and accept what is not known yet.
 
-    For a results Redis that lost its data. Events whose ids are known are duplicates and are not
+    For a results Redis that lost its data: `eventstream top` and the consumer's log line
+    `results_lost` say from when on. Events whose ids are known are duplicates and are not
     answered twice; events finished longer ago than RESULT_TTL_SECONDS are answered again. The
     consumer group's offsets are not touched, and the consumer may run meanwhile.
 
@@ -61,6 +62,8 @@ def replay(topic: str, since: str, stream: str | None, as_json: bool) -> None:
         f" {done.accepted} accepted, {done.duplicates} known already,"
         f" {done.conflicts} with an id used for other content, {done.refused} bad ones left out"
     )
+    if done.gaps_closed:
+        click.echo(f"What was lost of {done.gaps_closed} partitions has been read again")
 
 
 def parse_time(text: str, now: datetime) -> datetime:

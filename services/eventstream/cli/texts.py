@@ -110,8 +110,7 @@ def parse_line(line: Line, form: Format, id_field: str = "event_id") -> Text:
         return Text(line.number, KafkaMessage.model_validate(document))
     except ValidationError as error:
         field, sentence = first_problem(error)
-        reason = Reason.MISSING_TEXT if field == "text" else Reason.INVALID_FIELD
-        raise EventRefused(reason, sentence, field) from error
+        raise EventRefused(Reason.INVALID_FIELD, sentence, field) from error
 
 
 def _json(content: str) -> object:

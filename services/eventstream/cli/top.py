@@ -20,6 +20,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from eventstream import kafka_gap
 from eventstream.claims import Depth
 from eventstream.cli.common import (
     State,
@@ -33,6 +34,7 @@ from eventstream.cli.common import (
 )
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import WorkerHeartbeat
+from eventstream.kafka_gap import Gap
 from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import queues_of
 from eventstream.redis_client import reading_or_writing
@@ -81,12 +83,25 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GapRow:
+    """Records whose events went with a results Redis that lost its data, and how to get them."""
+
+    stream: str
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    way_out: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that one refresh shows. `at` is Unix seconds."""
 
     at: float
     streams: tuple[StreamRow, ...]
     workers: tuple[WorkerRow, ...]
+    kafka_gaps: tuple[GapRow, ...] = ()
 
 
 @click.command()
@@ -154,6 +169,9 @@ async def collect(state: State, now: float) -> Snapshot:
             for name in names
         ),
         workers=tuple(worker_row(beat, now) for beat in await state.heartbeats.alive()),
+        kafka_gaps=tuple(
+            gap_row(gap) for gap in await kafka_gap.read(state.redis, state.keys, names)
+        ),
     )
 
 
@@ -178,6 +196,18 @@ def stream_row(
         tokens=counters.tokens,
         cost_microdollars=counters.cost_microdollars,
         saved_microdollars=counters.saved_microdollars,
+    )
+
+
+def gap_row(gap: Gap) -> GapRow:
+    """A gap as one row."""
+    return GapRow(
+        stream=gap.stream,
+        topic=gap.topic,
+        partition=gap.partition,
+        first_offset=gap.first,
+        last_offset=gap.end - 1,
+        way_out=gap.way_out,
     )
 
 
@@ -245,6 +275,14 @@ def render(snapshot: Snapshot, trouble: str = "") -> RenderableType:
         else [Text("No stream yet: `eventstream up`, or `eventstream streams apply`.")]
     )
     parts.append(_workers_table(snapshot))
+    parts += [
+        Text(
+            f"{gap.stream}: the results Redis lost its data, and with it records {gap.first_offset}"
+            f" to {gap.last_offset} of {gap.topic} [{gap.partition}]: {gap.way_out}",
+            style="bold red",
+        )
+        for gap in snapshot.kafka_gaps
+    ]
     if trouble:
         parts.append(Text(trouble, style="bold red"))
     return Group(*parts)

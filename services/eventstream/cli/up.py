@@ -33,7 +33,10 @@ from eventstream.embedded.stack import (
     service_settings,
 )
 from eventstream.errors import ConfigurationError
-from eventstream.settings import load_settings
+from eventstream.llm.cost import load_price_list
+from eventstream.llm.local.errors import LocalModelMissing, LocalModelUnsupported
+from eventstream.llm.local.folder import find_model_folder
+from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec, read_stream_file
 
 NAMES = ("cache", "state", "broker", "api", "worker", "consumer", "flower")
@@ -133,6 +136,7 @@ def up(
             f"--demo sends through the API, which wants a key here (API_HOST={settings.api_host})",
             "Set API_KEYS to a key of yours, or leave API_HOST and API_AUTH unset",
         )
+    _check_files(settings)
     plan = plan_stack(
         os.environ,
         ports=ports,
@@ -148,6 +152,23 @@ def up(
             return session.run(build_infrastructure(plan, data, session.printer.say))
     except StackError as error:
         raise _CannotStart(str(error)) from error
+
+
+def _check_files(settings: Settings) -> None:
+    """What the worker reads at its start: a wrong one is said before anything runs.
+
+    Raises ConfigurationError.
+    """
+    load_price_list(settings.price_list)
+    if settings.local_model_dir is not None:
+        try:
+            find_model_folder(settings.local_model_dir)
+        except (LocalModelMissing, LocalModelUnsupported) as error:
+            raise ConfigurationError(
+                "LOCAL_MODEL_DIR",
+                str(error).removeprefix("LOCAL_MODEL_DIR: "),
+                "Name a sentence-transformers folder of the BERT family, or unset it",
+            ) from error
 
 
 class _CannotStart(click.ClickException):

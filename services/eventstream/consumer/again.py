@@ -8,16 +8,17 @@ live is answered again. Bad records are counted only: they are in the dead-lette
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from eventstream import kafka_gap
 from eventstream.claims import Outcome
 from eventstream.consumer.backlog import Backlog
 from eventstream.consumer.parsing import parse
 from eventstream.consumer.stream import Tools
 from eventstream.kafka.config import reader_config
-from eventstream.kafka.ranges import RangeReader
+from eventstream.kafka.ranges import Range, RangeReader
 from eventstream.keys import queue_for
 from eventstream.spec import StreamSpec
 
@@ -32,6 +33,8 @@ class ReadAgain:
     duplicates: int = 0
     conflicts: int = 0
     refused: int = 0
+    gaps_closed: int = 0
+    """Gaps, as a lost results Redis left them, that were read again from end to end."""
 
 
 async def read_again(
@@ -75,4 +78,17 @@ async def read_again(
                 refused=done.refused + len(parsed.refused),
             )
             on_progress(done)
-    return done
+    return replace(done, gaps_closed=await _close_gaps(tools, stream, spec.source.topic, ranges))
+
+
+async def _close_gaps(tools: Tools, stream: str, topic: str, ranges: Mapping[int, Range]) -> int:
+    read = [
+        gap
+        for gap in await kafka_gap.read(tools.redis, tools.keys, [stream])
+        if gap.topic == topic
+        and (place := ranges.get(gap.partition)) is not None
+        and place.first <= gap.first
+        and gap.end <= place.end
+    ]
+    await kafka_gap.close(tools.redis, tools.keys, read)
+    return len(read)

@@ -55,6 +55,8 @@ class Intake:
         now: Callable[[], datetime],
     ) -> None:
         self.spec = spec
+        self.taken: dict[int, int] = {}
+        """Partition -> the offset behind what was taken in hand, accepted or not."""
         self._stream = stream
         self._handover = handover
         self._inbox = inbox
@@ -78,6 +80,8 @@ class Intake:
 
     async def _process(self, batch: Sequence[Polled]) -> None:
         KAFKA_BATCH_SIZE.labels(self._stream).observe(len(batch))
+        sources = [polled.record.source for polled in batch]
+        self.taken |= {source.partition: source.offset + 1 for source in sources}
         parsed = parse(
             [polled.record for polled in batch],
             self._stream,

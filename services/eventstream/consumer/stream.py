@@ -16,6 +16,7 @@ from confluent_kafka import KafkaException
 
 from eventstream import kafka_lag as lag
 from eventstream.consumer.backlog import Backlog
+from eventstream.consumer.gaps import GapWatch
 from eventstream.consumer.handover import Handover
 from eventstream.consumer.intake import Intake
 from eventstream.consumer.poller import Poller
@@ -136,7 +137,7 @@ class StreamConsumer:
         intake = self._intake = self._new_intake(handover)
         poller.start()
         working = asyncio.create_task(intake.run(stop))
-        watching = asyncio.create_task(self._watch(poller, topic_id))
+        watching = asyncio.create_task(self._watch(poller, topic_id, intake))
         stopping = asyncio.create_task(stop.wait())
         any_end: set[asyncio.Future[Any]] = {working, watching, stopping, thread_ended}
         try:
@@ -181,8 +182,17 @@ class StreamConsumer:
             now=tools.now,
         )
 
-    async def _watch(self, poller: Poller, topic_id: str) -> str:
+    async def _watch(self, poller: Poller, topic_id: str, intake: Intake) -> str:
         """Publish the lag every second; returns why the consumer has to begin again."""
+        gaps = GapWatch(
+            self._stream,
+            self._topic,
+            poller,
+            lambda: intake.taken,
+            redis=self._tools.redis,
+            keys=self._tools.keys,
+            settings=self._tools.settings,
+        )
         backoff = Backoff(WATCH_SECONDS, 15.0)
         published: set[int] = set()
         try:
@@ -191,6 +201,7 @@ class StreamConsumer:
                     if await self._tools.admin.topic_id(self._topic) != topic_id:
                         return "the topic is not the one it was: deleted, or the broker's data lost"
                     published = await self._publish_lag(poller, published)
+                    await gaps.look()
                 except StoreUnavailable as error:
                     seconds = backoff.next_seconds()
                     self._log.warning(
@@ -204,6 +215,7 @@ class StreamConsumer:
                     await asyncio.sleep(WATCH_SECONDS)
         finally:
             lag.forget(self._stream, self._topic, published)
+            gaps.forget()
 
     async def _publish_lag(self, poller: Poller, published: set[int]) -> set[int]:
         positions = poller.positions()

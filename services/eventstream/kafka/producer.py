@@ -117,6 +117,7 @@ class _Client:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._delivered: deque[tuple[Delivery, KafkaError | None]] = deque()
+        self._under_way: set[Delivery] = set()
         self._stopping = threading.Event()
         self._producer = Producer(config | {"error_cb": self._on_error})
         self._thread = threading.Thread(target=self._serve, name="kafka-producer", daemon=True)
@@ -134,6 +135,8 @@ class _Client:
             self._delivered.append((delivery, error))
 
         self._producer.produce(topic, value, key, on_delivery=report, headers=list(headers or ()))
+        self._under_way.add(delivery)
+        delivery.add_done_callback(self._under_way.discard)
 
     def stop(self) -> None:
         """Ask the thread to end; records on their way are given up."""
@@ -152,11 +155,20 @@ class _Client:
         self._producer.purge()
         self._producer.poll(0)
         self._hand_over()
+        # Of what was on its way librdkafka may report later, or never: nobody may wait for that.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._give_up)
 
     def _hand_over(self) -> None:
         if self._delivered:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and its waiters with it
                 self._loop.call_soon_threadsafe(self._settle)
+
+    def _give_up(self) -> None:
+        given_up = KafkaError(KafkaError._PURGE_INFLIGHT, "its client was replaced or closed")
+        for delivery in list(self._under_way):
+            if not delivery.done():
+                delivery.set_exception(KafkaException(given_up))
 
     def _settle(self) -> None:
         while self._delivered:

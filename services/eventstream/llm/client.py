@@ -138,7 +138,8 @@ class ProviderClient:
         except openai.APIConnectionError as error:
             raise ProviderError(ErrorKind.CONNECTION, "the connection failed or was cut") from error
         except openai.APIStatusError as error:
-            raise status_error(error, formatted="response_format" in payload) from error
+            formatted = "response_format" in payload
+            raise status_error(error, formatted=formatted, secret=self._endpoint.key) from error
         except (openai.APIError, httpx2.HTTPError, OSError) as error:
             raise ProviderError(
                 ErrorKind.CONNECTION, "the answer could not be read to its end"

@@ -97,11 +97,16 @@ class Vectors(Answered):
     rows: FloatArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
 
-def status_error(error: openai.APIStatusError, *, formatted: bool) -> ProviderError:
-    """What an error status means; `formatted`: the request had a `response_format`."""
+def status_error(
+    error: openai.APIStatusError, *, formatted: bool, secret: str | None = None
+) -> ProviderError:
+    """What an error status means; `formatted`: the request had a `response_format`.
+
+    `secret`: the key of the request. Some servers quote it, and what they say is logged.
+    """
     status = error.status_code
     detail = _error_object(error.body)
-    message = _provider_message(detail)
+    message = _provider_message(detail, secret)
     if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
         # A spent account: no short wait helps it.
         kind = ErrorKind.QUOTA
@@ -142,9 +147,11 @@ def _error_object(body: object) -> dict[str, Any]:
     return inner if isinstance(inner, dict) else {}
 
 
-def _provider_message(detail: dict[str, Any]) -> str:
+def _provider_message(detail: dict[str, Any], secret: str | None) -> str:
     text = detail.get("message")
     words = text if isinstance(text, str) and text else "no reason was given"
+    if secret:
+        words = words.replace(secret, "***")
     return words if len(words) <= _MESSAGE_CHARS else words[: _MESSAGE_CHARS - 1] + "…"
 
 

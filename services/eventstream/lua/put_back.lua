@@ -1,5 +1,5 @@
 -- Let go of events that are held: give them back at once, or defer them.
--- KEYS  an event: inbox, deferred, deferred entries, task_meta
+-- KEYS  an event: inbox, deferred, deferred entries, task_meta, again
 -- ARGV  group, consumer; an event: entry id, event id, wait ms ('0': at once), ending to keep with it
 --       ('': none, or the one that is kept already)
 -- Returns 1 an event that was put back, 0 where this consumer did not hold it any more.
@@ -7,8 +7,8 @@ local answers = {}
 local now = now_ms()
 local count = (#ARGV - 2) / 4
 for i = 0, count - 1 do
-  local k, a = i * 4, i * 4 + 2
-  local inbox, deferred, entries, meta = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+  local k, a = i * 5, i * 4 + 2
+  local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
   local entry, id, wait, ending = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3]), ARGV[a + 4]
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
@@ -19,6 +19,10 @@ for i = 0, count - 1 do
     redis.call('XACK', inbox, ARGV[1], entry)
     redis.call('XDEL', inbox, entry)
     local fields = found[1][2]
+    if field_of(fields, 'raw') then
+      -- From Kafka: how far back its unfinished events reach must not be lost with the entry's id.
+      redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
+    end
     if ending ~= '' and not field_of(fields, 'ending') then
       fields[#fields + 1] = 'ending'
       fields[#fields + 1] = ending
@@ -29,8 +33,8 @@ for i = 0, count - 1 do
       redis.call('HINCRBY', meta, 'deferrals', 1)
       redis.call('HSET', meta, 'status', 'RETRY', 'due_at_ms', now + wait)
     else
-      local again = redis.call('XADD', inbox, '*', unpack(fields))
-      redis.call('HSET', meta, 'status', 'PENDING', 'entry', again)
+      local anew = redis.call('XADD', inbox, '*', unpack(fields))
+      redis.call('HSET', meta, 'status', 'PENDING', 'entry', anew)
     end
     answers[#answers + 1] = 1
   end

@@ -5,8 +5,8 @@ misses in its slots, renews what it holds, claims again as slots free, and ends 
 or its time is over. It knows leases, slots, deadlines and shutdown; it does not know Celery, what
 a cache or a model is, or where results are published.
 
-What an earlier process let go of (its lease ended) is run alone, one event at a time, so that the
-event which kills its process is found and not the ones around it.
+What earlier processes let go of again and again (their leases ended) is run alone in the end, one
+event at a time, so that the event which kills its process is found and not the ones around it.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Drain:
         return False
 
     async def _run_suspects(self) -> None:
-        """Finish what runs, then run what was let go of, one event at a time and nothing beside."""
+        """Run what was let go of: nothing new beside it, and in the end each event alone."""
         for queue in self._queues():
             if queue not in self._looked_for_predecessors and not self._holds(queue):
                 # What stands under this process's name was left by a predecessor in its slot.
@@ -309,6 +309,12 @@ class Drain:
             if not claim.suspects:
                 return
             [held] = claim.suspects
+            if (held.queue, held.entry) in self._held:
+                # It runs here, and its renewal was late: the lease is ours again.
+                if not self._running:
+                    return
+                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                continue
             self._hold(held)
             EVENTS_REDELIVERED.labels(held.event.stream).inc()
             log.warning(
@@ -317,14 +323,24 @@ class Drain:
                 stream=held.event.stream,
                 deliveries=held.deliveries,
             )
-            while self._running:
-                await asyncio.wait(self._running)
+            if not own and held.deliveries < self._settings.max_deliveries:
+                # It is most likely not to blame, or it comes again: side by side, or what a killed
+                # worker held would take as long as all its calls in a row. (What stands under our
+                # own name is found again as long as it runs.)
+                await self._start([held])
+                while self._free_slots() <= 0:
+                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                continue
+            await self._until_nothing_runs()
             if held.deliveries > self._settings.max_deliveries:
                 await self._end(held, await self._delivered_too_often(held))
             else:
                 await self._start([held])
-                while self._running:
-                    await asyncio.wait(self._running)
+                await self._until_nothing_runs()
+
+    async def _until_nothing_runs(self) -> None:
+        while self._running:
+            await asyncio.wait(self._running)
 
     async def _delivered_too_often(self, held: Held) -> Failed:
         history = await self._inbox.history(held.event.id)

@@ -38,6 +38,11 @@ MOST_AT_ONCE: Final = 256
 LONGEST_BACK_OFF_SECONDS: Final = 2.0
 PUBLISH_AGAIN_SECONDS: Final = 10.0
 """How long an ending waits in the inbox that Kafka did not take."""
+PUBLISH_SECONDS: Final = 2.0
+"""How long a publication may hold its slot while nothing is known to be wrong. What is given up
+then may still arrive: the sink is at least once."""
+PATIENT_PUBLISH_SECONDS: Final = 20.0
+"""Longer than Kafka's client tries by itself: what it never reports may hold up nobody for good."""
 LOOK_FOR_KAFKA_SECONDS: Final = 2.0
 """So long after a failure nobody tries; then one does, for all of its stream."""
 NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
@@ -132,9 +137,13 @@ class Endings:
                 return False
             self._kafka_away_until[stream] = math.inf
         try:
-            await self._aftermath.publish(held, ending)
-        except StoreUnavailable as error:
-            log.warning("publish_failed", event_id=held.event.id, stream=stream, error=str(error))
+            # The one that looks for Kafka has all the patience of its client: the others need none.
+            seconds = PUBLISH_SECONDS if away_until is None else PATIENT_PUBLISH_SECONDS
+            async with asyncio.timeout(seconds):
+                await self._aftermath.publish(held, ending)
+        except (StoreUnavailable, TimeoutError) as error:
+            why = str(error) or f"no acknowledgement within {seconds:g} s"
+            log.warning("publish_failed", event_id=held.event.id, stream=stream, error=why)
             self._kafka_away_until[stream] = self._clock() + LOOK_FOR_KAFKA_SECONDS
             return False
         except BaseException:

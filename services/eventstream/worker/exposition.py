@@ -9,6 +9,8 @@ storage when they are made.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 PARENT: Final = "parent"
+PREFIX: Final = "eventstream-metrics-"
+LOCK: Final = "lock"
 
 
 class _Identity:
@@ -33,7 +37,11 @@ _identity = _Identity()
 
 def prepare() -> Path:
     """Switch prometheus_client to files named by slot; returns their folder (new, empty)."""
-    folder = Path(tempfile.mkdtemp(prefix="eventstream-metrics-"))
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    # Held by this process and its children as long as one of them lives; never closed.
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     # prometheus_client takes the folder from the environment only.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     from prometheus_client import values
@@ -71,4 +79,18 @@ def clean_up(folder: Path) -> None:
     """Remove the folder that `prepare` made."""
     for file in folder.glob("*.db"):
         file.unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
     folder.rmdir()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of workers that were killed: nobody holds their locks."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        # No lock yet, somebody else's, or just removed by another worker: left alone.
+        with contextlib.suppress(OSError):
+            lock = os.open(folder / LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                clean_up(folder)
+            finally:
+                os.close(lock)

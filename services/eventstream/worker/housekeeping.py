@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from eventstream import kafka_gap
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys, queues_of
 from eventstream.llm.in_use import models_in_use
 from eventstream.logs import get_logger
-from eventstream.redis_client import connect
+from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
@@ -98,11 +99,13 @@ class Housekeeping:
         heartbeats = Heartbeats(redis, keys)
         looks = 0
         away = False
+        mark: str | None = None
         while not self._stop.is_set():
             try:
                 models = await self._models(registry)
                 await heartbeats.beat(self._heartbeat(models), HEARTBEAT_TTL_SECONDS)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
+                mark = await self._compare(mark, redis, keys)
                 away = False
             except StoreUnavailable as error:
                 if not away:
@@ -122,6 +125,18 @@ class Housekeeping:
         except StoreUnavailable as error:
             log.warning("heartbeat_not_removed", error=str(error))
         await redis.aclose()
+
+    async def _compare(self, mark: str | None, redis: AsyncRedis, keys: Keys) -> str:
+        """The mark of the results Redis; says so when it is another one than before."""
+        now = await kafka_gap.mark_of(redis, keys)
+        if mark not in (None, now):
+            log.error(
+                "results_lost",
+                why="the results Redis lost its data",
+                way_out="consumers say what was lost of Kafka; what came over HTTP and is not known"
+                " any more has to be sent again",
+            )
+        return now
 
     async def _look(self, inbox: Inbox, registry: Registry, *, tidy: bool) -> None:
         for queue in await registry.queues(self._settings.worker_streams):

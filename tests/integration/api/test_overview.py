@@ -110,6 +110,7 @@ async def test_health_when_all_is_well(client: httpx.AsyncClient) -> None:
         "status": "healthy",
         "redis": "connected",
         "celery_workers": 0,
+        "kafka_gaps": [],
         "semantic_cache": "available",
     }
 

@@ -141,7 +141,7 @@ class TestSending:
         assert [line.split(":")[0] for line in ended.err.splitlines()] == [
             *("line 2", "line 3", "line 4", "line 5", "line 6", "line 7", "eventstream")
         ]
-        reasons = ("invalid_json", "not_an_object", "missing_text", "missing_text", "not_utf8")
+        reasons = ("invalid_json", "not_an_object", "missing_text", "invalid_field", "not_utf8")
         for line, reason in zip(ended.err.splitlines(), reasons, strict=False):
             assert line.endswith(f"({reason})")
         assert "general_analysis" in ended.err  # What would have been right on line 7.
@@ -158,7 +158,7 @@ class TestSending:
 
         refused, accepted = ended.json_lines
         assert (refused["line"], refused["status"], refused["reason"]) == (
-            *(2, "refused", "missing_text"),
+            *(2, "refused", "invalid_field"),
         )
         assert (accepted["line"], accepted["status"], accepted["duplicate"]) == (
             *(1, "pending", False),

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli.command_line import run
 
 
@@ -36,3 +38,14 @@ def test_an_address_that_is_none_ends_with_2(tmp_path: Path) -> None:
     assert ended.code == 2
     assert ended.err.startswith("eventstream: REDIS_URL: has a port that is not a number")
     assert "my-secret" not in ended.err
+
+
+@pytest.mark.parametrize("setting", ["PRICE_LIST", "LOCAL_MODEL_DIR"])
+def test_a_file_that_is_not_there_ends_with_2_before_anything_starts(
+    tmp_path: Path, setting: str
+) -> None:
+    ended = run("up", "--data", str(tmp_path / "data"), env={setting: str(tmp_path / "nothing")})
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"eventstream: {setting}: ")
+    assert not (tmp_path / "data").exists()

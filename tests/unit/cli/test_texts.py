@@ -77,7 +77,7 @@ def test_the_format_follows_the_files_name(name: str, expected: Format) -> None:
         (b"{oops", Reason.INVALID_JSON),
         (b'"a string"', Reason.NOT_AN_OBJECT),
         (b"{}", Reason.MISSING_TEXT),
-        (b'{"text": ""}', Reason.MISSING_TEXT),
+        (b'{"text": ""}', Reason.INVALID_FIELD),
         (b'{"text": "a", "event_id": "x\\ty"}', Reason.INVALID_FIELD),
         (b'{"text": "a", "metadata": "b"}', Reason.INVALID_FIELD),
         (b'{"text": NaN}', Reason.INVALID_JSON),

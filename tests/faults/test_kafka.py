@@ -1,0 +1,67 @@
+"""Apache Kafka itself killed and restarted, in the middle of reading and of dead-lettering."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from tests.e2e.services import until
+from tests.faults.installation import SECONDS, Installation, Lines
+from tests.faults.records import records_of
+
+pytestmark = pytest.mark.timeout(900)
+
+EVENTS = 1500
+
+
+def test_kill_9_and_a_restart_while_records_are_read_and_answers_published(
+    site: Installation,
+) -> None:
+    before = site.counters()
+    lines = Lines(site.worker, site.consumer)
+    site.provider.seconds = 0.05
+    ids = site.send(EVENTS)
+    site.until_answered(100, before)
+
+    site.kafka.kill()
+    until(
+        lambda: lines.say("lag_unknown") and lines.say("publish_failed"),
+        SECONDS,
+        lambda: f"{site.consumer.tail()}\n{site.worker.tail()}",
+    )
+    site.kafka.start()
+    site.provider.seconds = 0
+
+    site.settle(before, ids)
+    assert lines.say("lag_known")
+    assert lines.say("kafka_takes_answers_again")
+    records_of(
+        site.kafka,
+        f"{site.topic}-scored",
+        lambda values: {orjson.loads(value)["event_id"] for value in values} >= set(ids),
+    )
+    site.works_as_ever()
+
+
+def test_a_restart_while_dead_letters_are_written_skips_none(site: Installation) -> None:
+    before = site.counters()
+    lines = Lines(site.consumer)
+    ids = site.send(500)
+    bad = {b"bad %d" % number for number in range(1000)}
+    for value in sorted(bad):
+        site.producer.produce(site.topic, value)
+    ids += site.send(500)
+    until(
+        lambda: site.counters().dead_lettered > before.dead_lettered + 100,
+        SECONDS,
+        lambda: f"{site.counters()}\n{site.consumer.tail()}",
+    )
+
+    site.kafka.kill()
+    until(lambda: lines.say("consumer_waits", "lag_unknown"), SECONDS, site.consumer.tail)
+    site.kafka.start()
+
+    site.settle(before, ids)
+    records_of(site.kafka, f"{site.topic}.dlq", lambda values: set(values) >= bad)
+    assert site.counters().dead_lettered >= before.dead_lettered + len(bad)
+    site.works_as_ever()
