@@ -63,6 +63,9 @@ async def test_the_first_event_in_an_inbox_is_answered_within_two_passes(
 ) -> None:
     namespace.apply(stream("reviews", **workers(min=1, max=8)))
     async with start() as steps:
+        await steps.step()
+        await pods_ready(namespace, 1)
+        # The Deployment is quiet, and the operator has seen it so.
         await steps.run(30)
         assert namespace.replicas(WORKERS) == 1
         await wait_in_line(inbox, "reviews", 500)
