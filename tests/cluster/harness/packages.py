@@ -12,8 +12,7 @@ from pathlib import Path
 from tests.cluster.harness.errors import CommandFailed, HarnessError
 from tests.cluster.harness.layout import find_cni_plugins, find_program
 
-# Asked by maintainers' scripts before they start a service: 101 is "you may not".
-# https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
+# Debian's invoke-rc.d asks it before a package starts a service: 101 is "you may not".
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_SERVICE = "#!/bin/sh\nexit 101\n"
 
@@ -50,8 +49,12 @@ NODE_PACKAGES = (
     _program("conntrack", "conntrack"),
     _program("socat", "socat"),
 )
-# Building the project's own images.
-IMAGE_PACKAGES = (_program("debootstrap", "debootstrap"), _program("buildah", "buildah"))
+# Building the project's own images, and Apache Kafka in one.
+IMAGE_PACKAGES = (
+    _program("debootstrap", "debootstrap"),
+    _program("buildah", "buildah"),
+    _program("maven", "mvn"),
+)
 # Checking the alerts: promtool comes with the server.
 CHECK_PACKAGES = (
     Package("prometheus", lambda: find_program("promtool") is not None, service="prometheus"),
