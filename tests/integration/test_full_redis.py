@@ -15,8 +15,8 @@ from eventstream.redis_client import connect
 from tests.support.events import an_answer, an_event
 from tests.support.redis_server import RedisServer
 
-ROOM_BYTES = 2_500_000
-AT_ONCE = 50
+ROOM_BYTES = 5_000_000
+AT_ONCE = 10
 
 
 @pytest.fixture
