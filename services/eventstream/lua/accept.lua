@@ -7,20 +7,7 @@
 -- A server that refuses writes when it is full keeps a reserve: what was accepted must still be
 -- finished (limits, budgets, results and, where it is the broker too, wake-ups are writes), or a
 -- full server would stay full for ever. A server that evicts is full all the time: no reserve there.
--- Of tiny texts the reserve alone would not do: each takes more to finish than it frees.
 local RESERVE = 0.1
-local BYTES_TO_FINISH = 1000
-local function unfinished()
-  local seen, events = {}, 0
-  for k = 2, #KEYS, 4 do
-    if not seen[KEYS[k]] then
-      seen[KEYS[k]] = true
-      events = events + redis.call('XLEN', KEYS[k])
-    end
-  end
-  return events
-end
-
 local function only_the_reserve_is_left()
   local memory = redis.pcall('INFO', 'memory')
   if type(memory) ~= 'string' or not string.find(memory, 'maxmemory_policy:noeviction', 1, true) then
@@ -29,7 +16,7 @@ local function only_the_reserve_is_left()
   local most = tonumber(string.match(memory, '%smaxmemory:(%d+)') or '0')
   local used = tonumber(string.match(memory, 'used_memory:(%d+)') or '0')
     - tonumber(string.match(memory, 'mem_not_counted_for_evict:(%d+)') or '0')
-  return most > 0 and used + unfinished() * BYTES_TO_FINISH > most * (1 - RESERVE)
+  return most > 0 and used > most * (1 - RESERVE)
 end
 
 if only_the_reserve_is_left() then
