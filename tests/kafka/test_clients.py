@@ -12,7 +12,7 @@ from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.ranges import RangeReader
 from eventstream.kafka.records import SourceRecord
 from eventstream.kafka.topics import TopicPlan
-from tests.kafka.harness import Stream
+from tests.kafka.harness import Stream, until
 
 
 async def everything(stream: Stream) -> list[SourceRecord]:
@@ -102,13 +102,13 @@ async def test_a_topic_created_anew_has_another_id(stream: Stream) -> None:
     admin = stream.tools.admin
     assert await admin.topic_id(stream.topic) is None
     await admin.ensure_topics([TopicPlan(stream.topic, 1, 1)])
-    before = await admin.topic_id(stream.topic)
+    # A broker hears of a new topic a moment after it was made.
+    before = await until(lambda: admin.topic_id(stream.topic), "the topic has an id")
 
     await stream.delete_topic()
     await admin.ensure_topics([TopicPlan(stream.topic, 1, 1)])
 
-    assert before is not None
-    assert await admin.topic_id(stream.topic) not in (None, before)
+    assert await until(lambda: admin.topic_id(stream.topic), "the new one has an id") != before
 
 
 async def test_a_topic_that_is_not_there_can_not_be_read(stream: Stream) -> None:

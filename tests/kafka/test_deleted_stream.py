@@ -37,6 +37,12 @@ class House:
         )
         await self.stream.registry.write({"reviews": spec})
         await self.stream.tools.admin.ensure_topics(plans_for(spec))
+
+        async def there() -> bool:
+            return await self.topics_left(spec) == set(spec.topics)
+
+        # A broker hears of a new topic a moment after it was made.
+        await until(there, "the topics are there")
         await self.answers.store([entry(query("lovely", scope=replace(SCOPE, stream="reviews")))])
         return spec
 
