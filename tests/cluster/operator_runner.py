@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 CRD = REPOSITORY / "charts/ai-eventstream/crds/eventstreams.yaml"
 
 
-def wait_for(what: str, look: Callable[[], T | Literal[False]], seconds: float = 30.0) -> T:
+def wait_for(what: str, look: Callable[[], T | Literal[False]], seconds: float = 90.0) -> T:
     """The first true answer of `look`; fails naming `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

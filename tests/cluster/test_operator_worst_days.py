@@ -26,6 +26,8 @@ from tests.cluster.operator_runner import (
 from tests.cluster.steps import Clocks, Steps, requests, stepped
 from tests.support.redis_server import free_port
 
+pytestmark = pytest.mark.timeout(300)
+
 WORKERS = "ai-worker-reviews"
 
 Start = Callable[[], AbstractAsyncContextManager[Steps]]
