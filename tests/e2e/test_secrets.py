@@ -227,6 +227,7 @@ def post_and_wait(deployment: Deployment) -> dict[str, object]:
     asked = urllib.request.Request(  # noqa: S310  # loopback
         f"{deployment.url}/process?wait=60",
         data=b'{"text": "this is lovely", "task_type": "sentiment_analysis"}',
+        headers={"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(asked, timeout=90) as reply:  # noqa: S310
         document: dict[str, object] = orjson.loads(reply.read())
