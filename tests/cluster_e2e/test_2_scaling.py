@@ -124,9 +124,14 @@ def test_a_text_that_the_provider_refuses_is_a_dead_letter(
 def test_few_hits_are_worth_a_second_look_at_the_threshold(installation: Installation) -> None:
     before = installation.account("default")
     texts = [f"The parcel with the number {n} is here." for n in range(LOOKED_UP)]
-    ids = installation.send(texts, "default")
+    # One is answered before the others: what is looked up together can't find each other.
+    ids = installation.send(texts[:1], "default")
+    installation.wait_finished("default", ids, ANSWERED_SECONDS)
+    ids += installation.send(texts[1:], "default")
     account = installation.wait_finished("default", ids, ANSWERED_SECONDS)
     assert account.answered - before.answered == LOOKED_UP
+    # The same text again is a hit. (And what was counted leaves with the next look-up.)
+    assert installation.result(texts[0])["from_cache"] is True
 
     # Neighbours in all but a number: none may have another one's answer.
     _wait_condition(installation, "default", "ReviewThreshold")
@@ -137,8 +142,6 @@ def test_few_hits_are_worth_a_second_look_at_the_threshold(installation: Install
         "what the near misses say about the threshold",
         SCALED_SECONDS,
     )
-    # The same text again is a hit.
-    assert installation.result(texts[0])["from_cache"] is True
 
 
 def test_the_first_event_brings_a_worker_back(
