@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
+from eventstream.keys import DEFAULT_STREAM, INBOX_GROUP, queues_of
 from tests.e2e.services import Service, until
 from tests.faults.installation import SECONDS, Installation, Lines
 
@@ -125,7 +126,11 @@ def test_sigterm_to_everything_under_load(site: Installation) -> None:
         os.kill(service.pid, signal.SIGTERM)
     assert [service.wait() for service in services] == [0, 0, 0]
     # What it could not finish it gave back at once: nothing is held.
-    assert site.state.zcard(site.keys.workers) == 0
+    held = [
+        site.state.xpending(site.keys.inbox(queue), INBOX_GROUP)["pending"]
+        for queue in queues_of(DEFAULT_STREAM)
+    ]
+    assert not any(held)
     site.provider.seconds = 0
     site.start_services()
 
