@@ -33,6 +33,8 @@ from eventstream.spec import StreamSpec
 
 log = get_logger(__name__)
 
+MOST_PLANS: Final = 1_024
+"""Plans kept at once; callers may send any temperature."""
 MISCONFIGURED_WAIT_SECONDS: Final = 15.0
 """A stream that can't be served as the settings are: its events wait for better ones."""
 FLIGHT_MARGIN_SECONDS: Final = 5.0
@@ -61,6 +63,15 @@ class Ask:
 
 
 Ending: TypeAlias = Answered | Failed | Deferral
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What all events share that ask a stream for the same; valid for this spec object."""
+
+    spec: StreamSpec
+    plan: CallPlan
+    scope: CacheScope
 
 
 class StoredAnswer(BaseModel):
@@ -95,6 +106,7 @@ class Pipeline:
         self._cache = cache
         self._default_threshold = default_threshold
         self._clock = clock
+        self._planned: dict[tuple[Any, ...], _Planned] = {}
 
     # -- the whole claim, from the cache -----------------------------------------------------
 
@@ -103,8 +115,10 @@ class Pipeline:
         began = self._clock()
         outcomes: list[Ending | Ask] = []
         to_look_up: dict[str, list[int]] = defaultdict(list)
+        streams = {held.event.stream for held in claim}
+        specs = {stream: await self._registry.get(stream) for stream in streams}
         for position, held in enumerate(claim):
-            outcome = await self._prepare(held)
+            outcome = self._prepare(held, specs[held.event.stream])
             outcomes.append(outcome)
             if isinstance(outcome, Ask) and outcome.query is not None:
                 to_look_up[held.event.stream].append(position)
@@ -116,31 +130,46 @@ class Pipeline:
         )
         return outcomes
 
-    async def _prepare(self, held: Held) -> Ending | Ask:
+    def _prepare(self, held: Held, spec: StreamSpec | None) -> Ending | Ask:
         event = held.event
-        spec = await self._registry.get(event.stream)
         if spec is None:
             return held.failed(
                 Reason.STREAM_DELETED, f"stream {event.stream!r} was deleted meanwhile"
             )
         try:
-            plan = self._models.plan(event, spec)
+            planned = self._plan(event, spec)
         except CallFailed as error:
             return held.failed(error.reason, error.message, error.history)
         except ConfigurationError as error:
             # The settings are wrong, not the event: it waits until somebody has mended them.
             return Deferral(MISCONFIGURED_WAIT_SECONDS, "configuration", str(error))
-        query = self._query(event, spec, plan) if event.use_cache and spec.cache.enabled else None
-        return Ask(held, spec, plan, query, looked_up=None, seconds_so_far=0.0)
+        query = None
+        if event.use_cache and spec.cache.enabled:
+            query = self._query(event, spec, planned.scope)
+        return Ask(held, spec, planned.plan, query, looked_up=None, seconds_so_far=0.0)
 
-    def _query(self, event: Event, spec: StreamSpec, plan: CallPlan) -> CacheQuery:
-        scope = CacheScope(
-            stream=event.stream,
-            task_type=event.task_type,
-            model=plan.display_model,
-            prompt_version=plan.prompt_version,
-            parameters_digest=plan.parameters_digest,
-        )
+    def _plan(self, event: Event, spec: StreamSpec) -> _Planned:
+        """The event's plan and cache scope, worked out once for all that ask for the same.
+
+        Raises what `Models.plan` raises.
+        """
+        asked = (event.stream, event.task_type, event.model, event.temperature, event.max_tokens)
+        planned = self._planned.get(asked)
+        if planned is None or planned.spec is not spec:
+            plan = self._models.plan(event, spec)
+            scope = CacheScope(
+                stream=event.stream,
+                task_type=event.task_type,
+                model=plan.display_model,
+                prompt_version=plan.prompt_version,
+                parameters_digest=plan.parameters_digest,
+            )
+            if len(self._planned) >= MOST_PLANS:
+                self._planned.clear()
+            planned = self._planned[asked] = _Planned(spec, plan, scope)
+        return planned
+
+    def _query(self, event: Event, spec: StreamSpec, scope: CacheScope) -> CacheQuery:
         threshold = spec.cache.threshold
         return CacheQuery(
             text=event.text,
@@ -161,6 +190,7 @@ class Pipeline:
         embedder = self._models.embedder(asks[0].spec, stream)
         answers = await self._cache.look_up(queries, embedder)
         seconds = self._clock() - began
+        saved = 0
         for position, ask, answer in zip(positions, asks, answers, strict=True):
             source: Source = "exact" if answer.kind == "exact" else "semantic"
             hit = None if answer.kind == "miss" else _hit(ask.held, answer, source, seconds)
@@ -168,7 +198,9 @@ class Pipeline:
                 outcomes[position] = Ask(ask.held, ask.spec, ask.plan, ask.query, answer, seconds)
             else:
                 outcomes[position] = hit
-                MODEL_COST_SAVED.labels(stream).inc(hit.saved_microdollars)
+                saved += hit.saved_microdollars
+        if saved:
+            MODEL_COST_SAVED.labels(stream).inc(saved)
 
     # -- one event, from the model -----------------------------------------------------------
 

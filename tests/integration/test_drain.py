@@ -64,8 +64,12 @@ class Published:
     """What was published before an event left the inbox; of Kafka's, none while it is `away`."""
 
     away: bool = False
+    due: bool = True
     tries: int = 0
     endings: list[Answered | Failed] = field(default_factory=list)
+
+    async def is_due(self, held: Held, ending: Answered | Failed) -> bool:
+        return self.due
 
     async def publish(self, held: Held, ending: Answered | Failed) -> None:
         if self.away and held.event.source is not None:

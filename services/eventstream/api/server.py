@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from typing import Final
 import uvicorn
 from prometheus_client import start_http_server
 
+from eventstream import garbage
 from eventstream.api.access_log import AccessLines
 from eventstream.api.app import create_app
 from eventstream.api.parts import Lifecycle
@@ -33,7 +33,6 @@ log = get_logger(__name__)
 LISTEN_BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 65
 """Longer than the usual load balancer's 60, so that it is not us who closes under a request."""
-HEADER_BYTES: Final = 32 * 1024
 STOP_SECONDS: Final = 25
 """Within Kubernetes' 30: time for the slowest request that is worth waiting for."""
 
@@ -97,7 +96,6 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
         backlog=LISTEN_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
     )
 
     def tell() -> None:
@@ -105,9 +103,7 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
 
     server = _Server(config, tell)
     host, port = listener.getsockname()[:2]
-    # What is loaded by now stays: the garbage collector need not look through it again.
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     with _metrics_port(settings):
         log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         try:

@@ -49,17 +49,18 @@ class PendingCounts:
         outcome: Outcome,
         similarity: float | None,
         refused_kinds: Iterable[str],
+        times: int = 1,
     ) -> None:
-        """Count one look-up."""
+        """Count look-ups that met the same."""
         key = self.keys.similarities(stream, task_type, int(now_seconds) // SECONDS_PER_HOUR)
         counts = self._counts.setdefault(key, Counter())
-        counts[outcome] += 1
+        counts[outcome] += times
         if similarity is None:
             return
         bucket = bucket_of(similarity)
-        counts[f"{outcome}|{bucket}"] += 1
+        counts[f"{outcome}|{bucket}"] += times
         for kind in refused_kinds:
-            counts[f"kind|{bucket}|{kind}"] += 1
+            counts[f"kind|{bucket}|{kind}"] += times
 
     def take(self) -> dict[str, Counter[str]]:
         """All counts, which are no longer pending."""

@@ -8,6 +8,7 @@ look-ups miss, within the time-out, and the answers say so. Only the calls that 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,9 +28,11 @@ from eventstream.cache.contract import (
 from eventstream.cache.embeddings import EmbeddingCache
 from eventstream.cache.entries import (
     append_exact_read,
+    append_exact_reads,
     append_write,
     read_candidate,
     read_exact,
+    read_together,
     read_writes,
     search_command,
 )
@@ -107,15 +110,19 @@ class SemanticCache:
         one call of the embedder, and one for each 32 searches. Never raises an error.
         """
         started = self._monotonic()
-        unique = {_identity(query): query for query in queries if query.policy != "disabled"}
+        identities = [_identity(query) for query in queries]
+        unique = {
+            identity: query
+            for identity, query in zip(identities, queries, strict=True)
+            if query.policy != "disabled"
+        }
         answers = await self._look_up_unique(list(unique.values()), embedder)
         by_identity = dict(zip(unique, answers, strict=True))
         result = [
-            by_identity.get(_identity(query), CacheAnswer("miss", "off", query.key))
-            for query in queries
+            by_identity.get(identity) or CacheAnswer("miss", "off", query.key)
+            for identity, query in zip(identities, queries, strict=True)
         ]
-        for query, answer in zip(queries, result, strict=True):
-            self._count(query, answer)
+        self._count(queries, result)
         metrics.CACHE_LOOK_UP_SECONDS.observe(max(0.0, self._monotonic() - started))
         return result
 
@@ -178,16 +185,21 @@ class SemanticCache:
 
     async def _read_exact(self, queries: list[CacheQuery]) -> list[CacheAnswer]:
         pipeline = self._pipelines.new()
-        for query in queries:
-            append_exact_read(pipeline, self._keys, query)
+        in_one_step = len(queries) > 1 and not isinstance(self._client, RedisCluster)
+        if in_one_step:
+            append_exact_reads(pipeline, self._keys, queries)
+        else:
+            for query in queries:
+                append_exact_read(pipeline, self._keys, query)
         counts = self._counts.take()
         append_counts(pipeline, counts)
         replies, problem = await self._execute(pipeline, "look_up")
         if replies is None:
             self._counts.give_back(counts)
             return [_miss(query, problem) for query in queries]
+        read = read_together(replies[0], len(queries)) if in_one_step else replies[: len(queries)]
         answers = []
-        for query, reply in zip(queries, replies[: len(queries)], strict=True):
+        for query, reply in zip(queries, read, strict=True):
             response = read_exact(reply)
             if response is None:
                 answers.append(_miss(query, _refusal(reply)))
@@ -386,19 +398,30 @@ class SemanticCache:
 
     # Inside
 
-    def _count(self, query: CacheQuery, answer: CacheAnswer) -> None:
-        scope = query.scope
-        metrics.CACHE_LOOK_UPS.labels(scope.stream, scope.task_type, answer.outcome).inc()
-        if answer.outcome == "off":
-            return
-        self._counts.add(
-            stream=scope.stream,
-            task_type=scope.task_type,
-            now_seconds=self._clock(),
-            outcome=answer.outcome,
-            similarity=None if answer.kind == "exact" else answer.similarity,
-            refused_kinds=answer.refused_kinds,
+    def _count(self, queries: Sequence[CacheQuery], answers: Sequence[CacheAnswer]) -> None:
+        now = self._clock()
+        seen = Counter(
+            (
+                query.scope.stream,
+                query.scope.task_type,
+                answer.outcome,
+                None if answer.kind == "exact" else answer.similarity,
+                answer.refused_kinds,
+            )
+            for query, answer in zip(queries, answers, strict=True)
         )
+        for (stream, task_type, outcome, similarity, refused_kinds), times in seen.items():
+            metrics.CACHE_LOOK_UPS.labels(stream, task_type, outcome).inc(times)
+            if outcome != "off":
+                self._counts.add(
+                    stream=stream,
+                    task_type=task_type,
+                    now_seconds=now,
+                    outcome=outcome,
+                    similarity=similarity,
+                    refused_kinds=refused_kinds,
+                    times=times,
+                )
 
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
         replies, problem = await self._pipelines.execute(pipeline)
