@@ -106,12 +106,12 @@ async def run(options: Options) -> Section:
                 theirs=side(look_ups.theirs, "ms"),
             ),
             Figure(
-                f"events/s {words.replace('entries ÷', 'entries, the other way round: ÷')}",
+                f"events/s with {sizes[0]:,} entries ÷ with {sizes[1]:,}",
                 Pairs(ingested.theirs, ingested.ours).ratio,
                 len(ingested),
                 reach=at_most(1.5),
-                ours=side(ingested.ours, "events/s", "large"),
-                theirs=side(ingested.theirs, "events/s", "small"),
+                ours=side(ingested.theirs, "events/s", f"{sizes[0]:,}"),
+                theirs=side(ingested.ours, "events/s", f"{sizes[1]:,}"),
             ),
         ),
         tables=(

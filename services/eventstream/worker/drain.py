@@ -200,7 +200,7 @@ class Drain:
     def _claim_size(self) -> int:
         """As many as the free slots will take, counting on the recent share of misses."""
         free = self._free_slots()
-        if free <= 0:
+        if free <= 0 or len(self._storing) >= STORING_AT_ONCE:
             return 0
         return max(1, min(MOST_AT_ONCE, int(free / max(self._miss_share, free / MOST_AT_ONCE))))
 
@@ -229,8 +229,6 @@ class Drain:
             else:
                 self._spawn(held, self._end(held, outcome))
         if together:
-            while len(self._storing) >= STORING_AT_ONCE:
-                await asyncio.wait(self._storing, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.create_task(self._store_together(together))
             for group in (self._storing, self._running):
                 group.add(task)
@@ -279,10 +277,10 @@ class Drain:
         except asyncio.CancelledError:
             raise
         except Exception:
-            # One of them is to blame: each by itself, so that only that one fails.
+            # One of them is to blame: one after the other, so that only that one fails.
             log.exception("storing_together_failed", events=len(ended))
             for held, ending in ended:
-                self._spawn(held, self._end(held, ending))
+                await self._guarded(held, self._end(held, ending))
             return
         for held, _ in ended:
             self._held.pop((held.queue, held.entry), None)
