@@ -74,14 +74,15 @@ class CorkedTransport(asyncio.Transport):
 
 
 HEAD_BYTES: Final = 32 * 1024
-"""How much of a request's head may come before it is whole."""
+"""How much of a request's head may come, after its first piece, before it is whole."""
 
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol over a corked transport."""
 
+    _heads_begun = 0
+    _in_head = False
     _head_bytes = 0
-    _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CorkedTransport(transport, self.loop))
@@ -92,20 +93,24 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; a head that does not end is ended here."""
+        begun = self._heads_begun
         super().data_received(data)
-        self._head_bytes = self._head_bytes + len(data) if self._in_head else 0
+        if not self._in_head or begun != self._heads_begun:
+            return  # What a head begins with is at most one read of the socket.
+        self._head_bytes += len(data)
         if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._heads_begun += 1
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
         super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """The next head may begin."""
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what can't be read as HTTP, unless an answer is on its way, and hang up."""
