@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.figures import section_from
-from benchmarks.options import Options
+from benchmarks.options import Options, Size
 from benchmarks.registry import BENCHMARKS
 from benchmarks.report import lines, markdown
 
@@ -85,7 +85,7 @@ def main() -> int:
     unknown = [name for name in given.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    size = given.size or ("quick" if given.quick else "full")
+    size: Size = given.size or ("quick" if given.quick else "full")
     options = Options(size=size, profiles=not given.no_profiles)
     if given.into is not None:
         measure(given.names[0], options, given.into)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from benchmarks.figures import Figure, Section, Spread, Table, at_most, number
 from benchmarks.options import Options
@@ -33,12 +34,12 @@ async def run(options: Options) -> Section:
         await register(state, footprint=StreamSpec())
         for number_of in range(starts):
             children: dict[str, Child] = {}
-            for name in ready:
-                start = {
-                    "api": lambda n: made.api(n)[0],
-                    "consumer": made.consumer,
-                    "worker": made.worker,
-                }[name]
+            starts_of: dict[str, Callable[[str], Child]] = {
+                "api": lambda name: made.api(name)[0],
+                "consumer": made.consumer,
+                "worker": made.worker,
+            }
+            for name, start in starts_of.items():
                 children[name] = child = start(f"{name}-{number_of}")
                 ready[name].append(time.perf_counter() - child.started_at)
             for name, child in children.items():

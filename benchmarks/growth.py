@@ -187,7 +187,7 @@ def _row(made: Parts, ours: Ours, count: int, events: int, runs: int) -> tuple[s
 
 async def _memory(made: Parts, options: Options) -> list[tuple[str, ...]]:
     entries = options.pick(10_000, 4_000, 200)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for words, embedder in (
         ("without a vector", None),
         ("384 dimensions", KnownVectors(384)),

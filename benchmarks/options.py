@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
+Size = Literal["full", "quick", "tiny"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """`size`: full for the published figures, quick for a look, tiny to see that it works."""
 
-    size: Literal["full", "quick", "tiny"] = "full"
+    size: Size = "full"
     profiles: bool = True
 
     def pick(self, full: T, quick: T, tiny: T) -> T:

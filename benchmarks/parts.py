@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import redis
@@ -31,7 +32,7 @@ _given: set[int] = set()
 def free_port() -> int:
     """A port below the ephemeral range that nobody listens on; another one with each call."""
     start = _LOWEST_PORT + os.getpid() * 53 % (_HIGHEST_PORT - _LOWEST_PORT)
-    for port in (*range(start, _HIGHEST_PORT), *range(_LOWEST_PORT, start)):
+    for port in chain(range(start, _HIGHEST_PORT), range(_LOWEST_PORT, start)):
         if port in _given:
             continue
         with contextlib.closing(socket.socket()) as probe:

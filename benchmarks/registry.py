@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from benchmarks import (
     api,
@@ -19,7 +20,7 @@ from benchmarks import (
 from benchmarks.figures import Section
 from benchmarks.options import Options
 
-BENCHMARKS: dict[str, Callable[[Options], Awaitable[Section]]] = {
+BENCHMARKS: dict[str, Callable[[Options], Coroutine[Any, Any, Section]]] = {
     "ingest": ingest.run,
     "slow_model": slow_model.run_slow,
     "long_tail": slow_model.run_tail,

@@ -93,7 +93,7 @@ async def in_turns_ms(calls: Sequence[tuple[str, Call]], times: int) -> dict[str
 
 async def run(options: Options) -> Section:
     """Measure; see the module."""
-    plan = options.pick(
+    plan: dict[int, tuple[int, ...]] = options.pick(
         {384: (1_000, 10_000, 100_000), 1536: (1_000, 10_000)},
         {384: (1_000, 10_000), 1536: (1_000,)},
         {384: (100,)},
@@ -186,9 +186,7 @@ async def _pairs(
     alias = CacheKeys().alias(model)
     step = max(1, size // 997)
     # Each is asked once: a second time its vector would be known.
-    asked = [
-        GREETING + texts(1, number * step % size)[0] for number in range(2 * times * (pairs + 1))
-    ]
+    asked = [GREETING + texts(1, number * step % size)[0] for number in range(times * (pairs + 1))]
     vectors = {text: embedder.vector(text) for text in asked}
     at = 0
     knn, whole = Pairs(), Pairs()
@@ -197,9 +195,8 @@ async def _pairs(
         at += times
 
         async def raw(index: int, here: list[str] = here) -> object:
-            return await client.execute_command(
-                *search_command(alias, model, query(here[index]), vectors[here[index]])
-            )
+            command = search_command(alias, model, query(here[index]), vectors[here[index]])
+            return await client.execute_command(*command)  # type: ignore[no-untyped-call]
 
         async def ours(index: int, here: list[str] = here) -> object:
             asking = query(here[index])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import orjson
 from confluent_kafka import Producer
@@ -68,7 +69,7 @@ class Answers:
 
     def sources(self) -> str:
         """Where the answers came from."""
-        counters = read_counters(self._client.hgetall(self._key))
+        counters = read_counters(cast(dict[bytes, bytes], self._client.hgetall(self._key)))
         return (
             f"{counters.hits_exact} exact, {counters.hits_semantic} semantic,"
             f" {counters.hits_flight} in flight, {counters.misses} from the model"
