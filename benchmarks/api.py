@@ -23,8 +23,8 @@ from benchmarks.streams import texts
 NAME = "api"
 TITLE = "API: POST /process"
 WHERE = (
-    "HTTP parsing is C (llhttp); what is left in Python is routing, validation, the batcher's"
-    " future and task, and the access line. Redis is one script a batch"
+    "HTTP parsing (h11, in Python), routing, validation, the batcher's future and task, and the"
+    " access line. Redis is one script a batch"
 )
 API_KEY = "bench-key-of-a-caller-0123456789"
 CONNECTIONS = 64

@@ -32,9 +32,8 @@ from eventstream.spec import StreamSpec
 NAME = "model_call"
 TITLE = "Model call beside the bare openai client"
 WHERE = (
-    "aiohttp's request and response objects, then three round trips to Redis: the shared limit"
-    " before, usage and settlement after. The openai package's own time is building options,"
-    " headers and models"
+    "the openai package's own work on both sides (options, headers), then three round trips to"
+    " Redis: the shared limit before, usage and settlement after"
 )
 AT_ONCE = 32
 Call = Callable[[int], Awaitable[object]]

@@ -17,6 +17,9 @@ Logger = structlog.stdlib.BoundLogger
 
 _NOISY = (
     "httpx",
+    "httpx2",
+    "httpcore",
+    "openai",
     "redisvl",
     "kombu",
     "amqp",

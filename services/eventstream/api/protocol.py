@@ -1,10 +1,9 @@
-"""HTTP on the wire: uvicorn's protocol over the parser in C, with three things changed.
+"""HTTP on the wire: uvicorn's protocol, with two things changed.
 
 One write an answer: uvicorn hands head and body to the transport one after the other, and each
 becomes a system call (and often a packet); here what is written in one turn of the event loop goes
-out together. A request's head has a bound, which the parser itself does not have. And what is not
-HTTP at all never reaches the application, but is answered with a problem document like every other
-mistake.
+out together. And what is not HTTP at all never reaches the application, but is answered with a
+problem document like every other mistake.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from eventstream.api.problems import HttpReason, Problem, reply_of
 
@@ -73,44 +72,11 @@ class CorkedTransport(asyncio.Transport):
         self._transport.resume_reading()
 
 
-HEAD_BYTES: Final = 32 * 1024
-"""How much of a request's head may come, after its first piece, before it is whole."""
-
-
-class Protocol(HttpToolsProtocol):
+class Protocol(H11Protocol):
     """uvicorn's HTTP/1.1 protocol over a corked transport."""
-
-    _heads_begun = 0
-    _in_head = False
-    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CorkedTransport(transport, self.loop))
-        # A request with two lengths is refused by the edge, which says so and hangs up.
-        self.parser.set_dangerous_leniencies(
-            lenient_data_after_close=True, lenient_chunked_length=True
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """Feed the parser; a head that does not end is ended here."""
-        begun = self._heads_begun
-        super().data_received(data)
-        if not self._in_head or begun != self._heads_begun:
-            return  # What a head begins with is at most one read of the socket.
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("")
-
-    def on_message_begin(self) -> None:
-        """A head begins."""
-        self._heads_begun += 1
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """The head is whole."""
-        self._in_head = False
-        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what can't be read as HTTP, unless an answer is on its way, and hang up."""

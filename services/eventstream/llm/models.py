@@ -326,7 +326,7 @@ class Models:
     def _client(self, endpoint: Endpoint) -> ProviderClient:
         client = self._clients.get(endpoint)
         if client is None:
-            client = self._clients[endpoint] = ProviderClient(endpoint, self._environment)
+            client = self._clients[endpoint] = ProviderClient(endpoint)
         return client
 
 

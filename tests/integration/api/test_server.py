@@ -192,22 +192,6 @@ async def test_what_is_not_http_is_refused_and_the_service_goes_on(process: Proc
         assert (await client.get("/livez")).status_code == 200
 
 
-async def test_a_head_without_an_end_is_refused(process: Process) -> None:
-    piece = b"X-Filler: " + b"x" * 8_000 + b"\r\n"
-    status, problem = await answer_to(process, b"GET /livez HTTP/1.1\r\n", *[piece] * 5)
-    assert (status, problem["reason"]) == (400, "invalid_http")
-
-
-async def test_a_long_body_is_no_long_head(process: Process) -> None:
-    body = json.dumps({"text": "word " * 20_000}).encode()
-    async with httpx.AsyncClient(base_url=process.url, timeout=30) as client:
-        for _ in range(2):  # on one connection
-            answer = await client.post(
-                "/process", content=body, headers={"Content-Type": "application/json"}
-            )
-            assert answer.status_code == 202
-
-
 async def test_a_body_with_two_lengths_is_refused_and_what_follows_is_not_read(
     process: Process, inbox: Inbox
 ) -> None:
