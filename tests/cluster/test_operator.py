@@ -406,7 +406,7 @@ async def test_a_spec_that_only_a_person_can_mend_is_answered(
         degraded = wait_for("word of it", lambda: namespace.condition("broken", "Degraded"))
         assert degraded["reason"] == "InvalidSpec"
         assert "is not a JSON Schema" in degraded["message"]
-        assert namespace.status("well")["phase"] == "Running"
+        wait_for("the other one", lambda: namespace.status("well")["phase"] == "Running")
         namespace.kubectl(
             *("patch", "es/broken", "--type=merge"), "-p", '{"spec":{"task":{"outputSchema":null}}}'
         )
