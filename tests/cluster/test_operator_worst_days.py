@@ -135,8 +135,12 @@ async def test_an_api_server_away_for_minutes_costs_a_request_a_pass_and_no_jump
         await steps.run(55)
         assert namespace.replicas(WORKERS) == 4
         assert namespace.status("reviews")["reason"] == "JustStarted"
-        await steps.run(30)
-        assert namespace.replicas(WORKERS) == 1
+        # The first passes may find an API server that answers but does not know the kind yet.
+        for _ in range(6):
+            await steps.step()
+            if namespace.replicas(WORKERS) != 4:
+                break
+        assert namespace.replicas(WORKERS) == 1, namespace.status("reviews")
 
 
 async def test_kafka_away_keeps_whom_there_is_and_the_inbox_still_brings_workers(

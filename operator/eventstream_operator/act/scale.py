@@ -41,15 +41,16 @@ def deletion_costs(
 ) -> dict[str, str | None]:
     """Pod name -> its new deletion cost (None: none), where that changes.
 
-    As many idle pods as are to leave are named to leave first. Whoever was named before and works
-    now loses the mark: it would be taken for idle.
+    As many pods as are to leave are named to leave first: idle ones, then those that have not
+    said anything yet (they are starting), never one that says it works. Whoever was named before
+    and works now loses the mark: it would be taken for idle.
     """
-    idle = {pod_of(beat) for beat in heartbeats if is_idle(beat)}
+    idle = {pod_of(beat): is_idle(beat) for beat in heartbeats}
     ours = sorted((pod for pod in pods if belongs_to(pod, deployment)), key=name_of)
     marked = {name_of(pod) for pod in ours if annotations_of(pod).get(DELETION_COST)}
-    candidates = [name_of(pod) for pod in ours if name_of(pod) in idle]
+    candidates = [name_of(pod) for pod in ours if idle.get(name_of(pod), True)]
     # Those that carry the mark already come first: so few patches are needed.
-    candidates.sort(key=lambda name: name not in marked)
+    candidates.sort(key=lambda name: (name not in idle, name not in marked))
     chosen = set(candidates[:leaving])
     changes: dict[str, str | None] = dict.fromkeys(chosen - marked, LEAVES_FIRST)
     changes |= dict.fromkeys(marked - chosen)

@@ -55,6 +55,14 @@ BUSY_B = a_heartbeat("b", held=3)
             {"a": LEAVES_FIRST, "b": None},
         ),
         ("on its way out", [a_pod("a")], [a_heartbeat("a", stopping=True)], 1, {}),
+        ("one that is starting", [a_pod("a"), a_pod("b")], [BUSY_B], 1, {"a": LEAVES_FIRST}),
+        (
+            "idle before starting",
+            [a_pod("a"), a_pod("b"), a_pod("c", LEAVES_FIRST)],
+            [IDLE_B],
+            1,
+            {"b": LEAVES_FIRST, "c": None},
+        ),
         ("a pod of another Deployment", [], [IDLE_A], 1, {}),
     ],
 )
