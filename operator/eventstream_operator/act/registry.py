@@ -35,6 +35,7 @@ class StreamRegistry:
         self._clock = clock
         self._written: Mapping[str, StreamSpec] | None = None
         self._written_at = 0.0
+        self._claimed_as = ""
         self._had_default = False
         self._away = False
 
@@ -79,8 +80,11 @@ class StreamRegistry:
         async with reading_or_writing("claiming the registry"):
             await self._redis.set(key, owner, nx=True, ex=CLAIM_SECONDS)
             holder = cast(bytes | None, await self._redis.get(key))
-            if holder is None or holder.decode() == owner:
+            # A Lease that somebody deletes is made anew, with another uid: the claim under the
+            # old one is still this operator's.
+            if holder is None or holder.decode() in (owner, self._claimed_as):
                 await self._redis.set(key, owner, ex=CLAIM_SECONDS)
+                self._claimed_as = owner
                 return
         raise ConfigurationError(
             "EVENTSTREAM_PREFIX",

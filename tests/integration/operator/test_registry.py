@@ -75,6 +75,17 @@ async def test_a_second_installation_is_told_who_the_first_is(
     await second.write({"b": a_spec()}, {"b"}, "other/lease-2")
 
 
+async def test_a_lease_that_was_deleted_and_made_anew_does_not_lock_its_operator_out(
+    redis_client: AsyncRedis, keys: Keys
+) -> None:
+    ours, foreign = a_registry(redis_client, keys), a_registry(redis_client, keys)
+    await ours.write({"a": a_spec()}, {"a"}, HERE)
+    await ours.write({"a": a_spec(7)}, {"a"}, "ai/lease-1-again")
+    assert await redis_client.get(keys.owner) == b"ai/lease-1-again"
+    with pytest.raises(ConfigurationError):
+        await foreign.write({"b": a_spec()}, {"b"}, HERE)
+
+
 async def test_a_redis_that_is_away_is_made_good_later(keys: Keys) -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/2", timeout_seconds=1)
     await a_registry(client, keys).write({"a": a_spec()}, {"a"}, HERE)
