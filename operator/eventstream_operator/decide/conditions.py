@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.ceilings import budget_holds, provider_pressure
 from eventstream_operator.decide.decision import (
@@ -17,6 +19,8 @@ from eventstream_operator.decide.signals import fresh, problems
 from eventstream_operator.decide.starting import is_new, pods_may_be_missing
 from eventstream_operator.decide.tuning import LEAST_FREEZE_SECONDS, REVIEW_LOOK_UPS
 from eventstream_operator.observe.observation import CacheWindow, Observation, Replicas
+
+NO_POD_READY: Final = "NoPodReady"
 
 
 def conditions_of(
@@ -50,7 +54,7 @@ def phase_of(
         return "Paused"
     if "Conflict" in true:
         return "Conflict"
-    if "Degraded" in true:
+    if "Degraded" in true or any(c.reason == NO_POD_READY for c in conditions):
         return "Degraded"
     if "BudgetExhausted" in true:
         return "Held"
@@ -93,8 +97,10 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
             return _condition(
                 "Ready",
                 False,
-                "NoPodReady",
-                f"No {name} of {replicas.desired} is ready: look at its pods' events and logs.",
+                NO_POD_READY,
+                f"No {name} of {replicas.desired} is ready: "
+                + (replicas.trouble or "look at its pods' events and logs")
+                + ".",
             )
     counts = ", ".join(
         f"{replicas.ready} of {replicas.desired} {name}s"
@@ -106,7 +112,12 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
         return _condition(
             "Ready", True, "ScaledToZero", f"{counts} ready: the first event brings one back."
         )
-    return _condition("Ready", True, "PodsReady", f"{counts} ready.")
+    troubles = "".join(
+        f" A {name}: {replicas.trouble}."
+        for name, replicas in wanted
+        if replicas is not None and replicas.trouble and not pods_may_be_missing(memory, now)
+    )
+    return _condition("Ready", True, "PodsReady", f"{counts} ready.{troubles}")
 
 
 def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
@@ -246,9 +257,18 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
             f"scaling.api is set, but the API {whose}: remove scaling.api here, or set the"
             " annotation ai-eventstream.io/scaled-by of the API's Deployment"
         )
+    if conflicts.group_shared_with and spec.source is not None:
+        others = ", ".join(repr(other) for other in conflicts.group_shared_with)
+        found.append(
+            f"{spec.source.topic} is also read by {others} in the same consumer group"
+            f" {spec.consumer_group(observation.stream)!r}, so each record goes to one of them only:"
+            " give each stream a source.consumerGroup of its own, or delete one"
+        )
     if not found:
         return _condition("Conflict", False, "SoleOwner", "Nothing else scales this stream.")
     reason = "OtherAutoscaler" if "also scales" in found[0] else "ApiOwnedElsewhere"
+    if "consumer group" in found[0]:
+        reason = "ConsumerGroupShared"
     return _condition("Conflict", True, reason, f"{'; '.join(found)}.")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from eventstream.keys import DEFAULT_STREAM
 from eventstream_operator.observe.observation import Conflicts, Replicas
 from eventstream_operator.resources.names import ROLE, SCALED_BY, STREAM, TEMPLATE, Role
 from eventstream_operator.world import Object, World, annotations_of, labels_of, name_of
+
+_COMING_UP: Final = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,33 @@ def replicas_of(deployment: Object) -> Replicas:
         desired=int(deployment["spec"].get("replicas", 1)),
         ready=int((deployment.get("status") or {}).get("readyReplicas") or 0),
     )
+
+
+def pods_trouble(deployment: Object, pods: Iterable[Object]) -> str:
+    """Why a pod of it can't come up, the first reason found, as Kubernetes words it; or ''."""
+    for pod in sorted(pods, key=name_of):
+        if belongs_to(pod, deployment) and (trouble := _trouble(pod)):
+            return trouble
+    return ""
+
+
+def _trouble(pod: Object) -> str:
+    status = pod.get("status") or {}
+    for one in status.get("conditions") or ():
+        if one["type"] == "PodScheduled" and one.get("reason") == "Unschedulable":
+            return f"Unschedulable: {_one_line(one.get('message'))}"
+    for container in (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+    ):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason", "") not in ("", *_COMING_UP):
+            return f"{waiting['reason']}: {_one_line(waiting.get('message'))}"
+    return ""
+
+
+def _one_line(message: str | None) -> str:
+    return " ".join((message or "Kubernetes says no more").split())[:300].rstrip(".")
 
 
 def autoscaled(autoscalers: Iterable[Object]) -> dict[str, str]:

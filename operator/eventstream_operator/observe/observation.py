@@ -73,6 +73,8 @@ class Replicas:
 
     desired: int
     ready: int
+    trouble: str = ""
+    """Why one of them is not ready, in Kubernetes' own words: `Unschedulable: ...`; '' for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class Conflicts:
     api_scaled_by: str | None = None
     api_owner: str | None = None
     """The stream that the API Deployment names as its owner; None: it names none."""
+    group_shared_with: tuple[str, ...] = ()
+    """Other streams that read this one's topic in its consumer group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,10 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from eventstream.consumer_groups import group_sharers
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
 from eventstream.limit_buckets import read_bucket
@@ -29,6 +31,7 @@ from eventstream_operator.observe.deployments import (
     Deployments,
     autoscaled,
     conflicts_of,
+    pods_trouble,
     replicas_of,
     sort_out,
     streams_of_pods,
@@ -116,6 +119,7 @@ class Observer:
         self.deployments = sort_out(world)
         self.heartbeats: Mapping[str, list[WorkerHeartbeat]] = {}
         self._scaled: Mapping[str, str] = {}
+        self._group_sharers: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def background(self) -> tuple[Background[Any], ...]:
@@ -138,6 +142,7 @@ class Observer:
         self._looked_at = set(specs)
         self.deployments = sort_out(self._world)
         self._scaled = autoscaled(self._world.autoscalers)
+        self._group_sharers = group_sharers(specs)
         state = self._state.value
         if state is not None and state is not before:
             self.heartbeats = by_stream(state.heartbeats, specs, streams_of_pods(self._world.pods))
@@ -164,7 +169,10 @@ class Observer:
         state = self._state.value.streams.get(stream) if self._state.value else None
         signals = self._signals
         deployments = self.deployments
-        conflicts = conflicts_of(stream, deployments, self._scaled)
+        conflicts = replace(
+            conflicts_of(stream, deployments, self._scaled),
+            group_shared_with=self._group_sharers.get(stream, ()),
+        )
         owns_api = conflicts.api_owner == stream and spec.scaling.api is not None
         budget = signals.budget.get(stream)
         return Observation(
@@ -198,7 +206,11 @@ class Observer:
     def _replicas(self, deployment: Object | None) -> Measured[Replicas] | None:
         if deployment is None:
             return None
-        return Measured(replicas_of(deployment), self._cluster.silent_seconds)
+        replicas = replicas_of(deployment)
+        if replicas.ready < replicas.desired:
+            trouble = pods_trouble(deployment, self._world.pods)
+            replicas = replace(replicas, trouble=trouble)
+        return Measured(replicas, self._cluster.silent_seconds)
 
     def _api_cpu(self, deployments: Deployments) -> Measured[CpuUse] | None:
         if deployments.api is None or self._cpu.value is None:

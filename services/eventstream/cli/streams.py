@@ -20,6 +20,7 @@ from eventstream.cli.common import (
     say,
     stdout_console,
 )
+from eventstream.consumer_groups import group_sharers
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queues_of
 from eventstream.settings import Settings, load_settings
@@ -147,6 +148,7 @@ async def _apply(settings: Settings, wanted: dict[str, StreamSpec]) -> dict[str,
     async with open_state(settings) as state:
         registry = state.registry
         before = await registry.all()
+        _refuse_shared_groups(before | wanted, set(wanted))
         await registry.write(wanted)
     return {
         name: "created"
@@ -156,6 +158,18 @@ async def _apply(settings: Settings, wanted: dict[str, StreamSpec]) -> dict[str,
         else "changed"
         for name, spec in wanted.items()
     }
+
+
+def _refuse_shared_groups(specs: dict[str, StreamSpec], wanted: set[str]) -> None:
+    sharers = group_sharers(specs)
+    for name in sorted(wanted & sharers.keys()):
+        others = ", ".join(repr(other) for other in sharers[name])
+        raise ConfigurationError(
+            f"{name}: source.consumerGroup",
+            f"{others} reads the same topic in the same group"
+            f" {specs[name].consumer_group(name)!r}, so each record would go to one of them only",
+            "Give each stream a consumerGroup of its own, or delete the other one first",
+        )
 
 
 async def _delete(settings: Settings, name: str, yes: bool) -> None:

@@ -63,6 +63,22 @@ async def test_one_bad_document_keeps_the_whole_file_out(
     assert await registry.all() == {}
 
 
+async def test_two_streams_may_not_take_each_others_records(
+    env: dict[str, str], registry: Registry
+) -> None:
+    same_group = REVIEWS.replace("reviews.raw}", "reviews.raw, consumerGroup: readers}")
+    await run("streams", "apply", "-f", "-", stdin=same_group, env=env)
+    copy = same_group.replace("name: reviews", "name: copy")
+
+    ended = await run("streams", "apply", "-f", "-", stdin=copy, env=env)
+
+    assert ended.code == 2
+    assert "copy: source.consumerGroup: 'reviews' reads the same topic" in ended.err
+    assert (await registry.all()).keys() == {"reviews"}
+    other_group = copy.replace("readers", "more-readers")
+    assert (await run("streams", "apply", "-f", "-", stdin=other_group, env=env)).code == 0
+
+
 async def test_a_file_that_is_not_there_is_named(env: dict[str, str]) -> None:
     ended = await run("streams", "apply", "-f", "nowhere.yaml", env=env)
 

@@ -96,7 +96,18 @@ def test_what_is_being_made_is_starting(
     ready = condition(decision, "Ready")
     assert (ready.status, ready.reason) == ("False", reason), story
     assert ready.good == (reason == "Starting")
-    assert (decision.phase == "Starting") == (reason == "Starting")
+    assert decision.phase == ("Starting" if reason == "Starting" else "Degraded")
+
+
+@pytest.mark.parametrize("ready", [0, 1])
+def test_a_pod_that_fits_nowhere_is_told_with_its_reason(ready: int) -> None:
+    trouble = "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu"
+    observation = replace(seen(), workers=Measured(Replicas(2, ready, trouble)))
+
+    message = condition(decided(observation), "Ready").message
+
+    assert trouble in message
+    assert message.startswith("1 of 2 workers ready." if ready else "No worker of 2 is ready:")
 
 
 def test_signals_of_a_new_stream_are_waited_for() -> None:
@@ -217,6 +228,17 @@ def test_conflict_names_the_other_one(conflicts: Conflicts, part: str) -> None:
     assert conflict.status == "True"
     assert part in conflict.message
     assert decision.phase == "Conflict"
+
+
+def test_streams_that_take_each_others_records_are_told_so() -> None:
+    decision = decided(seen(lag=0, conflicts=Conflicts(group_shared_with=("copy",))), kafka=True)
+
+    conflict = condition(decision, "Conflict")
+    assert (conflict.status, conflict.reason) == ("True", "ConsumerGroupShared")
+    assert "is also read by 'copy' in the same consumer group" in conflict.message
+    assert decision.phase == "Conflict"
+    # It is no reason to stop scaling: what arrives is to be answered.
+    assert condition(decision, "ScalingActive").status == "True"
 
 
 def test_missing_and_old_signals_are_named_one_by_one() -> None:

@@ -10,7 +10,7 @@ from eventstream.kafka_lag import PartitionLag
 from eventstream.results import StreamCounters
 from eventstream.spec import Limits
 from eventstream_operator.observe.cpu import PodCpu, cpu_use, parse_cpu
-from eventstream_operator.observe.deployments import autoscaled
+from eventstream_operator.observe.deployments import autoscaled, pods_trouble
 from eventstream_operator.observe.kafka_lag import consumers_figure
 from eventstream_operator.observe.observation import InboxDepth
 from eventstream_operator.observe.usage import DayUsage, LastMinute, budget_use
@@ -116,6 +116,46 @@ def an_autoscaler(name: str, target: str, kind: str = "Deployment") -> dict[str,
         "metadata": {"name": name},
         "spec": {"scaleTargetRef": {"kind": kind, "name": target}},
     }
+
+
+WORKER = {"metadata": {"name": "w"}, "spec": {"selector": {"matchLabels": {"app": "w"}}}}
+CANT_PULL = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling\n image x."}}
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        ({}, ""),
+        ({"containerStatuses": [{"state": {"running": {}}}]}, ""),
+        ({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}, ""),
+        (
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "reason": "Unschedulable", "message": "0/1 nodes."}
+                ]
+            },
+            "Unschedulable: 0/1 nodes",
+        ),
+        (
+            {"containerStatuses": [{"state": CANT_PULL}]},
+            "ImagePullBackOff: Back-off pulling image x",
+        ),
+        (
+            {"initContainerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
+            "CrashLoopBackOff: Kubernetes says no more",
+        ),
+    ],
+)
+def test_why_a_pod_does_not_come_up_is_told_in_kubernetes_own_words(
+    status: dict[str, Any], trouble: str
+) -> None:
+    ours = {"metadata": {"name": "w-1", "labels": {"app": "w"}}, "status": status}
+    foreign = {
+        "metadata": {"name": "a", "labels": {"app": "a"}},
+        "status": {"containerStatuses": [{"state": CANT_PULL}]},
+    }
+
+    assert pods_trouble(WORKER, [foreign, ours]) == trouble
 
 
 def test_who_else_scales_a_deployment_is_named_as_its_maker_knows_it() -> None:
