@@ -261,8 +261,8 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
         others = ", ".join(repr(other) for other in conflicts.group_shared_with)
         found.append(
             f"{spec.source.topic} is also read by {others} in the same consumer group"
-            f" {spec.consumer_group(observation.stream)!r}, so each record goes to one of them only:"
-            " give each stream a source.consumerGroup of its own, or delete one"
+            f" {spec.consumer_group(observation.stream)!r}, so each record goes to only one of"
+            " them: give each stream a source.consumerGroup of its own, or delete one"
         )
     if not found:
         return _condition("Conflict", False, "SoleOwner", "Nothing else scales this stream.")
