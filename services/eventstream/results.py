@@ -244,7 +244,12 @@ class FinishedListener:
                 return
             async with reading_or_writing("subscribing to results"):
                 pubsub = self._redis.pubsub()
-                await pubsub.subscribe(self._channel)
+                try:
+                    await pubsub.subscribe(self._channel)
+                except BaseException:
+                    # It has taken a connection out of the pool, which is short by one otherwise.
+                    await _close(pubsub)
+                    raise
             self._pubsub = pubsub
             self._reader = asyncio.create_task(self._read(pubsub))
 
@@ -270,5 +275,9 @@ class FinishedListener:
     async def _drop(self) -> None:
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
-            with contextlib.suppress(RedisError, OSError):
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await _close(pubsub)
+
+
+async def _close(pubsub: PubSub) -> None:
+    with contextlib.suppress(RedisError, OSError):
+        await pubsub.aclose()  # type: ignore[no-untyped-call]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import redis
 import requests
+import yaml
 
 from eventstream.claims import Acceptance, Arrival
 from eventstream.events import Event
@@ -57,6 +59,22 @@ class Bench:
             lambda: not worker.running or self.state.zcard(self.keys.workers) > 0, 90, worker.tail
         )
         assert worker.running, worker.tail()
+
+    def apply(self, file: Path, streams: Mapping[str, object]) -> None:
+        """`eventstream streams apply -f FILE`, with these specs by name in it."""
+        file.write_text(
+            yaml.safe_dump_all(
+                {
+                    "apiVersion": "ai-eventstream.io/v1alpha1",
+                    "kind": "EventStream",
+                    "metadata": {"name": name},
+                    "spec": spec,
+                }
+                for name, spec in streams.items()
+            )
+        )
+        applied = self.deployment.run("streams", "apply", "-f", str(file))
+        assert applied.wait() == 0, applied.tail()
 
     def accept(self, events: Iterable[Event]) -> list[Acceptance]:
         """Into the inbox, as API and consumer do it, with the wake-ups that are asked for."""

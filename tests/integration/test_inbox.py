@@ -16,6 +16,8 @@ from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import FinishedListener, Results
 from tests.support.events import a_failure, an_answer, an_event
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 
 ME = "worker-1/1"
 OTHER = "worker-2/1"
@@ -337,6 +339,28 @@ async def test_waiting_ends_with_what_is_so(
     assert status is not None
     assert status.status is State.PENDING
     assert await listener.wait_for(results, "never accepted", 30) is None
+
+
+async def test_a_subscription_that_fails_takes_no_connection_out_of_the_pool(
+    redis_server: RedisServer, inbox: Inbox, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    with Proxy(redis_server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=0.2, max_connections=2)
+        listener, results = FinishedListener(client, keys), Results(client, keys)
+        for _ in range(3):
+            await client.ping()
+            # A connection that was idle for a while is asked first whether it is still there.
+            [idle] = client.connection_pool._available_connections
+            idle.next_health_check = 0
+            proxy.hang()
+            with pytest.raises(StoreUnavailable):
+                await listener.wait_for(results, "a", 30)
+            proxy.mend()
+
+        assert await client.ping()
+        await listener.aclose()
+        await client.aclose()
 
 
 async def test_an_absent_redis_is_a_clear_answer() -> None:
