@@ -5,9 +5,11 @@ other, so two texts come out alike only when they fill the same slots of the sam
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
+from operator import contains
 
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
@@ -40,6 +42,26 @@ class _Template:
     asks: bool
 
     @cached_property
+    def _literals(self) -> tuple[frozenset[str], ...]:
+        return tuple(map(_alternatives, filter(_is_literal, self.shape)))
+
+    @cached_property
+    def _head(self) -> tuple[frozenset[str], ...]:
+        return tuple(map(_alternatives, takewhile(_is_literal, self.shape)))
+
+    @cached_property
+    def _tail(self) -> tuple[frozenset[str], ...]:
+        return tuple(map(_alternatives, takewhile(_is_literal, reversed(self.shape))))
+
+    def may_fit(self, words: Sequence[str], present: Set[str]) -> bool:
+        """Whether a sentence is worth the pattern, which costs far more: most are not."""
+        return (
+            all(map(contains, self._head, words))
+            and all(map(contains, self._tail, reversed(words)))
+            and not any(map(present.isdisjoint, self._literals))
+        )
+
+    @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Compiled when a sentence first comes close to it: most are never needed."""
         return re.compile("".join(map(_regex, self.shape)) + "$")
@@ -63,7 +85,7 @@ class Templates:
             parts = line.split()
             template = _Template(tuple(parts), result, asks)
             if parts[0].startswith("{"):
-                keys = max((part for part in parts if part[0] != "{" and part[-1] != "?"), key=len)
+                keys = max(filter(_is_literal, parts), key=len)
                 index = self._inner
             else:
                 keys, index = parts[0], self._first
@@ -114,10 +136,11 @@ class Templates:
         written = " ".join(words) + " "
         asks = asks or words[0] in self._questions
         candidates = list(self._first.get(words[0], ()))
-        for word in dict.fromkeys(words):
+        present = dict.fromkeys(words)
+        for word in present:
             candidates += self._inner.get(word, ())
         for template in candidates:
-            if template.asks and not asks:
+            if (template.asks and not asks) or not template.may_fit(words, present.keys()):
                 continue
             match = template.pattern.match(written)
             if match is not None:
@@ -142,11 +165,20 @@ def _written(item: Item) -> str:
     return item.plain or item.text.replace(" ", "_")
 
 
+def _is_literal(part: str) -> bool:
+    """Whether a sentence must have this word, or one of these; else it is a slot or optional."""
+    return part[0] != "{" and part[-1] != "?"
+
+
+def _alternatives(part: str) -> frozenset[str]:
+    return frozenset(part.split("/"))
+
+
 def _regex(part: str) -> str:
     slot = _SLOT.fullmatch(part)
     if slot is not None:
         return f"(?P<{slot.group(1)}>{_SLOT_PATTERNS[slot.group(2) or '']})"
-    optional = part.endswith("?") and len(part) > 1
+    optional = not _is_literal(part)
     words = "|".join(map(re.escape, part.removesuffix("?").split("/")))
     return f"(?:(?:{words}) )" + ("?" if optional else "")
 
