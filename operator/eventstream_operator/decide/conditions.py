@@ -207,16 +207,20 @@ def _review_threshold(spec: StreamSpec, observation: Observation) -> Condition:
         return _condition("ReviewThreshold", False, "TooFewLookUps", message)
     rate = 100 * cache.hits / cache.look_ups
     hits = f"{rate:.0f} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
+    advice = _advice(observation)
     if rate >= minimum:
-        return _condition(
-            "ReviewThreshold", False, "HitRateFine", f"{hits} (trigger: below {minimum} %)."
-        )
-    return _condition(
-        "ReviewThreshold",
-        True,
-        "HitRateLow",
-        f"{hits}, below {minimum} %. {_near_misses(cache)}",
-    )
+        message = f"{hits} (trigger: below {minimum} %).{advice}"
+        return _condition("ReviewThreshold", False, "HitRateFine", message)
+    message = f"{hits}, below {minimum} %. {_near_misses(cache)}{advice}"
+    return _condition("ReviewThreshold", True, "HitRateLow", message)
+
+
+def _advice(observation: Observation) -> str:
+    """What workers make of the stream's own evidence; however old, with its age."""
+    advice = observation.advice
+    if advice is None:
+        return ""
+    return f" Advice, {_age(advice.age_seconds)}: {advice.value}."
 
 
 def _near_misses(cache: CacheWindow) -> str:
@@ -234,8 +238,8 @@ def _near_misses(cache: CacheWindow) -> str:
     where = f" (by similarity: {spread})" if spread else ""
     return (
         f"{cache.near_misses} candidates were refused{where}; with all of them the rate would be"
-        f" {most:.0f} %. See `eventstream cache` before changing cache.threshold or cache.policy:"
-        " a refused candidate is often a wrong answer."
+        f" {most:.0f} %. See `eventstream cache advise` before changing cache.threshold or"
+        " cache.policy: a refused candidate is often a wrong answer."
     )
 
 
@@ -340,6 +344,13 @@ def _refused(observation: Observation) -> Condition | None:
         f"The account at {frozen.model} is spent. {rest} Top it up or raise its limit at the"
         " provider: workers try again every minute by themselves.",
     )
+
+
+def _age(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s old"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min old" if minutes < 60 else f"{minutes / 60:.0f} h old"
 
 
 def _minutes(cache: CacheWindow) -> str:

@@ -1,16 +1,19 @@
-"""Hit rate and near misses of the last minutes, from counters and the cache's own histogram.
+"""Hit rate and near misses of the last minutes, and the advice that workers keep in the cache.
 
-Both only ever grow (the histogram: within an hour's hash), so a window is a difference. It begins
-anew with the process: decisions ask for a number of look-ups, not for a time.
+Counters and the cache's own histogram only ever grow (the histogram: within an hour's hash), so a
+window is a difference. It begins anew with the process: decisions ask for a number of look-ups, not
+for a time.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.published import PublishedAdvice
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 from eventstream.results import StreamCounters
 from eventstream.spec import BUILT_IN_TASK_TYPES, StreamSpec
@@ -24,8 +27,17 @@ NearMisses = Mapping[int, int]
 """Similarity in hundredths -> refused candidates."""
 
 
-class NearMissReader:
-    """Near misses so far, of all streams in one round trip. Raises StoreUnavailable."""
+@dataclass(frozen=True, slots=True)
+class CacheReading:
+    """What the cache says of one stream. `advice`: None where workers have drawn none yet."""
+
+    near_misses: NearMisses
+    """Since this process began."""
+    advice: PublishedAdvice | None
+
+
+class CacheReader:
+    """Reads the cache Redis, for all streams in one round trip. Raises StoreUnavailable."""
 
     def __init__(self, redis: AsyncRedis, prefix: str, *, unix_clock: Callable[[], float]) -> None:
         self._redis = redis
@@ -34,31 +46,36 @@ class NearMissReader:
         self._seen: dict[str, Counter[int]] = {}
         self._totals: dict[str, Counter[int]] = {}
 
-    async def read(self, streams: Mapping[str, StreamSpec]) -> dict[str, NearMisses]:
-        """Stream -> near misses since this process began, by similarity."""
+    async def read(self, streams: Mapping[str, StreamSpec]) -> dict[str, CacheReading]:
+        """One reading for each of `streams` that has a cache."""
         hour = int(self._unix_clock()) // _HOUR_SECONDS
+        cached = {stream: spec for stream, spec in streams.items() if spec.cache.enabled}
         asked = [
             (stream, self._keys.similarities(stream, task, each))
-            for stream, spec in streams.items()
-            if spec.cache.enabled
+            for stream, spec in cached.items()
             for task in dict.fromkeys((spec.task.type, *BUILT_IN_TASK_TYPES))
             # What was looked up just before the full hour is written just after it.
             for each in (hour - 1, hour)
         ]
         async with reading_or_writing("observing the cache"):
             pipe = self._redis.pipeline(transaction=False)
+            for stream in cached:
+                pipe.get(self._keys.advice(stream))
             for _, key in asked:
                 pipe.hgetall(key)
             replies = await pipe.execute()
         seen = {}
-        for (stream, key), reply in zip(asked, replies, strict=True):
+        for (stream, key), reply in zip(asked, replies[len(cached) :], strict=True):
             counts = _near_misses(reply)
             seen[key] = counts
             # An hour that was not seen before counts in whole only once there is a last time.
             before = self._seen.get(key, Counter() if self._seen else counts)
             self._totals.setdefault(stream, Counter()).update(counts - before)
         self._seen = seen
-        return {stream: dict(self._totals.get(stream, {})) for stream in streams}
+        return {
+            stream: CacheReading(dict(self._totals.get(stream, {})), PublishedAdvice.decode(advice))
+            for stream, advice in zip(cached, replies, strict=False)
+        }
 
 
 class HitRate:

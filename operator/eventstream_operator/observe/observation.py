@@ -188,6 +188,8 @@ class Observation:
     """None where this stream does not own the API, too."""
     api_cpu: Measured[CpuUse] | None = None
     cache: Measured[CacheWindow] | None = None
+    advice: Measured[str] | None = None
+    """What another cache policy would bring, in a sentence. None: workers have drawn none yet."""
     provider: Measured[ProviderUse] | None = None
     budget: Measured[BudgetUse] | None = None
     """None for a stream without a budget, too."""

@@ -1,6 +1,6 @@
 """All signals of all streams, put together into Observations.
 
-The state Redis is read in the pass; what is slower (broker, CPU, the cache's histogram) is read
+The state Redis is read in the pass; what is slower (broker, CPU, the cache's own figures) is read
 beside it; the cluster is known from watches. A source that fails leaves its last value with a
 growing age, and the decision holds.
 """
@@ -25,7 +25,7 @@ from eventstream_operator.cluster import Cluster
 from eventstream_operator.metrics import SIGNAL_AGE
 from eventstream_operator.observe.background import Background
 from eventstream_operator.observe.backlog import counts_of
-from eventstream_operator.observe.cache import HitRate, NearMisses, NearMissReader
+from eventstream_operator.observe.cache import CacheReader, CacheReading, HitRate
 from eventstream_operator.observe.cpu import PodCpu, cpu_use, read_cpu
 from eventstream_operator.observe.deployments import (
     Deployments,
@@ -97,10 +97,10 @@ class Observer:
                 tuple(self._specs), unix_now=unix_clock(), buckets=self._signals.models.buckets()
             )
 
-        near = NearMissReader(cache, settings.eventstream_prefix, unix_clock=unix_clock)
+        cache_reader = CacheReader(cache, settings.eventstream_prefix, unix_clock=unix_clock)
 
-        async def read_near() -> Mapping[str, NearMisses]:
-            return await near.read(self._specs)
+        async def read_cache() -> Mapping[str, CacheReading]:
+            return await cache_reader.read(self._specs)
 
         async def cpu() -> Mapping[str, PodCpu]:
             wanted = any(spec.scaling.api for spec in self._specs.values())
@@ -109,7 +109,7 @@ class Observer:
         self._looked_at: set[str] = set()
         self._looks: set[asyncio.Task[None]] = set()
         self._state = Background("redis", read_state, every_seconds=0, clock=clock)
-        self._near = Background("cache", read_near, every_seconds=CACHE_SECONDS, clock=clock)
+        self._cache = Background("cache", read_cache, every_seconds=CACHE_SECONDS, clock=clock)
         self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
         self._broker = BrokerLags(settings) if settings.kafka_bootstrap_servers else None
         self._lags: dict[str, tuple[float, KafkaBacklog]] = {}
@@ -124,7 +124,7 @@ class Observer:
     @property
     def background(self) -> tuple[Background[Any], ...]:
         """What is to run beside the passes."""
-        slow: tuple[Background[Any], ...] = (self._near, self._cpu)
+        slow: tuple[Background[Any], ...] = (self._cache, self._cpu)
         return (*slow, self._kafka) if self._broker else slow
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Observer:
         state = self._state.value
         if state is not None and state is not before:
             self.heartbeats = by_stream(state.heartbeats, specs, streams_of_pods(self._world.pods))
-            self._signals.update(specs, state, self.heartbeats, self._near.value or {})
+            self._signals.update(specs, state, self.heartbeats, self._cache.value or {})
         for source in (self._state, *self.background):
             SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
         SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)
@@ -186,6 +186,7 @@ class Observer:
             api=self._replicas(deployments.api) if owns_api else None,
             api_cpu=self._api_cpu(deployments) if owns_api else None,
             cache=self._of_state(signals.cache.get(stream)),
+            advice=self._advice(stream),
             provider=self._of_state(signals.provider.get(stream)),
             budget=self._of_state(budget),
             conflicts=conflicts,
@@ -202,6 +203,14 @@ class Observer:
 
     def _of_state(self, value: T | None) -> Measured[T] | None:
         return None if value is None else Measured(value, self._state.age_seconds)
+
+    def _advice(self, stream: str) -> Measured[str] | None:
+        reading = self._cache.value.get(stream) if self._cache.value else None
+        if reading is None or reading.advice is None:
+            return None
+        # By the time it was drawn, not read: workers may have been away since.
+        age = max(0.0, self._unix_clock() - reading.advice.drawn_at)
+        return Measured(reading.advice.line, age)
 
     def _replicas(self, deployment: Object | None) -> Measured[Replicas] | None:
         if deployment is None:
@@ -282,7 +291,7 @@ class _StreamSignals:
         specs: Mapping[str, StreamSpec],
         state: State,
         heartbeats: Mapping[str, list[WorkerHeartbeat]],
-        near: Mapping[str, NearMisses],
+        readings: Mapping[str, CacheReading],
     ) -> None:
         """Take in one reading."""
         now, milliseconds = self._clock(), state.unix_now * 1000
@@ -315,8 +324,9 @@ class _StreamSignals:
                 ],
                 budget_spent=budget is not None and budget.exhausted,
             )
+            reading = readings.get(stream)
             self.cache[stream] = self._hit_rates[stream].add(
-                now, one.counters, near.get(stream, {})
+                now, one.counters, reading.near_misses if reading else {}
             )
         # For the next reading: this one holds only the buckets that were known before it.
         self.models.hear(heartbeats)

@@ -7,7 +7,7 @@ few pairs speak for.
 """
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -57,7 +57,8 @@ class Option:
     whose answer is another text's; None where it has none. `extra_hits` and
     `saved_microdollars_per_1000` are against the policy in force, the latter None where no price is
     known. `model_calls`: 0.8 means a fifth fewer, and that many fewer workers where they wait for
-    the model. `missing_pairs`: how many more labelled pairs it takes before `wrong` says anything.
+    the model. `pairs`: labelled ones that `wrong` is drawn from. `missing_pairs`: how many more it
+    takes before it says anything.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Option:
     extra_hits: Estimate
     saved_microdollars_per_1000: Estimate | None
     model_calls: float
+    pairs: int
     missing_pairs: int
 
 
@@ -106,7 +108,6 @@ def advice(
     traffic = _Traffic.of(windows, evidence)
     largest = max(evidence, key=_pairs, default=Evidence())
     force = _plan(now.policy, now.threshold.value, now.max_wrong_hit_percent, now.checked_percent)
-    current = traffic.hits(force, largest)
     plans = [
         _plan("guarded", now.guarded_threshold),
         _plan("guarded", now.guarded_threshold - EVIDENCE_MARGIN),
@@ -115,7 +116,7 @@ def advice(
     ]
 
     def option(plan: "_Plan") -> Option:
-        return traffic.option(plan, largest, current, cost_microdollars)
+        return traffic.option(plan, force, largest, cost_microdollars)
 
     bound = _ADVISED_BOUND_PERCENT / 100
     waiting = [
@@ -236,12 +237,12 @@ class _Traffic:
         checked = plan.checked_opened if plan.policy == "bounded" else plan.checked
         return self.exact + harmless * (1 - plan.checked) + others * (1 - checked)
 
-    def option(self, plan: _Plan, evidence: Evidence, current: float, cost: float | None) -> Option:
-        hits = self.hits(plan, evidence)
+    def option(self, plan: _Plan, force: _Plan, evidence: Evidence, cost: float | None) -> Option:
+        hits, current = self.hits(plan, evidence), self.hits(force, evidence)
         extra = wilson(abs(hits - current), self.look_ups)
         if hits < current:
             extra = Estimate(-extra.value, -extra.high, -extra.low)
-        wrong, missing = self._wrong(plan, evidence)
+        wrong, pairs, missing = self._wrong(plan, force, evidence)
         misses = self.look_ups - current
         return Option(
             name=plan.name,
@@ -255,43 +256,43 @@ class _Traffic:
             if cost is None
             else Estimate(*(1000 * cost * each for each in (extra.value, extra.low, extra.high))),
             model_calls=(self.look_ups - hits) / misses if misses > 0 else 1.0,
+            pairs=pairs,
             missing_pairs=missing,
         )
 
-    def _wrong(self, plan: _Plan, evidence: Evidence) -> tuple[Estimate | None, int]:
-        """The share of wrong answers among what is given, and how many pairs are missing.
+    def _wrong(
+        self, plan: _Plan, force: _Plan, evidence: Evidence
+    ) -> tuple[Estimate | None, int, int]:
+        """The share of wrong answers among what is given; pairs that say so, and missing ones.
 
-        What is given falls into two parts, whose pairs are drawn in different shares: each has its
+        What is given falls into parts whose pairs are drawn in different shares: what the policy in
+        force gives is checked now and then, what it refuses always. Each part has its
         Clopper-Pearson interval, and the interval of their weighted sum is put together by MOVER
         (Zou and Donner 2008).
         """
-        weights = self.served(plan, evidence)
-        total = sum(weights)
+        given, already = plan.serves(evidence), force.serves(evidence)
+        weights: defaultdict[tuple[bool, bool], float] = defaultdict(float)
+        counts: defaultdict[tuple[bool, bool], Counts] = defaultdict(Counts)
+        for (bucket, kinds), count in self.cells.items():
+            if given(bucket, kinds):
+                weights[kinds == HARMLESS_ONLY, already(bucket, kinds)] += count
+        for kinds, learned in self.pairs.items():
+            for bucket, pairs in learned.counts.items():
+                if given(bucket, kinds):
+                    counts[kinds == HARMLESS_ONLY, already(bucket, kinds)] += pairs
+        total = sum(weights.values())
         if not total:
-            return None, 0
-        given = plan.serves(evidence)
+            return None, 0, 0
         value = below = above = 0.0
         missing = 0
-        for weight, harmless in zip(weights, (True, False), strict=True):
-            if not weight:
-                continue
-            counts = sum(
-                (
-                    counts
-                    for name, kinds in self.pairs.items()
-                    if (name == HARMLESS_ONLY) is harmless
-                    for bucket, counts in kinds.counts.items()
-                    if given(bucket, name)
-                ),
-                Counts(),
-            )
-            part = clopper_pearson(counts.disagreed, counts.pairs)
-            value += weight / total * part.value
-            below += (weight / total * (part.value - part.low)) ** 2
-            above += (weight / total * (part.high - part.value)) ** 2
-            missing += max(0, LEAST_PAIRS - counts.pairs)
+        for part, weight in weights.items():
+            estimate = clopper_pearson(counts[part].disagreed, counts[part].pairs)
+            value += weight / total * estimate.value
+            below += (weight / total * (estimate.value - estimate.low)) ** 2
+            above += (weight / total * (estimate.high - estimate.value)) ** 2
+            missing += max(0, LEAST_PAIRS - counts[part].pairs)
         low, high = max(0.0, value - math.sqrt(below)), min(1.0, value + math.sqrt(above))
-        return Estimate(value, low, high), missing
+        return Estimate(value, low, high), sum(counts[part].pairs for part in weights), missing
 
 
 def _pairs(evidence: Evidence) -> int:
@@ -318,16 +319,10 @@ def _line(found: Advice) -> str:
             f" {LEAST_LOOK_UPS}"
         )
     now = found.in_force
-    said = f"{found.task_type}: {now.name} answers {now.hits.value:.0%} from the cache"
-    bounded = [
-        option
-        for option in found.options
-        if option.policy == "bounded"
-        and option.max_wrong_hit_percent == (now.max_wrong_hit_percent or _ADVISED_BOUND_PERCENT)
-    ]
-    best = max(bounded, key=lambda option: option.hits.value, default=None)
-    if best is None or best.extra_hits.low < _WORTH_SAYING or best.wrong is None:
-        said += f", and at most {found.repeats:.0%} of its texts have an earlier one so near"
+    said = f"{found.task_type}: {now.name} answers {_percent(now.hits.value)} from the cache"
+    best = _best(found)
+    if best is None or best.wrong is None:
+        said += f", and at most {_percent(found.repeats)} of its texts have an earlier one so near"
         if found.opens_after is not None:
             said += (
                 f"; {found.opens_after:,} more agreeing pairs would let bounded"
@@ -335,12 +330,38 @@ def _line(found: Advice) -> str:
             )
         return said
     said += (
-        f"; {best.name} would answer {best.hits.value:.0%} ({best.hits.low:.0%} to"
-        f" {best.hits.high:.0%}) with {1 - best.model_calls:.0%} fewer model calls"
+        f"; {best.name} would answer {_percent(best.hits.value)} ({100 * best.hits.low:.0f} to"
+        f" {_percent(best.hits.high)}) with {_percent(1 - best.model_calls)} fewer model calls"
     )
     if best.saved_microdollars_per_1000 is not None:
         dollars = best.saved_microdollars_per_1000.value / 1_000_000
         said += f", saving ${dollars:.4f} per 1,000 events"
     if best.missing_pairs:
         return f"{said}; {best.missing_pairs} more checked hits would tell how many are wrong"
-    return f"{said}, and at most {best.wrong.high:.1%} of its semantic hits wrong"
+    return (
+        f"{said}, and at most {_percent(best.wrong.high, 1)} of its semantic hits wrong (95 %, by"
+        f" {best.pairs:,} labelled pairs)"
+    )
+
+
+def _best(found: Advice) -> Option | None:
+    """The option that is clearly worth a change: within the stream's bound, most hits first.
+
+    `bounded` keeps its bound by itself; a lower threshold has to have shown that it would.
+    """
+    now = found.in_force
+    percent = now.max_wrong_hit_percent or _ADVISED_BOUND_PERCENT
+
+    def may(option: Option) -> bool:
+        if option.wrong is None or option.extra_hits.low < _WORTH_SAYING:
+            return False
+        if option.policy == "bounded":
+            return option.max_wrong_hit_percent == percent
+        proven = not option.missing_pairs and 100 * option.wrong.high <= percent
+        return option.policy == now.policy and option.threshold < now.threshold and proven
+
+    return max(filter(may, found.options), key=lambda option: option.hits.value, default=None)
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"

@@ -15,6 +15,7 @@ from eventstream.cache.advice import Advice, InForce, advice
 from eventstream.cache.evidence import Evidence, read_evidence
 from eventstream.cache.histogram import KEPT_SECONDS, SECONDS_PER_HOUR, read_window
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.published import PublishedAdvice
 from eventstream.cache.server import REDIS_FAILURES
 from eventstream.cache.similarity import threshold_for
 from eventstream.errors import StoreUnavailable
@@ -84,8 +85,9 @@ class Advisor:
                     continue
                 found = await self.read(stream, advised)
                 if found:
+                    note = PublishedAdvice(line=found[0].line, drawn_at=self._clock())
                     await self._client.set(
-                        self._keys.advice(stream), found[0].line, ex=ADVICE_TTL_SECONDS
+                        self._keys.advice(stream), note.encode(), ex=ADVICE_TTL_SECONDS
                     )
                 for each in found:
                     _measure(stream, each)

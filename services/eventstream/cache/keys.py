@@ -104,7 +104,7 @@ class CacheKeys:
         return unquote(task_type), evidence_id
 
     def advice(self, stream: str) -> str:
-        """String: what another policy would bring this stream, in one sentence for people."""
+        """String: what another policy would bring this stream (a `PublishedAdvice`)."""
         return f"{self.prefix}cache:advice:{_name(stream)}"
 
     @property

@@ -1,5 +1,7 @@
 """A small version of `benchmarks.bounded`: the real pipeline on a stream whose truth is known."""
 
+import time
+
 import pytest
 from benchmarks.bounded.run import (
     COST_MICRODOLLARS,
@@ -10,10 +12,12 @@ from benchmarks.bounded.run import (
     truth_of,
 )
 from benchmarks.bounded.texts import stream
+from prometheus_client import REGISTRY
 
 from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.confidence import upper_limit
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.published import PublishedAdvice
 from eventstream.llm.local import LocalModel
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Cache
@@ -59,6 +63,7 @@ async def test_advice_foresees_what_a_change_of_policy_brings(
     await run.feed(texts[:half])
     await run.cache.flush()
     advisor = Advisor(cache_client, prefix=prefix)
+    began = time.time()
 
     assert await advisor.publish({STREAM: Advised(Cache(), COST_MICRODOLLARS)})
     assert not await advisor.publish({STREAM: Advised(Cache(), COST_MICRODOLLARS)})
@@ -72,4 +77,21 @@ async def test_advice_foresees_what_a_change_of_policy_brings(
     assert happened.hit_ratio > advice.in_force.hits.high
     assert option.wrong is not None
     assert option.wrong.low < happened.wrong / happened.semantic < option.wrong.high
-    assert await cache_client.get(CacheKeys(prefix).advice(STREAM)) == advice.line.encode()
+
+    kept = PublishedAdvice.decode(await cache_client.get(CacheKeys(prefix).advice(STREAM)))
+    assert kept is not None
+    assert kept.line == advice.line
+    assert kept.drawn_at == pytest.approx(began, abs=60)
+    labels = {"stream": STREAM, "task_type": advice.task_type, "option": "threshold 0.90"}
+    for name, said in (
+        ("eventstream_cache_advice_hit_ratio", option.hits),
+        ("eventstream_cache_advice_wrong_hit_ratio", option.wrong),
+    ):
+        bounds = [
+            REGISTRY.get_sample_value(name, {**labels, "bound": bound})
+            for bound in ("low", "value", "high")
+        ]
+        assert bounds == [said.low, said.value, said.high]
+    assert option.saved_microdollars_per_1000 is not None
+    saved = REGISTRY.get_sample_value("eventstream_cache_advice_saved_microdollars", labels)
+    assert saved == option.saved_microdollars_per_1000.value

@@ -1,4 +1,4 @@
-"""Hit rate and near misses over a window."""
+"""Hit rate and near misses over a window, and the advice beside them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 
 from eventstream.cache.histogram import PendingCounts, append_counts
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.published import PublishedAdvice
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import StreamCounters
 from eventstream.spec import StreamSpec
-from eventstream_operator.observe.cache import WINDOW_SECONDS, HitRate, NearMissReader
+from eventstream_operator.observe.cache import WINDOW_SECONDS, CacheReader, CacheReading, HitRate
 
 NOON = 1_800_000_000.0 // 3600 * 3600
 REVIEWS = {"reviews": StreamSpec()}
@@ -44,15 +45,36 @@ async def test_near_misses_count_from_the_operators_start_on_across_the_hour(
     cache_client: AsyncRedis, prefix: str
 ) -> None:
     now = NOON - 60
-    reader = NearMissReader(cache_client, prefix, unix_clock=lambda: now)
+    reader = CacheReader(cache_client, prefix, unix_clock=lambda: now)
     await near_miss(cache_client, prefix, now, 0.91)
-    assert await reader.read(REVIEWS) == {"reviews": {}}
+    assert await reader.read(REVIEWS) == {"reviews": CacheReading({}, None)}
     await near_miss(cache_client, prefix, now, 0.91)
-    assert await reader.read(REVIEWS) == {"reviews": {91: 1}}
+    assert await reader.read(REVIEWS) == {"reviews": CacheReading({91: 1}, None)}
     now = NOON + 60
     await near_miss(cache_client, prefix, NOON - 1, 0.91)
     await near_miss(cache_client, prefix, now, 0.95)
-    assert await reader.read(REVIEWS) == {"reviews": {91: 2, 95: 1}}
+    assert await reader.read(REVIEWS) == {"reviews": CacheReading({91: 2, 95: 1}, None)}
+
+
+async def test_each_stream_has_its_own_advice(cache_client: AsyncRedis, prefix: str) -> None:
+    keys = CacheKeys(prefix)
+    note = PublishedAdvice(line="classification: bounded 2 % would answer 44 %", drawn_at=NOON)
+    await cache_client.set(keys.advice("reviews"), note.encode())
+    await cache_client.set(keys.advice("tickets"), b"not what any version writes")
+    streams = {
+        "reviews": StreamSpec(),
+        "off": StreamSpec.model_validate({"cache": {"enabled": False}}),
+        "tickets": StreamSpec(),
+        "quiet": StreamSpec(),
+    }
+
+    found = await CacheReader(cache_client, prefix, unix_clock=lambda: NOON).read(streams)
+
+    assert {stream: reading.advice for stream, reading in found.items()} == {
+        "reviews": note,
+        "tickets": None,
+        "quiet": None,
+    }
 
 
 def test_a_window_is_what_came_since_its_beginning() -> None:

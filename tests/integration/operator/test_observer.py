@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ import pytest
 import redis
 from kubernetes.aio import client
 
+from eventstream.cache.keys import CacheKeys
+from eventstream.cache.published import PublishedAdvice
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
@@ -103,6 +106,24 @@ async def scene(own_redis: RedisServer) -> AsyncIterator[Scene]:
             clock,
         )
     await state.aclose()
+
+
+async def test_advice_is_seen_with_the_age_that_its_worker_gave_it(scene: Scene) -> None:
+    state = connect(scene.redis.url(2), timeout_seconds=5)
+    note = PublishedAdvice(line="c: bounded 2 % would answer 44 %", drawn_at=time.time() - 300)
+    await state.set(CacheKeys("").advice("reviews"), note.encode())
+    await state.aclose()
+    [cache] = [one for one in scene.observer.background if one.signal == "cache"]
+
+    await scene.observer.refresh({"default": StreamSpec(), "reviews": REVIEWS})
+    assert scene.observer.observe("reviews").advice is None
+    await cache.refresh()
+
+    advice = scene.observer.observe("reviews").advice
+    assert advice is not None
+    assert advice.value == note.line
+    assert advice.age_seconds == pytest.approx(300, abs=30)
+    assert scene.observer.observe("default").advice is None
 
 
 async def test_each_stream_is_seen_with_its_own_deployment(scene: Scene) -> None:

@@ -87,10 +87,33 @@ def test_the_sentence_names_what_would_bring_more() -> None:
     found = advice("classification", [window()], [evidence()], in_force(), 100)
 
     assert found.line == (
-        "classification: guarded 0.85 answers 40% from the cache; bounded 2 % would answer 56%"
-        " (52% to 59%) with 26% fewer model calls, saving $0.0155 per 1,000 events, and at most"
-        " 1.4% of its semantic hits wrong"
+        "classification: guarded 0.85 answers 40 % from the cache; bounded 2 % would answer 56 %"
+        " (52 to 59 %) with 26 % fewer model calls, saving $0.0155 per 1,000 events, and at most"
+        " 1.4 % of its semantic hits wrong (95 %, by 690 labelled pairs)"
     )
+
+
+@pytest.mark.parametrize(
+    ("lower", "advised"),
+    [
+        (Counts(400, 0), True),
+        (Counts(400, 20), False),
+        # However many pairs speak for what is above the threshold.
+        (Counts(40, 0), False),
+    ],
+)
+def test_a_lower_threshold_is_advised_only_where_its_own_pairs_are_right(
+    lower: Counts, advised: bool
+) -> None:
+    seen = window(
+        similarities={("semantic", 97): 100, ("miss", 82): 300},
+        pairs={(97, ""): 100},
+    )
+    learned = Evidence({"": KindEvidence(3, 0, {97: Counts(900, 0), 82: lower})}, MODEL)
+
+    line = advice("c", [seen], [learned], in_force(), 100).line
+
+    assert ("guarded 0.80 would answer 70 % (67 to 72 %)" in line) is advised
 
 
 def test_too_few_checks_are_said_instead_of_a_share() -> None:
@@ -106,14 +129,14 @@ def test_too_few_pairs_open_nothing_and_say_how_many_are_missing() -> None:
     assert read(found, "bounded 2 %").hits.value < 0.4
     assert found.opens_after == 205
     assert "205 more agreeing pairs would let bounded 2 % accept more" in found.line
-    assert "at most 70% of its texts have an earlier one so near" in found.line
+    assert "at most 70 % of its texts have an earlier one so near" in found.line
 
 
 def test_where_nothing_can_be_opened_nothing_is_promised() -> None:
     found = advice("c", [window()], [evidence(numbers=(300, 300))], in_force(), 100)
 
     assert found.opens_after is None
-    assert found.line.endswith("at most 70% of its texts have an earlier one so near")
+    assert found.line.endswith("at most 70 % of its texts have an earlier one so near")
 
 
 def test_few_look_ups_are_no_ground_for_advice() -> None:

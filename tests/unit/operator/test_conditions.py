@@ -192,10 +192,29 @@ def test_a_low_hit_rate_asks_for_a_review_with_what_the_near_misses_say() -> Non
     assert review.message == (
         "30 % of 400 look-ups in 15 min were hits, below 50 %. 80 candidates were refused"
         " (by similarity: 30 from 0.86, 50 from 0.91); with all of them the rate would be 50 %. See"
-        " `eventstream cache` before changing cache.threshold or cache.policy: a refused candidate"
-        " is often a wrong answer."
+        " `eventstream cache advise` before changing cache.threshold or cache.policy: a refused"
+        " candidate is often a wrong answer."
     )
     assert decision.figures.hit_rate_percent == 30
+
+
+@pytest.mark.parametrize(
+    ("look_ups", "hits", "age_seconds", "ending"),
+    [
+        pytest.param(400, 120, 40, "answer. Advice, 40 s old: c: bounded.", id="rate is low"),
+        pytest.param(400, 200, 300, "%). Advice, 5 min old: c: bounded.", id="rate is fine"),
+        pytest.param(400, 40, 7300, " Advice, 2 h old: c: bounded.", id="workers are away"),
+        pytest.param(199, 0, 40, "judged from 200 on.", id="too few look-ups"),
+    ],
+)
+def test_what_workers_advise_is_told_with_its_age(
+    look_ups: int, hits: int, age_seconds: float, ending: str
+) -> None:
+    observation = replace(
+        with_look_ups(look_ups, hits, {0.91: 1}), advice=Measured("c: bounded", age_seconds)
+    )
+
+    assert condition(decided(observation), "ReviewThreshold").message.endswith(ending)
 
 
 def test_a_stream_that_hardly_repeats_itself_is_told_so() -> None:

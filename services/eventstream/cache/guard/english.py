@@ -4,7 +4,7 @@ Data only. A word that is missing here is a content word, which makes the guard 
 laxer. Synonyms, phrases and shapes of sentences stand in `words/`.
 """
 
-from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
+from eventstream.cache.guard.lexicon import Lexicon, groups, numbered, phrase_index, words
 from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -114,7 +114,7 @@ ENGLISH = Lexicon(
     ),
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=by_first_words(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
+    phrases=phrase_index(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
     templates="english_templates.txt",
     long_words=words(" ".join(read_lines("english_long_words.txt"))),
 )

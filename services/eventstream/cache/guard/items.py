@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from eventstream.cache.guard import inflection, quantities
 from eventstream.cache.guard.kinds import Kind
-from eventstream.cache.guard.lexicon import Lexicon, Phrase, Position, phrases_at, words
+from eventstream.cache.guard.lexicon import (
+    Lexicon,
+    Phrase,
+    PhraseIndex,
+    Position,
+    phrases_at,
+    words,
+)
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import Token, TokenType
 
@@ -43,6 +50,8 @@ def words_of(tokens: list[Token]) -> Iterator[str]:
 
 def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
     items: list[Item] = []
+    english = lexicon is not None and lexicon.code == "en"
+    spanish = lexicon is not None and lexicon.code == "es"
     for at, token in enumerate(tokens):
         if token.type is not TokenType.WORD:
             if token.type is TokenType.EMOJI and items and items[-1].text == token.text:
@@ -53,10 +62,10 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 items.append(Item(token.type, "", token.text, token.attached))
             continue
         lower = token.text.lower()
-        if lexicon is not None and lexicon.code == "es":
+        if spanish:
             lower = _SHORT_FOR.get(lower, lower)
         words = [lower]
-        if lexicon is not None and lexicon.code == "en" and "'" in lower:
+        if english and "'" in lower:
             words = _expand_contraction(lower)
             if len(words) > 1 and words[-1] != "'s":
                 analysis.note(Kind.CONTRACTION, lower)
@@ -67,9 +76,7 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                     word,
                     token.text if len(words) == 1 and lower == token.text.lower() else word,
                     token.attached and position == 0,
-                    inflection.without_accents(word)
-                    if lexicon is not None and lexicon.code == "es"
-                    else word,
+                    inflection.without_accents(word) if spanish else word,
                 )
             )
     return items
@@ -100,9 +107,9 @@ def _expand_contraction(word: str) -> list[str]:
     return [base, full] if full and base else [word]
 
 
-def _phrases_at(items: list[Item], position: int, lexicon: Lexicon) -> tuple[Phrase, ...]:
+def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[Phrase, ...]:
     following = items[position + 1].plain if position + 1 < len(items) else ""
-    return phrases_at(lexicon.phrases, items[position].plain, following)
+    return phrases_at(index, items[position].plain, following)
 
 
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
@@ -112,12 +119,8 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
     while position < len(items):
         used = 0
         if items[position].type is TokenType.WORD:
-            for phrase in _phrases_at(items, position, lexicon):
-                if (
-                    phrase.kind is Kind.COURTESY
-                    and phrase.position is Position.ANY
-                    and _matches(phrase, items, position, result, lexicon)
-                ):
+            for phrase in _phrases_at(items, position, lexicon.courtesies):
+                if _matches(phrase, items, position, result, lexicon):
                     analysis.note(Kind.COURTESY, " ".join(phrase.words))
                     used = len(phrase.words)
                     break
@@ -135,7 +138,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
     for start in range(max(1, end - _SIGNATURE_ITEMS), end):
         if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
             continue
-        for phrase in _phrases_at(items, start, lexicon):
+        for phrase in _phrases_at(items, start, lexicon.phrases):
             behind = start + len(phrase.words)
             if (
                 phrase.position is Position.CLOSING
@@ -165,7 +168,7 @@ def apply_phrases(
         item = items[position]
         phrase = None
         if item.type is TokenType.WORD:
-            for candidate in _phrases_at(items, position, lexicon):
+            for candidate in _phrases_at(items, position, lexicon.phrases):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
                     break

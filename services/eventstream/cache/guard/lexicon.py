@@ -36,6 +36,9 @@ class Phrase:
     position: Position
 
 
+PhraseIndex = Mapping[str, Mapping[str, tuple[Phrase, ...]]]
+
+
 class Synonyms(NamedTuple):
     """The groups that each word belongs to; two words with a group in common say the same.
 
@@ -88,7 +91,7 @@ class Lexicon:
     times: frozenset[str]
     synonyms: Synonyms
     opposites: Mapping[str, frozenset[int]]
-    phrases: Mapping[str, tuple[Phrase, ...]]
+    phrases: PhraseIndex
     templates: str
     long_words: frozenset[str]
 
@@ -105,6 +108,21 @@ class Lexicon:
             (self.negations, Kind.NEGATION),
         )
         return {word: kind for members, kind in classes for word in members}
+
+    @cached_property
+    def courtesies(self) -> PhraseIndex:
+        """Of the phrases those that may stand inside others ("please")."""
+        everything = (
+            phrase
+            for seconds in self.phrases.values()
+            for entries in seconds.values()
+            for phrase in entries
+        )
+        return phrase_index(
+            phrase
+            for phrase in dict.fromkeys(everything)
+            if phrase.kind is Kind.COURTESY and phrase.position is Position.ANY
+        )
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:
@@ -129,22 +147,35 @@ class Lexicon:
         )
 
 
-def by_first_words(table: tuple[Phrase, ...]) -> dict[str, tuple[Phrase, ...]]:
-    """The phrases under their first word or, if they have more, their first two; longest first."""
-    index: dict[str, list[Phrase]] = {}
+def phrase_index(table: Iterable[Phrase]) -> PhraseIndex:
+    """The phrases under their first word and their second, longest first.
+
+    One of a single word stands under each second word, and under "" for all others.
+    """
+    by_words: dict[str, dict[str, list[Phrase]]] = {}
     for phrase in table:
-        index.setdefault(" ".join(phrase.words[:2]), []).append(phrase)
+        second = phrase.words[1] if len(phrase.words) > 1 else ""
+        by_words.setdefault(phrase.words[0], {}).setdefault(second, []).append(phrase)
     return {
-        first: tuple(sorted(entries, key=lambda phrase: -len(phrase.words)))
-        for first, entries in index.items()
+        first: {
+            second: tuple(
+                sorted(
+                    [*entries, *(seconds.get("", ()) if second else ())],
+                    key=lambda phrase: -len(phrase.words),
+                )
+            )
+            for second, entries in seconds.items()
+        }
+        for first, seconds in by_words.items()
     }
 
 
-def phrases_at(
-    index: Mapping[str, tuple[Phrase, ...]], first: str, second: str
-) -> tuple[Phrase, ...]:
+def phrases_at(index: PhraseIndex, first: str, second: str) -> tuple[Phrase, ...]:
     """The phrases that may begin with these two words, longest first."""
-    return index.get(f"{first} {second}", ()) + index.get(first, ())
+    seconds = index.get(first)
+    if seconds is None:
+        return ()
+    return seconds.get(second) or seconds.get("", ())
 
 
 def groups(table: str) -> dict[str, frozenset[int]]:

@@ -5,7 +5,7 @@ are matched without accents, because many people type without them.
 """
 
 from eventstream.cache.guard.conjugation import spanish_verb
-from eventstream.cache.guard.lexicon import Lexicon, by_first_words, groups, numbered, words
+from eventstream.cache.guard.lexicon import Lexicon, groups, numbered, phrase_index, words
 from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -135,7 +135,7 @@ SPANISH = Lexicon(
     ),
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=by_first_words(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
+    phrases=phrase_index(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
     long_words=words(" ".join(read_lines("spanish_long_words.txt"))),
 )

@@ -5,9 +5,11 @@ other, so two texts come out alike only when they fill the same slots of the sam
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
+from operator import contains
 
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
@@ -20,13 +22,14 @@ _MAX_ITEMS = 40
 """Longer sentences are left as they are: it bounds the time, and templates are for short ones."""
 
 _SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
-_SLOT_PATTERNS = {
-    "": r"(?:\S+ )+?",
-    "ing": r"\w{2,}ing(?:_\w+)? (?:\S+ )*?",
-    "inf": r"\w+(?:[aei]r|ír)(?:me|te|se|nos)? (?:\S+ )*?",
-    "est": r"(?:\w+est|most \w+) ",
-    "one": r"\w+ ",
-    "me": r"(?:me|us|him|her|them) ",
+_FIRST_OF_SLOT = {
+    "ing": re.compile(r"\w{2,}ing(?:_\w+)?"),
+    "inf": re.compile(r"\w+(?:[aei]r|ír)(?:me|te|se|nos)?"),
+}
+_ONE_OF_SLOT = {
+    "est": re.compile(r"\w+est"),
+    "one": re.compile(r"\w+"),
+    "me": re.compile("me|us|him|her|them"),
 }
 _SHORT = 3
 _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
@@ -34,15 +37,87 @@ _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
 @dataclass(frozen=True)
+class _Part:
+    """One word of a shape, one of several, or a slot (then `name` says which)."""
+
+    words: frozenset[str]
+    optional: bool = False
+    name: str = ""
+    kind: str = ""
+
+    @classmethod
+    def read(cls, written: str) -> "_Part":
+        """A part as the lists have it."""
+        slot = _SLOT.fullmatch(written)
+        if slot is not None:
+            return cls(frozenset(), name=slot.group(1), kind=slot.group(2) or "")
+        optional = written[-1] == "?"
+        return cls(frozenset(written.removesuffix("?").split("/")), optional)
+
+    @property
+    def certain(self) -> bool:
+        """Whether a sentence has one of these words, or does not fit."""
+        return not self.name and not self.optional
+
+    def lengths(self, words: Sequence[str], at: int) -> Iterable[int]:
+        """How many of the words at `at` it may take, in the order in which to try."""
+        if at == len(words):
+            return (0,) if self.optional else ()
+        word = words[at]
+        if not self.name:
+            taken = (1,) if word in self.words else ()
+            return (*taken, 0) if self.optional else taken
+        one = _ONE_OF_SLOT.get(self.kind)
+        if one is not None:
+            if one.fullmatch(word):
+                return (1,)
+            longer = self.kind == "est" and word == "most" and at + 1 < len(words)
+            return (2,) if longer and _ONE_OF_SLOT["one"].fullmatch(words[at + 1]) else ()
+        first = _FIRST_OF_SLOT.get(self.kind)
+        return range(1, len(words) - at + 1) if first is None or first.fullmatch(word) else ()
+
+
+@dataclass(frozen=True)
 class _Template:
-    shape: tuple[str, ...]
+    shape: tuple[_Part, ...]
     result: tuple[str, ...]
     asks: bool
 
     @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """Compiled when a sentence first comes close to it: most are never needed."""
-        return re.compile("".join(map(_regex, self.shape)) + "$")
+    def _certain(self) -> tuple[frozenset[str], ...]:
+        return tuple(part.words for part in self.shape if part.certain)
+
+    @cached_property
+    def _tail(self) -> tuple[frozenset[str], ...]:
+        """The words that a sentence has to end with, the last first."""
+        return tuple(part.words for part in takewhile(_is_certain, reversed(self.shape)))
+
+    def match(self, words: Sequence[str], present: Set[str]) -> Mapping[str, slice] | None:
+        """What the slots take of a whole sentence; None when it has another shape.
+
+        `present` are its words. Slots take as little as they can, the first one first.
+        """
+        if any(map(present.isdisjoint, self._certain)):
+            return None
+        if not all(map(contains, self._tail, reversed(words))):
+            return None
+        return self._fit(words, 0, 0)
+
+    def _fit(self, words: Sequence[str], position: int, at: int) -> dict[str, slice] | None:
+        if position == len(self.shape):
+            return {} if at == len(words) else None
+        part = self.shape[position]
+        for length in part.lengths(words, at):
+            found = self._fit(words, position + 1, at + length)
+            if found is not None:
+                if part.name:
+                    found[part.name] = slice(at, at + length)
+                return found
+        return None
+
+
+def _is_certain(part: _Part) -> bool:
+    return part.certain
 
 
 class Templates:
@@ -60,14 +135,15 @@ class Templates:
                 asks = words[0] == "?"
                 result = tuple(words[1:] if asks else words)
                 continue
-            parts = line.split()
+            parts = [_Part.read(part) for part in line.split()]
             template = _Template(tuple(parts), result, asks)
-            if parts[0].startswith("{"):
-                keys = max((part for part in parts if part[0] != "{" and part[-1] != "?"), key=len)
+            if parts[0].name:
+                # The longest: it is the least frequent.
+                keys = max(filter(_is_certain, parts), key=lambda part: max(map(len, part.words)))
                 index = self._inner
             else:
                 keys, index = parts[0], self._first
-            for key in keys.split("/"):
+            for key in keys.words:
                 index.setdefault(key, []).append(template)
 
     def apply(
@@ -111,17 +187,17 @@ class Templates:
         if not 2 <= len(sentence) <= _MAX_ITEMS:
             return None
         words = [_written(item) for item in sentence]
-        written = " ".join(words) + " "
         asks = asks or words[0] in self._questions
         candidates = list(self._first.get(words[0], ()))
-        for word in dict.fromkeys(words):
+        present = dict.fromkeys(words)
+        for word in present:
             candidates += self._inner.get(word, ())
         for template in candidates:
             if template.asks and not asks:
                 continue
-            match = template.pattern.match(written)
-            if match is not None:
-                return _filled(template.result, match, written, sentence), template.asks
+            slots = template.match(words, present.keys())
+            if slots is not None:
+                return _filled(template.result, slots, sentence), template.asks
         return None
 
 
@@ -142,26 +218,14 @@ def _written(item: Item) -> str:
     return item.plain or item.text.replace(" ", "_")
 
 
-def _regex(part: str) -> str:
-    slot = _SLOT.fullmatch(part)
-    if slot is not None:
-        return f"(?P<{slot.group(1)}>{_SLOT_PATTERNS[slot.group(2) or '']})"
-    optional = part.endswith("?") and len(part) > 1
-    words = "|".join(map(re.escape, part.removesuffix("?").split("/")))
-    return f"(?:(?:{words}) )" + ("?" if optional else "")
-
-
 def _filled(
-    result: tuple[str, ...], match: re.Match[str], written: str, sentence: Sequence[Item]
+    result: tuple[str, ...], slots: Mapping[str, slice], sentence: Sequence[Item]
 ) -> list[Item]:
     shaped: list[Item] = []
     for part in result:
         slot = _SLOT.fullmatch(part)
         if slot is None:
             shaped.append(Item(TokenType.WORD, part, part, False, part))
-            continue
-        if slot.group(1) not in match.re.groupindex:
-            continue  # a shape without this part
-        start, end = match.span(slot.group(1))
-        shaped += sentence[written.count(" ", 0, start) : written.count(" ", 0, end)]
+        elif slot.group(1) in slots:  # some shapes are without this part
+            shaped += sentence[slots[slot.group(1)]]
     return shaped

@@ -6,11 +6,11 @@ character nobody thought of is still seen. No meaning is decided here.
 
 import re
 import unicodedata
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import NamedTuple
 
 
-class TokenType(Enum):
+class TokenType(IntEnum):
     WORD = auto()
     NUMBER = auto()  # digits with separators and sign, as written
     DATE = auto()
