@@ -248,7 +248,7 @@ class Installation:
         new = now.accepted - now.duplicates - before.accepted + before.duplicates
         assert new == len(ids)
         assert now.accepted == now.answered + now.failed + now.duplicates
-        assert now.failed == before.failed
+        assert now.failed == before.failed, now.failed_by_reason
         asked = ids if newest is None else ids[-newest:]
         assert self.results_of(asked) == len(asked)
         for queue in queues_of(DEFAULT_STREAM):
