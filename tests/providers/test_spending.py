@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
 from eventstream.llm.spending import BudgetState, Hold, Spending, Usage
-from eventstream.redis_client import AsyncRedis
+from eventstream.redis_client import AsyncRedis, connect
+from tests.support.redis_server import RedisServer
 
+SPENDER = """
+import asyncio, random, sys
+from datetime import UTC, datetime
+from eventstream.llm.cost import Tokens
+from eventstream.llm.spending import BudgetState, Spending
+from eventstream.keys import Keys
+from eventstream.redis_client import connect
+
+async def main(url, prefix, budget, seed):
+    client, drawn = connect(url, timeout_seconds=5), random.Random(int(seed))
+    spending = Spending(client, Keys(prefix), now=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC))
+    waited = 0
+    while (hold := await spending.hold("reviews", int(budget), 997)) is not BudgetState.SPENT:
+        if hold is BudgetState.IN_FLIGHT:
+            # What the killed one held stays set aside for longer than the others wait.
+            if waited == 100:
+                return
+            waited += 1
+            await asyncio.sleep(0.01)
+            continue
+        waited, cost = 0, drawn.randint(1, 997)
+        print("paid", cost, flush=True)
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=cost)
+        print("told", cost, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BUDGET = 1000
 
@@ -68,6 +99,84 @@ async def test_settling_twice_lets_go_once(spending: Spending) -> None:
     await spending.release(hold)
     await spending.release(hold)
     assert (await spending.usage("reviews", hold.day)).held_microdollars == 500
+
+
+async def test_a_call_that_is_told_twice_is_counted_once(spending: Spending) -> None:
+    """As after a reply that got lost on its way."""
+    hold = await held(spending, 500)
+    for _ in range(2):
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=77)
+    assert await spending.usage("reviews", hold.day) == Usage(1, 10, 2, 77, 0)
+
+
+async def test_what_was_told_is_forgotten_in_time(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    hold = await held(spending, 500)
+    await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=77)
+    settled = keys.usage("reviews", f"{hold.day}:held")
+    await redis_client.zadd(settled, {f"told:{hold.member}": 1}, xx=True)
+    other = await held(spending, 100)
+    assert await redis_client.zrange(settled, 0, -1) == [other.member.encode()]
+    assert await spending.usage("reviews", hold.day) == Usage(1, 10, 2, 77, 100)
+
+
+async def test_figures_and_holds_outlive_a_restart_and_what_was_paid_meanwhile_is_counted(
+    tmp_path: Path, keys: Keys
+) -> None:
+    with RedisServer(tmp_path, appendonly=True) as server:
+        client = connect(server.url(2), timeout_seconds=1)
+        spending = Spending(client, keys, now=lambda: NOON)
+        counted, paid, open_ = [await held(spending, 300) for _ in range(3)]
+        await spending.record(counted, calls=1, tokens=Tokens(10, 2), cost=123)
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            await spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
+        server.start()
+        # The estimate stands for it until the process asks for more.
+        usage = await spending.usage("reviews", paid.day)
+        assert (usage.cost_microdollars, usage.held_microdollars) == (123, 600)
+        assert await spending.hold("reviews", BUDGET, 533) is BudgetState.IN_FLIGHT
+        last = await held(spending, 532)
+        await spending.record(last, calls=1, tokens=Tokens(), cost=532)
+        await spending.record(open_, calls=1, tokens=Tokens(), cost=300)
+        assert await spending.usage("reviews", paid.day) == Usage(4, 15, 3, BUDGET, 0)
+        await client.aclose()
+
+
+async def test_processes_that_spend_and_die_leave_figures_that_are_right(
+    state_url: str, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Four processes spend side by side; one is killed in the middle, with a call under way."""
+    budget, day = 200_000, "2026-03-01"
+    spending = Spending(redis_client, keys, now=lambda: NOON)
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", SPENDER, state_url, keys.prefix, str(budget), str(seed)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for seed in range(4)
+    ]
+    told = asyncio.gather(*(process.communicate() for process in processes))
+    try:
+        while (usage := await spending.usage("reviews", day)).cost_microdollars < budget // 4:
+            await asyncio.sleep(0.01)
+        processes[0].kill()
+        lines = [output.splitlines() for output, _ in await told]
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+
+    began = sum(int(line.split()[1]) for out in lines for line in out if line.startswith(b"paid"))
+    ended = sum(int(line.split()[1]) for out in lines for line in out if line.startswith(b"told"))
+    usage = await spending.usage("reviews", day)
+    # Only the one that was killed may have paid without saying so, for one call.
+    assert ended <= usage.cost_microdollars <= began
+    assert began - ended <= 997
+    assert usage.cost_microdollars + usage.held_microdollars <= budget
+    assert usage.cost_microdollars > budget - 2 * 997
 
 
 async def test_what_a_dead_process_held_lapses(

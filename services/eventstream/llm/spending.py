@@ -2,7 +2,8 @@
 
 Before a call its largest possible cost is set aside, after it the real cost takes that place, each
 in one atomic script: so a budget is never overspent by more than an estimate was wrong. What a
-process that died had set aside lapses by itself.
+process that died had set aside lapses by itself. What Redis could not be told is told again before
+the process sets more aside; until then the estimate stands for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
 
+from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
 from eventstream.llm.lua import script
@@ -71,6 +73,7 @@ class Spending:
         self._now = now
         self._hold = script(redis, "hold_budget")
         self._record = script(redis, "record_usage")
+        self._untold: list[tuple[list[str], list[str | int]]] = []
 
     def today(self) -> str:
         """The UTC day, as it stands in keys."""
@@ -80,6 +83,7 @@ class Spending:
         self, stream: str, budget_microdollars: int, estimate_microdollars: int
     ) -> Hold | BudgetState:
         """Set an estimate aside, or say why not (IN_FLIGHT or SPENT)."""
+        await self._tell_again()
         day = self.today()
         name = uuid.uuid4().hex
         async with reading_or_writing("holding a budget"):
@@ -104,19 +108,37 @@ class Spending:
         return Hold(stream, self.today())
 
     async def record(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> None:
-        """Count what was used (`cost` in micro-dollars) and let go of what was set aside."""
+        """Count what was used (`cost` in micro-dollars) and let go of what was set aside.
+
+        Where that fails it is told again before the next `hold`, and counted once.
+        """
+        keys = self._both(hold.stream, hold.day)
+        args: list[str | int] = [
+            hold.member,
+            calls,
+            tokens.prompt,
+            tokens.completion,
+            cost or 0,
+            KEEP_SECONDS * 1000,
+            HOLD_SECONDS * 1000,
+        ]
+        try:
+            await self._tell(keys, args)
+        except StoreUnavailable:
+            if hold.member:
+                self._untold.append((keys, args))
+            raise
+
+    async def _tell(self, keys: list[str], args: list[str | int]) -> None:
         async with reading_or_writing("recording a model call"):
-            await self._record(
-                keys=self._both(hold.stream, hold.day),
-                args=[
-                    hold.member,
-                    calls,
-                    tokens.prompt,
-                    tokens.completion,
-                    cost or 0,
-                    KEEP_SECONDS * 1000,
-                ],
-            )
+            await self._record(keys=keys, args=args)
+
+    async def _tell_again(self) -> None:
+        while self._untold:
+            untold = self._untold[-1]
+            await self._tell(*untold)
+            if untold in self._untold:  # another task may have told it meanwhile
+                self._untold.remove(untold)
 
     async def release(self, hold: Hold) -> None:
         """Let go of what was set aside for a call that was not made."""

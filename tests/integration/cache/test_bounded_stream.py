@@ -78,7 +78,9 @@ async def test_advice_foresees_what_a_change_of_policy_brings(
     assert option.wrong is not None
     assert option.wrong.low < happened.wrong / happened.semantic < option.wrong.high
 
-    kept = PublishedAdvice.decode(await cache_client.get(CacheKeys(prefix).advice(STREAM)))
+    note = await cache_client.get(CacheKeys(prefix).advice(STREAM))
+    assert isinstance(note, bytes)
+    kept = PublishedAdvice.decode(note)
     assert kept is not None
     assert kept.line == advice.line
     assert kept.drawn_at == pytest.approx(began, abs=60)

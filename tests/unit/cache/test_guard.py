@@ -93,6 +93,7 @@ def test_easy_paraphrases_of_ours_are_accepted() -> None:
         (Kind.COURTESY, "Sorry to bother you, but the app is slow", "The app is slow"),
         (Kind.PUNCTUATION, "Love it 😍😍😍", "Love it 😍"),
         (Kind.PUNCTUATION, "A five-minute walk", "A five minute walk"),
+        (Kind.REQUEST, "What is the capital of France?", "The capital of France is what city?"),
     ],
 )
 def test_harmless(kind: Kind, one: str, other: str) -> None:
@@ -153,6 +154,7 @@ def test_harmless(kind: Kind, one: str, other: str) -> None:
         (Kind.WORD_REPLACED, "Nunca llegó tarde", "Nunca llego tarde"),
         (Kind.LANGUAGE, "Where is my parcel?", "¿Dónde está mi paquete?"),
         (Kind.LENGTH, "word " * MAX_CHARACTERS, "word " * MAX_CHARACTERS + "more"),
+        (Kind.NAME, "What is the capital of Spain?", "The capital of France is what city?"),
     ],
 )
 def test_refused(kind: Kind, one: str, other: str) -> None:

@@ -8,10 +8,13 @@ local budget, estimate = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- A process that died never settles; what it held comes back when it lapses.
+-- A process that died never settles; what it held comes back when it lapses. What was settled is
+-- remembered for as long, in case that it is told again.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZREM', held, lapsed)
-  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+  if string.sub(lapsed, 1, 5) ~= 'told:' then
+    redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+  end
 end
 
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')
