@@ -38,6 +38,8 @@ from eventstream.spec import StreamSpec
 
 log = get_logger(__name__)
 
+MOST_PLANS: Final = 1_024
+"""Plans kept at once; callers may send any temperature."""
 MISCONFIGURED_WAIT_SECONDS: Final = 15.0
 """A stream that can't be served as the settings are: its events wait for better ones."""
 FLIGHT_MARGIN_SECONDS: Final = 5.0
@@ -75,6 +77,15 @@ class Ask:
 Ending: TypeAlias = Answered | Failed | Deferral
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What all events share that ask a stream for the same; valid for this spec object."""
+
+    spec: StreamSpec
+    plan: CallPlan
+    scope: CacheScope
+
+
 class Pipeline:
     """One process's pipeline.
 
@@ -96,6 +107,7 @@ class Pipeline:
         self._cache = cache
         self._default_threshold = default_threshold
         self._clock = clock
+        self._planned: dict[tuple[str, str, str | None, float | None, int | None], _Planned] = {}
 
     # -- the whole claim, from the cache -----------------------------------------------------
 
@@ -104,8 +116,10 @@ class Pipeline:
         began = self._clock()
         outcomes: list[Ending | Ask] = []
         to_look_up: dict[str, list[int]] = defaultdict(list)
+        streams = {held.event.stream for held in claim}
+        specs = {stream: await self._registry.get(stream) for stream in streams}
         for position, held in enumerate(claim):
-            outcome = await self._prepare(held)
+            outcome = self._prepare(held, specs[held.event.stream])
             outcomes.append(outcome)
             if isinstance(outcome, Ask) and outcome.query is not None:
                 to_look_up[held.event.stream].append(position)
@@ -117,33 +131,41 @@ class Pipeline:
         )
         return outcomes
 
-    async def _prepare(self, held: Held) -> Ending | Ask:
+    def _prepare(self, held: Held, spec: StreamSpec | None) -> Ending | Ask:
         event = held.event
-        spec = await self._registry.get(event.stream)
         if spec is None:
             return held.failed(
                 Reason.STREAM_DELETED, f"stream {event.stream!r} was deleted meanwhile"
             )
         try:
-            plan = self._models.plan(event, spec)
+            planned = self._plan(event, spec)
         except CallFailed as error:
             return held.failed(error.reason, error.message, error.history)
         except ConfigurationError as error:
             # The settings are wrong, not the event: it waits until somebody has mended them.
             return Deferral(MISCONFIGURED_WAIT_SECONDS, "configuration", str(error))
-        query = self._query(event, spec, plan) if event.use_cache and spec.cache.enabled else None
-        return Ask(held, spec, plan, query, looked_up=None, seconds_so_far=0.0)
+        query = None
+        if event.use_cache and spec.cache.enabled:
+            query = self._query(event, spec, planned.scope)
+        return Ask(held, spec, planned.plan, query, looked_up=None, seconds_so_far=0.0)
 
-    def _query(self, event: Event, spec: StreamSpec, plan: CallPlan) -> CacheQuery:
-        # The same name at another provider, or at another address, is another model.
-        at = spec.model.base_url or ""
-        scope = CacheScope(
-            stream=event.stream,
-            task_type=event.task_type,
-            model=f"{plan.provider}/{plan.display_model}{at and f'@{at}'}",
-            prompt_version=plan.prompt_version,
-            parameters_digest=plan.parameters_digest,
-        )
+    def _plan(self, event: Event, spec: StreamSpec) -> _Planned:
+        """The event's plan and cache scope, worked out once for all that ask for the same.
+
+        Raises what `Models.plan` raises.
+        """
+        asked = (event.stream, event.task_type, event.model, event.temperature, event.max_tokens)
+        planned = self._planned.get(asked)
+        # The registry hands out the same object until the stream changes.
+        if planned is None or planned.spec is not spec:
+            plan = self._models.plan(event, spec)
+            if len(self._planned) >= MOST_PLANS:
+                self._planned.clear()
+            planned = _Planned(spec, plan, _scope(event, spec, plan))
+            self._planned[asked] = planned
+        return planned
+
+    def _query(self, event: Event, spec: StreamSpec, scope: CacheScope) -> CacheQuery:
         threshold = spec.cache.threshold
         percent = spec.cache.max_wrong_hit_percent
         return CacheQuery(
@@ -292,6 +314,18 @@ class Pipeline:
                 )
             ]
         )
+
+
+def _scope(event: Event, spec: StreamSpec, plan: CallPlan) -> CacheScope:
+    # The same name at another provider, or at another address, is another model.
+    at = spec.model.base_url or ""
+    return CacheScope(
+        stream=event.stream,
+        task_type=event.task_type,
+        model=f"{plan.provider}/{plan.display_model}{at and f'@{at}'}",
+        prompt_version=plan.prompt_version,
+        parameters_digest=plan.parameters_digest,
+    )
 
 
 def _to_be_checked(ask: Ask, answer: CacheAnswer) -> bool:

@@ -64,6 +64,7 @@ class Registry:
         self._unix_clock = unix_clock
         self._settle = redis.register_script(lua.source("settle"))
         self._snapshot: _Snapshot | None = None
+        self._last_read: tuple[dict[bytes, bytes], dict[str, RegisteredStream]] = ({}, {})
 
     async def get(self, name: str) -> StreamSpec | None:
         """A stream's spec; None where there is none of that name (or it was deleted)."""
@@ -197,6 +198,10 @@ class Registry:
     async def _read(self) -> dict[str, RegisteredStream]:
         async with reading_or_writing("reading streams"):
             stored = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.streams))
+        before, read = self._last_read
+        if stored == before:
+            # The same objects as long as nothing changes: what is derived from a spec stays valid.
+            return dict(read)
         streams: dict[str, RegisteredStream] = {}
         for name, packed in stored.items():
             try:
@@ -207,6 +212,7 @@ class Registry:
                     stream=name.decode("utf-8", "replace"),
                     problem=error.errors(include_input=False, include_url=False)[0]["msg"],
                 )
+        self._last_read = (stored, dict(streams))
         return streams
 
 

@@ -34,6 +34,7 @@ class ScriptedPipeline:
 
     model: Answering = answered
     hits: frozenset[str] = frozenset()
+    unstorable: str = ""
     look_up_errors: list[Exception] = field(default_factory=list)
     unbearable: str = ""
     claims: list[list[str]] = field(default_factory=list)
@@ -47,7 +48,10 @@ class ScriptedPipeline:
             raise self.look_up_errors.pop()
         if self.unbearable in self.claims[-1]:
             raise ZeroDivisionError
-        return [an_answer(held) if held.event.id in self.hits else an_ask(held) for held in claim]
+        answers = {held.event.id: an_answer(held) for held in claim if held.event.id in self.hits}
+        if self.unstorable in answers:
+            answers[self.unstorable].result.metadata["what"] = object()
+        return [answers.get(held.event.id) or an_ask(held) for held in claim]
 
     async def ask(self, ask: Ask, *, deadline: float) -> Ending:
         self.asked.append(ask.held.event.id)
@@ -64,8 +68,12 @@ class Published:
     """What was published before an event left the inbox; of Kafka's, none while it is `away`."""
 
     away: bool = False
+    due: bool = True
     tries: int = 0
     endings: list[Answered | Failed] = field(default_factory=list)
+
+    async def is_due(self, held: Held, ending: Answered | Failed) -> bool:
+        return self.due
 
     async def publish(self, held: Held, ending: Answered | Failed) -> None:
         if self.away and held.event.source is not None:
@@ -368,6 +376,31 @@ async def test_an_event_waits_with_its_ending_until_that_is_published(
     assert (answer.result.response, answer.tokens, answer.cost_microdollars) == ("well kept", 7, 3)
     assert isinstance(failure, Failed)
     assert failure.failure.history == ("once",)
+    await bench.assert_the_counts_add_up()
+
+
+async def test_hits_that_go_nowhere_else_are_stored_together(bench: Bench) -> None:
+    ids = [f"h{number}" for number in range(60)]
+    await bench.accept(*ids)
+    published = Published(due=False)
+
+    await bench.drain(ScriptedPipeline(hits=frozenset(ids)), published=published).run()
+
+    assert await bench.states(*ids) == [State.SUCCESS] * 60
+    assert published.endings == []
+    await bench.assert_the_counts_add_up()
+
+
+async def test_one_that_can_t_be_stored_fails_alone_among_those_stored_together(
+    bench: Bench,
+) -> None:
+    await bench.accept("good", "bad", "fine")
+    pipeline = ScriptedPipeline(hits=frozenset({"good", "bad", "fine"}), unstorable="bad")
+
+    await bench.drain(pipeline, published=Published(due=False)).run()
+
+    assert await bench.states("good", "fine") == [State.SUCCESS] * 2
+    assert await bench.reason("bad") == Reason.INTERNAL_ERROR
     await bench.assert_the_counts_add_up()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import signal
 import socket
 import sys
@@ -20,6 +19,7 @@ from typing import Final
 import uvicorn
 from prometheus_client import start_http_server
 
+from eventstream import garbage
 from eventstream.api.access_log import AccessLines
 from eventstream.api.app import create_app
 from eventstream.api.parts import Lifecycle
@@ -105,9 +105,7 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
 
     server = _Server(config, tell)
     host, port = listener.getsockname()[:2]
-    # What is loaded by now stays: the garbage collector need not look through it again.
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     with _metrics_port(settings):
         log.info("api_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
         try:

@@ -84,7 +84,7 @@ class CacheQuery:
         """The digest of the text's exact form."""
         return text_digest(exact_key_text(self.text))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The same for two queries exactly when one answer serves both without a question."""
         return f"{self.scope.digest}:{self.text_digest}"

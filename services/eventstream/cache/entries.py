@@ -20,6 +20,11 @@ from eventstream.cache.similarity import Similarity, from_distance
 _SCHEMA: Final = str(SCHEMA).encode()
 _EXACT_FIELDS: Final = ("schema", "response")
 _DISTANCE: Final = "distance"
+_READ_TOGETHER: Final = (
+    "local found = {} for i, key in ipairs(KEYS) do"
+    " found[i] = redis.pcall('HMGET', key, 'schema', 'response') end return found"
+)
+"""KEYS the entries; what `append_exact_read` answers for each, or its error."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,21 @@ def entry_key(keys: CacheKeys, query: CacheQuery) -> str:
 def append_exact_read(pipeline: Any, keys: CacheKeys, query: CacheQuery) -> None:
     """Queue the one command whose reply `read_exact` reads."""
     pipeline.hmget(entry_key(keys, query), _EXACT_FIELDS)
+
+
+def append_exact_reads(pipeline: Any, keys: CacheKeys, queries: Sequence[CacheQuery]) -> None:
+    """Queue one command that reads many; its reply is for `read_together`.
+
+    A command and its reply cost the client several times what they cost the server, so a claim is
+    read by one script. Not on a cluster, where a command's keys must lie on one node.
+    """
+    names = [entry_key(keys, query) for query in queries]
+    pipeline.eval(_READ_TOGETHER, len(names), *names)
+
+
+def read_together(reply: Any, count: int) -> list[Any]:
+    """One reply a query, as `append_exact_read` has them; an error is the error of each."""
+    return reply if isinstance(reply, list) and len(reply) == count else [reply] * count
 
 
 def read_exact(reply: Any) -> bytes | None:

@@ -52,19 +52,23 @@ class PendingCounts:
         similarity: float | None,
         refused_kinds: Iterable[str],
         compared: str | None = None,
+        times: int = 1,
     ) -> None:
-        """Count one look-up; `compared`: the combination of kinds that the guard found."""
+        """Count look-ups that met the same.
+
+        `compared`: the combination of kinds that the guard found.
+        """
         key = self.keys.similarities(stream, task_type, int(now_seconds) // SECONDS_PER_HOUR)
         counts = self._counts.setdefault(key, Counter())
-        counts[outcome] += 1
+        counts[outcome] += times
         if similarity is None:
             return
         bucket = bucket_of(similarity)
-        counts[f"{outcome}|{bucket}"] += 1
+        counts[f"{outcome}|{bucket}"] += times
         for kind in refused_kinds:
-            counts[f"kind|{bucket}|{kind}"] += 1
+            counts[f"kind|{bucket}|{kind}"] += times
         if compared is not None:
-            counts[f"pair|{bucket}|{compared}"] += 1
+            counts[f"pair|{bucket}|{compared}"] += times
 
     def take(self) -> dict[str, Counter[str]]:
         """All counts, which are no longer pending."""

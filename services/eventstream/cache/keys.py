@@ -7,6 +7,7 @@ what a cluster asks for.
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 
@@ -15,6 +16,7 @@ def text_digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+@lru_cache(maxsize=1024)
 def _name(part: str) -> str:
     # Free of ":" and of everything that means something in a SCAN pattern.
     return quote(part, safe="", errors="surrogatepass")

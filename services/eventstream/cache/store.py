@@ -6,6 +6,7 @@ look-ups miss, within the time-out, and the answers say so. Only the calls that 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,14 @@ from eventstream.cache.contract import (
     CacheStats,
     Embedder,
 )
-from eventstream.cache.entries import append_exact_read, append_write, read_exact, read_writes
+from eventstream.cache.entries import (
+    append_exact_read,
+    append_exact_reads,
+    append_write,
+    read_exact,
+    read_together,
+    read_writes,
+)
 from eventstream.cache.evidence import EvidenceBook
 from eventstream.cache.flight import FlightLease, Flights, FlightWait
 from eventstream.cache.histogram import (
@@ -101,15 +109,19 @@ class SemanticCache:
         one call of the embedder, and one for each 32 searches. Never raises an error.
         """
         started = self._monotonic()
-        unique = {_identity(query): query for query in queries if query.policy != "disabled"}
+        identities = [_identity(query) for query in queries]
+        unique = {
+            identity: query
+            for identity, query in zip(identities, queries, strict=True)
+            if query.policy != "disabled"
+        }
         answers = await self._look_up_unique(list(unique.values()), embedder)
         by_identity = dict(zip(unique, answers, strict=True))
         result = [
-            by_identity.get(_identity(query), CacheAnswer("miss", "off", query.key))
-            for query in queries
+            by_identity.get(identity) or CacheAnswer("miss", "off", query.key)
+            for identity, query in zip(identities, queries, strict=True)
         ]
-        for query, answer in zip(queries, result, strict=True):
-            self._count(query, answer)
+        self._count(queries, result)
         metrics.CACHE_LOOK_UP_SECONDS.observe(max(0.0, self._monotonic() - started))
         return result
 
@@ -200,8 +212,14 @@ class SemanticCache:
         self, queries: list[CacheQuery], embedder: Embedder | None
     ) -> list[CacheAnswer]:
         pipeline = self._pipelines.new()
-        for query in queries:
-            append_exact_read(pipeline, self._keys, query)
+        # On a cluster a command's keys must lie on one node; a single read needs no script.
+        in_one_step = len(queries) > 1 and not isinstance(self._client, RedisCluster)
+        if in_one_step:
+            append_exact_reads(pipeline, self._keys, queries)
+        else:
+            for query in queries:
+                append_exact_read(pipeline, self._keys, query)
+        exact_reads = len(pipeline)
         # What is known and what was learned share the round trip.
         model = "" if embedder is None else embedder.name
         known = self._evidence.append_reads(pipeline, queries, model)
@@ -212,9 +230,9 @@ class SemanticCache:
         if replies is None:
             self._counts.give_back(counts)
             return [_miss(query, problem) for query in queries]
-        self._evidence.read(known, replies[len(queries) : len(queries) + len(known)])
-        found = zip(queries, replies[: len(queries)], strict=True)
-        return [_exact(query, reply) for query, reply in found]
+        self._evidence.read(known, replies[exact_reads : exact_reads + len(known)])
+        read = read_together(replies[0], len(queries)) if in_one_step else replies[:exact_reads]
+        return [_exact(query, reply) for query, reply in zip(queries, read, strict=True)]
 
     async def check(self) -> bool:
         """Ask the server whether it has vector search; sets and returns `semantic_available`."""
@@ -274,22 +292,38 @@ class SemanticCache:
 
     # Inside
 
-    def _count(self, query: CacheQuery, answer: CacheAnswer) -> None:
-        scope = query.scope
-        metrics.CACHE_LOOK_UPS.labels(scope.stream, scope.task_type, answer.outcome).inc()
-        if answer.outcome == "off":
-            return
-        self._counts.add(
-            stream=scope.stream,
-            task_type=scope.task_type,
-            now_seconds=self._clock(),
-            outcome=answer.outcome,
-            similarity=None if answer.kind == "exact" else answer.similarity,
-            refused_kinds=answer.refused_kinds,
-            compared=None if answer.pair is None else answer.pair.kinds,
+    def _count(self, queries: Sequence[CacheQuery], answers: Sequence[CacheAnswer]) -> None:
+        now = self._clock()
+        # A claim's exact hits met the same: counted as one, they cost next to nothing.
+        met = Counter(
+            (
+                query.scope.stream,
+                query.scope.task_type,
+                answer.outcome,
+                None if answer.kind == "exact" else answer.similarity,
+                answer.refused_kinds,
+                None if answer.pair is None else answer.pair.kinds,
+                answer.pair is not None and answer.pair.opened,
+            )
+            for query, answer in zip(queries, answers, strict=True)
         )
-        if answer.pair is not None and answer.pair.opened:
-            metrics.CACHE_OPENED_HITS.labels(scope.stream, scope.task_type).inc()
+        for each, times in met.items():
+            stream, task_type, outcome, similarity, refused_kinds, compared, opened = each
+            metrics.CACHE_LOOK_UPS.labels(stream, task_type, outcome).inc(times)
+            if outcome == "off":
+                continue
+            self._counts.add(
+                stream=stream,
+                task_type=task_type,
+                now_seconds=now,
+                outcome=outcome,
+                similarity=similarity,
+                refused_kinds=refused_kinds,
+                compared=compared,
+                times=times,
+            )
+            if opened:
+                metrics.CACHE_OPENED_HITS.labels(stream, task_type).inc(times)
 
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
         return _counted(call, *await self._pipelines.execute(pipeline))

@@ -16,6 +16,7 @@ from typing import Final
 
 from prometheus_client import start_http_server
 
+from eventstream import garbage
 from eventstream.consumer.stream import StreamConsumer, Tools
 from eventstream.errors import ConfigurationError, StoreUnavailable
 from eventstream.inbox import Inbox
@@ -181,6 +182,7 @@ async def run_consumer(settings: Settings) -> None:
         service = ConsumerService(
             tools, Registry(tools.redis, tools.keys), only=settings.worker_streams
         )
+        garbage.settle()
         await service.run(stop)
     log.info("consumer_stopped")
 

@@ -53,6 +53,16 @@ class KafkaAftermath:
         self._results = results
         self._now = now
 
+    async def is_due(self, held: Held, ending: Answered | Failed) -> bool:
+        """Whether this ending has a topic to go to."""
+        event = held.event
+        if self._producer is None or event.source is None:
+            return False
+        if isinstance(ending, Failed):
+            return True
+        spec = await self._registry.get(event.stream)
+        return spec is not None and spec.sink is not None
+
     async def publish(self, held: Held, ending: Answered | Failed) -> None:
         """Write an answer to the stream's sink, a failure to its dead-letter topic.
 

@@ -17,6 +17,7 @@ from billiard import current_process
 from celery import Celery, signals
 from celery.utils.nodenames import gethostname
 
+from eventstream import garbage
 from eventstream.errors import EventRefused
 from eventstream.llm.contract import LocalModelProtocol
 from eventstream.logs import configure_logs, get_logger
@@ -156,6 +157,12 @@ def _stopping(**_: Any) -> None:
 def _stopped(**_: Any) -> None:
     if state.housekeeping is not None:
         state.housekeeping.stop()
+
+
+@signals.worker_before_create_process.connect  # type: ignore[untyped-decorator]
+def _about_to_fork(**_: Any) -> None:
+    # In the parent, so that a child does not write to the pages that they share.
+    garbage.settle()
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from eventstream.claims import Claim, Failed, Held
+from eventstream.claims import Answered, Claim, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.logs import get_logger
@@ -39,6 +39,8 @@ log = get_logger(__name__)
 SUSPECT_LOOK_SECONDS: Final = 1.0
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
+STORING_AT_ONCE: Final = 2
+"""Claims whose hits are being stored while the next one is looked up."""
 
 
 class Pipelined(Protocol):
@@ -107,6 +109,7 @@ class Drain:
         self._slots = asyncio.Semaphore(settings.slots)
         self._held: dict[tuple[str, str], tuple[Held, asyncio.Task[None] | None]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._storing: set[asyncio.Task[None]] = set()
         self._turn = 0
         self._miss_share = 1.0
         self._looked_for_predecessors: set[str] = set()
@@ -197,28 +200,39 @@ class Drain:
     def _claim_size(self) -> int:
         """As many as the free slots will take, counting on the recent share of misses."""
         free = self._free_slots()
-        if free <= 0:
+        if free <= 0 or len(self._storing) >= STORING_AT_ONCE:
             return 0
         return max(1, min(MOST_AT_ONCE, int(free / max(self._miss_share, free / MOST_AT_ONCE))))
 
     async def _start(self, claim: Sequence[Held]) -> None:
         unanswered: list[Held] = []
         for held in claim:
-            self._hold(held)
+            self._held[held.queue, held.entry] = (held, None)
             kept = unpack(held)
             if kept is None:
                 unanswered.append(held)
             else:
                 self._spawn(held, self._end(held, kept))
+        self._tell()
         began = self._clock()
         outcomes = await self._guarded_look_up(unanswered) if unanswered else []
         misses = 0
+        together: list[tuple[Held, Answered | Failed]] = []
         for held, outcome in zip(unanswered, outcomes, strict=True):
             if isinstance(outcome, Ask):
                 misses += 1
                 self._spawn(held, self._ask_in_a_slot(held, outcome))
+            elif not isinstance(outcome, Deferral) and await self._endings.is_only_stored(
+                held, outcome
+            ):
+                together.append((held, outcome))
             else:
                 self._spawn(held, self._end(held, outcome))
+        if together:
+            task = asyncio.create_task(self._store_together(together))
+            for group in (self._storing, self._running):
+                group.add(task)
+                task.add_done_callback(group.discard)
         self._miss_share = 0.7 * self._miss_share + 0.3 * (misses / len(claim))
         log.debug("looked_up", events=len(claim), misses=misses, seconds=self._clock() - began)
 
@@ -255,6 +269,22 @@ class Drain:
             return held.failed(
                 Reason.DEADLINE_EXCEEDED, f"no answer within {seconds:g} s; send it again"
             )
+
+    async def _store_together(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
+        """Store what a claim's look-up answered: one task and one step for all of it."""
+        try:
+            await self._endings.store_all(ended)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            # One of them is to blame: one after the other, so that only that one fails.
+            log.exception("storing_together_failed", events=len(ended))
+            for held, ending in ended:
+                await self._guarded(held, self._end(held, ending))
+            return
+        for held, _ in ended:
+            self._held.pop((held.queue, held.entry), None)
+        self._tell()
 
     def _spawn(self, held: Held, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(self._guarded(held, work))
@@ -352,6 +382,9 @@ class Drain:
         )
 
     async def _end(self, held: Held, ending: Ending) -> None:
+        # From here on a lost lease stops nothing: most likely the lease ended with the event, and
+        # the script that ends it looks for itself.
+        self._held[held.queue, held.entry] = (held, None)
         await self._endings.end(held, ending)
         self._let_go(held)
 

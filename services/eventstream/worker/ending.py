@@ -7,15 +7,17 @@ and holds up nobody. Neither way is the model asked again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from eventstream.batching import Batcher
 from eventstream.claims import Answered, Failed, Held, Unreadable, Wait
 from eventstream.errors import StoreUnavailable
-from eventstream.events import Failure
+from eventstream.events import Event, Failure
 from eventstream.inbox import Inbox
 from eventstream.keys import stream_of
 from eventstream.logs import get_logger
@@ -53,6 +55,10 @@ class Aftermath(Protocol):
 
     async def publish(self, held: Held, ending: Answered | Failed) -> None:
         """To the sink or the dead-letter topic; raises StoreUnavailable to be tried again."""
+        ...
+
+    async def is_due(self, held: Held, ending: Answered | Failed) -> bool:
+        """Whether `publish` has anything to do for this ending."""
         ...
 
 
@@ -93,10 +99,24 @@ class Endings:
             )
         elif await self._published(held, ending):
             if await self._persist(lambda: self._finish.submit(ending)):
-                self._observe(held, ending)
+                self._observe([(held, ending)])
         else:
             await self._put_back(held.wait(PUBLISH_AGAIN_SECONDS, pack(ending)))
             EVENTS_DEFERRED.labels(held.event.stream, "kafka").inc()
+
+    async def is_only_stored(self, held: Held, ending: Ending) -> bool:
+        """Whether nothing has to happen with this ending but to be stored."""
+        if isinstance(ending, Deferral):
+            return False
+        try:
+            return not await self._aftermath.is_due(held, ending)
+        except StoreUnavailable:
+            return False  # Not known: `end` finds out, and has the patience for it.
+
+    async def store_all(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
+        """Finish many events in one step, of which `is_only_stored` is true."""
+        finished = await self._persist(lambda: self._inbox.finish([end for _, end in ended]))
+        self._observe([each for each, now in zip(ended, finished, strict=True) if now])
 
     async def end_unreadable(self, entry: Unreadable) -> None:
         """Leave what a newer worker wrote to one; fail what nobody can read."""
@@ -165,26 +185,43 @@ class Endings:
                 await asyncio.sleep(back_off)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
 
-    def _observe(self, held: Held, ending: Answered | Failed) -> None:
-        event = held.event
-        seconds = max(0.0, self._wall_clock() - held.accepted_at_ms / 1000)
-        EVENT_SECONDS_TO_RESULT.labels(event.stream, event.via).observe(seconds)
-        self.finished += 1
-        if isinstance(ending, Answered):
-            EVENTS_FINISHED.labels(event.stream, event.task_type, "answered", ending.source).inc()
-            PROCESSING_SECONDS.labels(event.stream, ending.source).observe(
-                ending.result.processing_time
-            )
-            log.debug(
-                "event_answered", event_id=event.id, stream=event.stream, source=ending.source
-            )
-        else:
-            EVENTS_FINISHED.labels(event.stream, event.task_type, "failed", "none").inc()
-            EVENTS_FAILED.labels(event.stream, ending.failure.reason.value).inc()
-            log.warning(
-                "event_failed",
-                event_id=event.id,
-                stream=event.stream,
-                reason=ending.failure.reason.value,
-                error=ending.failure.message,
-            )
+    def _observe(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
+        now = self._wall_clock()
+        self.finished += len(ended)
+        waited: dict[tuple[str, str], list[float]] = defaultdict(list)
+        worked: dict[tuple[str, str], list[float]] = defaultdict(list)
+        counts: Counter[tuple[str, str, str, str]] = Counter()
+        for held, ending in ended:
+            event = held.event
+            waited[event.stream, event.via].append(max(0.0, now - held.accepted_at_ms / 1000))
+            if isinstance(ending, Answered):
+                counts[event.stream, event.task_type, "answered", ending.source] += 1
+                worked[event.stream, ending.source].append(ending.result.processing_time)
+            else:
+                counts[event.stream, event.task_type, "failed", "none"] += 1
+                self._say_failed(event, ending)
+        for labels, seconds in waited.items():
+            EVENT_SECONDS_TO_RESULT.labels(*labels).observe_all(seconds)
+        for labels, seconds in worked.items():
+            PROCESSING_SECONDS.labels(*labels).observe_all(seconds)
+        for finished, count in counts.items():
+            EVENTS_FINISHED.labels(*finished).inc(count)
+        if logging.getLogger(__name__).isEnabledFor(logging.DEBUG):
+            for held, ending in ended:
+                if isinstance(ending, Answered):
+                    log.debug(
+                        "event_answered",
+                        event_id=held.event.id,
+                        stream=held.event.stream,
+                        source=ending.source,
+                    )
+
+    def _say_failed(self, event: Event, failed: Failed) -> None:
+        EVENTS_FAILED.labels(event.stream, failed.failure.reason.value).inc()
+        log.warning(
+            "event_failed",
+            event_id=event.id,
+            stream=event.stream,
+            reason=failed.failure.reason.value,
+            error=failed.failure.message,
+        )
