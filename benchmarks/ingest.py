@@ -26,12 +26,9 @@ from eventstream.spec import Source, StreamSpec, TopicRef
 NAME = "ingest"
 TITLE = "Ingest: Kafka to stored result, all exact hits"
 WHERE = (
-    "on a cached answer Python is nearly all of it, in three equal parts: reading the claim (the"
+    "on a cached answer Python is nearly all of it, in three parts: reading the claim (the"
     " inbox entry parsed and validated), the look-up (the text folded and digested, one script for"
-    " the whole claim) and the ending (the result built, one script for the whole claim). What was"
-    " there before and is gone: an asyncio task, two gauges and five metric look-ups an event, the"
-    " plan and the cache scope worked out anew for each, redis-py's packing and parsing in Python,"
-    " and a garbage collector that looked through everything that was ever imported"
+    " the whole claim) and the ending (the result built, one script for the whole claim)"
 )
 DISTINCT_TEXTS = 2_000
 
