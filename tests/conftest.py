@@ -25,9 +25,11 @@ from tests.support.redis_server import RedisServer
 # starts and interrupts. A handler of our own is reset to the default when they are executed.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes is never asserted.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# How long an example takes is never asserted. A run tries the same examples as the last one, so
+# that it fails for what was changed; `--hypothesis-profile=search` looks for new ones.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile("same")
 
 # Settings of the machine must not leak into tests.
 for _name in (

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -185,6 +185,7 @@ redis_replies: st.SearchStrategy[Any] = st.recursive(
 
 @settings(max_examples=200)
 @given(redis_replies)
+@example([1, b"key", [[], None]])  # a document whose field names are no strings
 def test_replies_of_the_caches_redis(reply: Any) -> None:
     read_exact(reply)
     read_candidate(reply)

@@ -158,4 +158,8 @@ def _first_document(reply: Any) -> dict[bytes, Any] | None:
     if not isinstance(reply, list) or len(reply) < 3 or not isinstance(reply[2], list):
         return None
     pairs = reply[2]
-    return {pairs[at]: pairs[at + 1] for at in range(0, len(pairs) - 1, 2)}
+    return {
+        pairs[at]: pairs[at + 1]
+        for at in range(0, len(pairs) - 1, 2)
+        if isinstance(pairs[at], bytes)
+    }
