@@ -258,7 +258,9 @@ class Watched:
     @property
     def seen(self) -> list[tuple[int, int]]:
         """(generation, replicas), each time that the Deployment changed."""
-        lines = self._log.read_text().splitlines()
+        # kubectl may be in the middle of a line.
+        text = self._log.read_text()
+        lines = text[: text.rfind("\n") + 1].splitlines()
         return [(int(line.split()[0]), int(line.split()[1])) for line in lines]
 
 

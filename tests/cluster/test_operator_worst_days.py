@@ -245,8 +245,22 @@ async def test_figures_of_many_streams_are_written_a_few_a_pass(
             before = requests(verb="patch_status")
             await steps.step(2)
             written.append(requests(verb="patch_status") - before)
+        # Where passes are further apart, each stream still has its turn.
+        earlier = versions(namespace)
+        for _ in range(12):
+            await steps.step(3)
+        late = versions(namespace)
     assert max(written) <= 2
     assert sum(written) >= 25
+    assert [name for name in names if late[name] == earlier[name]] == []
+
+
+def versions(namespace: Namespace) -> dict[str, str]:
+    """Stream -> the version that its last write made."""
+    return {
+        one["metadata"]["name"]: one["metadata"]["resourceVersion"]
+        for one in namespace.list("eventstreams")
+    }
 
 
 async def replicas_of(namespace: Namespace, steps: Steps, count: int) -> AsyncIterator[int]:

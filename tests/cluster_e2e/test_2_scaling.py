@@ -177,7 +177,7 @@ def test_a_providers_limit_brings_no_workers(
     )
 
     # Its own limit, or the provider's word.
-    said = re.compile(r"^More workers bring nothing: | asked to be left alone for \d+ s")
+    said = re.compile(r"^More workers bring nothing: | answered 429 and is left alone for \d+ s")
     wait_until(
         lambda: said.search(installation.condition(stream, "RateLimited")[1]) is not None,
         f"{stream}: why more workers would bring nothing",

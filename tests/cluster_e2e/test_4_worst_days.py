@@ -69,7 +69,8 @@ def test_upgrade_and_rollback_keep_the_replicas_and_lose_nothing(
 ) -> None:
     # On two cores; what the chart asks for would leave no room for three workers and a fourth.
     small = "worker.resources.requests.cpu=50m,api.resources.requests.cpu=100m"
-    installation.upgrade(RELEASE, f"defaultStream.spec.scaling.workers.min=3,{small}")
+    three = "defaultStream.spec.scaling.workers.min=3,defaultStream.spec.scaling.workers.max=3"
+    installation.upgrade(RELEASE, f"{three},{small}")
     wait_until(lambda: installation.replicas("ai-worker") == 3, "third worker", SCALED_SECONDS)
     installation.wait_ready("ai-worker")
     before = installation.account("default")
@@ -77,12 +78,15 @@ def test_upgrade_and_rollback_keep_the_replicas_and_lose_nothing(
     sent: list[str] = []
     with ThreadPoolExecutor(1) as sender:
         rolled = sender.submit(_upgrade_and_roll_back, installation)
-        while not rolled.done():
+        hung = False
+        while hung or not rolled.done():
             number = len(sent)
             texts = {f"rolled-{number + n}": f"It is parcel {number + n}." for n in range(20)}
             # An exec that hangs is given once more: the same ids are duplicates.
+            hung = True
             with suppress(CommandTimedOut):
                 sent += installation.send_by_id(texts, "default", "--kafka")
+                hung = False
         replicas = rolled.result()
 
     assert replicas == [3, 3]

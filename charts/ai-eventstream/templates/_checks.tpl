@@ -30,8 +30,11 @@ yet has no ServiceAccount either: its Secrets can't be asked for.
 */}}
 {{- define "es.checkSecret" -}}
 {{- $ns := .root.Release.Namespace -}}
-{{- if and .name (lookup "v1" "ServiceAccount" $ns "default") -}}
-{{- $make := printf "kubectl create secret generic %s -n %s --from-literal=%s=..." .name $ns (first .keys) -}}
+{{- if and .root.Values.checks.secrets .name (lookup "v1" "ServiceAccount" $ns "default") -}}
+{{- $make := printf "kubectl create secret generic %s -n %s" .name $ns -}}
+{{- range (ternary (list (first .keys)) .keys (.any | default false)) -}}
+{{- $make = printf "%s --from-literal=%s=..." $make . -}}
+{{- end -}}
 {{- $secret := lookup "v1" "Secret" $ns .name -}}
 {{- if not $secret -}}
 {{- fail (printf "\n\nThere is no Secret %s in namespace %s, which %s names.\nMake it:  %s" .name $ns .value $make) -}}

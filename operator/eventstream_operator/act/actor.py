@@ -64,14 +64,21 @@ class Actor:
         self._unix_clock = unix_clock
         self._written_at: dict[str, float] = {}
         self._figures_left = 0
+        self._began_at: float | None = None
 
     def begin(self, streams: int) -> None:
         """A pass over so many streams begins.
 
         Figures that only moved are written for as many of them a pass as keeps each one's interval:
-        hundreds that are due at once would make one pass long, and the next step late.
+        hundreds that are due at once would make one pass long, and the next step late. Passes may
+        be further apart than their interval, so it goes by the time since the last one.
         """
-        self._figures_left = math.ceil(streams * self._interval_seconds / self._status_seconds)
+        now = self._clock()
+        since = self._interval_seconds
+        if self._began_at is not None:
+            since = max(since, min(now - self._began_at, self._status_seconds))
+        self._began_at = now
+        self._figures_left = math.ceil(streams * since / self._status_seconds)
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
         """Make what the stream should have, before it is observed."""
@@ -207,7 +214,9 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
     """Why replicas change, with the numbers of the role."""
     if role == "workers":
         return turn.decision.sentence
-    cpu = turn.observation.api_cpu
+    bounds, api, cpu = turn.spec.scaling.api, turn.observation.api, turn.observation.api_cpu
+    if role == "api" and bounds and api and not bounds.min <= api.value.desired <= bounds.max:
+        return f"{verdict.outcome.value}: min {bounds.min}, max {bounds.max}."
     if role == "api" and cpu is not None and cpu.value.percent is not None:
         return f"{verdict.outcome.value}: CPU is at {cpu.value.percent:.0f} % of its request."
     return verdict.outcome.value

@@ -49,7 +49,7 @@ def provider_pressure(use: ProviderUse | None) -> str | None:
         and frozen.cause == "rate_limited"
         and frozen.seconds >= LEAST_FREEZE_SECONDS
     ):
-        return f"{frozen.model} asked to be left alone for {frozen.seconds:.0f} s"
+        return f"{frozen.model} answered 429 and is left alone for {frozen.seconds:.0f} s"
     for name, allowance in _allowances(use):
         if allowance.used >= NEARLY_ALL * allowance.limit:
             if allowance.said_by_provider:

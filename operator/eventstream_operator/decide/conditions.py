@@ -149,8 +149,9 @@ def _rate_limited(observation: Observation, workers: Verdict, why: str) -> Condi
             "RateLimited",
             True,
             "RetryAfter",
-            f"{frozen.model} asked to be left alone for {frozen.seconds:.0f} s (429 with"
-            f" Retry-After). {whose} on by themselves after that. If it comes back: {ways_out}.",
+            f"{frozen.model} answered 429 and is left alone for {frozen.seconds:.0f} s (its"
+            f" Retry-After, or our own back-off). {whose} on by themselves after that."
+            f" If it comes back: {ways_out}.",
         )
     pressure = provider_pressure(use)
     if pressure is None and workers.outcome is Outcome.RATE_LIMITED:

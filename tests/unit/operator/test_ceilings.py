@@ -106,8 +106,8 @@ def test_a_freeze_of_one_model_among_several_says_whose_events_wait() -> None:
 
     assert (limited.status, limited.reason) == ("True", "RetryAfter")
     assert limited.message.startswith(
-        "openai (rare) asked to be left alone for 20 s (429 with Retry-After). Only its own events"
-        " wait"
+        "openai (rare) answered 429 and is left alone for 20 s (its Retry-After, or our"
+        " own back-off). Only its own events wait"
     )
 
 

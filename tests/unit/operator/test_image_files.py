@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.images.build import ROOT
-
+ROOT = Path(__file__).parents[3]
 SERVICES = ROOT / "services"
 
 
