@@ -150,6 +150,14 @@ def test_harmless(kind: Kind, one: str, other: str) -> None:
         (Kind.WORD_REPLACED, "He turned down the job", "He turned up the job"),
         (Kind.WORD_REPLACED, "How tall is Ben Nevis?", "How old is Ben Nevis?"),
         (Kind.WORD_REPLACED, "¿Cuánto dura la carga?", "¿Cuánto cuesta la carga?"),
+        (
+            Kind.WORD_REPLACED,
+            "How long does a passport take?",
+            "How long does a passport last?",
+        ),
+        (Kind.WORD_REPLACED, "¿Cuánto tarda el permiso?", "¿Cuánto dura el permiso?"),
+        (Kind.WORD_REPLACED, "How do I prevent a nosebleed?", "How do I stop a nosebleed?"),
+        (Kind.WORD_REPLACED, "How do I cancel my app?", "How do I cancel my application?"),
         (Kind.MODALITY, "No tienes que pagar", "No debes pagar"),
         (Kind.WORD_REPLACED, "Nunca llegó tarde", "Nunca llego tarde"),
         (Kind.LANGUAGE, "Where is my parcel?", "¿Dónde está mi paquete?"),
@@ -173,6 +181,19 @@ ACCEPTED = [
     if pair["label"] == "hit" and compare(pair["a"], pair["b"]).accepted
     for one, other in (("a", "b"), ("b", "a"))
 ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Who is the director of the FBI?", "Who was the director of the FBI?"),
+        ("¿Quién es el director del banco?", "¿Quién fue el director del banco?"),
+        ("Email the contract to me", "Mail the contract to me"),
+    ],
+)
+def test_what_means_something_else_is_not_accepted(one: str, other: str) -> None:
+    assert not compare(one, other).accepted
+    assert not compare(other, one).accepted
 
 
 def test_no_look_alike_of_the_development_half_is_accepted() -> None:
