@@ -173,14 +173,19 @@ class Registry:
             return last.streams
         try:
             streams = await self._read()
-            lost = last.streams.keys() - streams.keys() if last is not None else set()
-            if last is not None and lost:
-                # An emptied Redis, not a deletion (that leaves a tombstone): write it again. Some
-                # may be there already: a process that started meanwhile wrote what it knows.
-                log.warning("registry_restored", streams=sorted(lost))
-                restored = {name: last.streams[name] for name in lost}
-                await self._restore(restored)
-                streams |= restored
+            if last is not None:
+                missing = {
+                    name: stream for name, stream in last.streams.items() if name not in streams
+                }
+                # What can't be read any more is there still, so what it was before stays valid.
+                stored = {name.decode("utf-8", "replace") for name in self._last_read[0]}
+                lost = {name: stream for name, stream in missing.items() if name not in stored}
+                if lost:
+                    # An emptied Redis, not a deletion (that leaves a tombstone): write it again.
+                    # Some may be there already: a process that started meanwhile wrote them.
+                    log.warning("registry_restored", streams=sorted(lost))
+                    await self._restore(lost)
+                streams |= missing
         except StoreUnavailable:
             if last is None:
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
@@ -78,6 +79,22 @@ async def test_an_unreadable_stream_does_not_hide_the_others(
     await redis_client.hset(keys.streams, "broken", b"\xff{")
 
     assert list(await registry.all()) == ["reviews"]
+
+
+async def test_a_stream_that_a_newer_operator_wrote_stays_as_it_was_and_is_not_restored(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": SPEC, "letters": SPEC})
+    await registry.all()
+    newer = b'{"generation": 2, "spec": {"aFieldOfTomorrow": 1}}'
+    await redis_client.hset(keys.streams, "reviews", newer)
+
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert await registry.all() == {"reviews": SPEC, "letters": SPEC}
+
+    assert [line["event"] for line in lines] == ["stream_unreadable"]
+    assert await redis_client.hget(keys.streams, "reviews") == newer
 
 
 async def test_an_emptied_redis_gets_its_streams_back(

@@ -2,7 +2,8 @@
 -- KEYS  inbox, again (event id -> when its first entry was made, of those that were put back)
 -- ARGV  task_meta prefix
 -- Returns {id of the newest entry ever made, id of the oldest unfinished one or ''}; what was put back
--- stands at the end of the inbox, and counts from its first entry on.
+-- stands at the end of the inbox, and counts from its first entry on. One call looks at MOST_FINISHED
+-- finished ids; the one behind them, which it does not look at, counts as unfinished.
 local MOST_FINISHED = 512
 local newest, oldest = '0-0', ''
 local info = redis.pcall('XINFO', 'STREAM', KEYS[1])
@@ -11,11 +12,11 @@ if not info.err then
   local first = field_of(info, 'first-entry')
   if first then oldest = first[1] end
 end
-for _ = 1, MOST_FINISHED do
+for n = 1, MOST_FINISHED + 1 do
   local again = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
   if #again == 0 then break end
   local status = redis.call('HGET', ARGV[1] .. again[1], 'status')
-  if status and not finished(status) then
+  if n > MOST_FINISHED or (status and not finished(status)) then
     local made = string.format('%.0f', tonumber(again[2]))
     if oldest == '' or tonumber(made) <= tonumber(string.match(oldest, '^(%d+)')) then oldest = made .. '-0' end
     break
