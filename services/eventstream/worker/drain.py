@@ -124,8 +124,6 @@ class Drain:
             await self._work(started)
             if self._stopping():
                 await self._wind_down()
-            elif self._running:
-                await asyncio.wait(self._running)
         finally:
             await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
