@@ -89,7 +89,7 @@ class Spending:
         async with reading_or_writing("holding a budget"):
             state = BudgetState(
                 await self._hold(
-                    keys=self._both(stream, day),
+                    keys=[self._keys.usage(stream, day), self._keys.usage_held(stream, day)],
                     args=[
                         budget_microdollars,
                         estimate_microdollars,
@@ -112,7 +112,11 @@ class Spending:
 
         Where that fails it is told again before the next `hold`, and counted once.
         """
-        keys = self._both(hold.stream, hold.day)
+        keys = [
+            self._keys.usage(hold.stream, hold.day),
+            self._keys.usage_held(hold.stream, hold.day),
+            self._keys.usage_told(hold.stream, hold.day),
+        ]
         args: list[str | int] = [
             hold.member,
             calls,
@@ -155,6 +159,3 @@ class Spending:
                 for name, value in stored.items()
             }
         )
-
-    def _both(self, stream: str, day: str) -> list[str]:
-        return [self._keys.usage(stream, day), self._keys.usage(stream, f"{day}:held")]
