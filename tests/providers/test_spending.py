@@ -162,6 +162,21 @@ async def test_figures_and_holds_outlive_a_restart_and_what_was_paid_meanwhile_i
         await client.aclose()
 
 
+async def test_what_could_not_be_told_is_told_at_the_end(tmp_path: Path, keys: Keys) -> None:
+    with RedisServer(tmp_path, appendonly=True) as server:
+        client = connect(server.url(2), timeout_seconds=1)
+        spending = Spending(client, keys, now=lambda: NOON)
+        paid = await held(spending, 300)
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            await spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
+        await spending.aclose()  # away still: no reason not to end
+        server.start()
+        await spending.aclose()
+        assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
+        await client.aclose()
+
+
 async def test_processes_that_spend_and_die_leave_figures_that_are_right(
     state_url: str, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -143,6 +144,11 @@ class Spending:
             await self._tell(*untold)
             if untold in self._untold:  # another task may have told it meanwhile
                 self._untold.remove(untold)
+
+    async def aclose(self) -> None:
+        """Tell what is not told yet, if Redis is there: the next process does not know of it."""
+        with suppress(StoreUnavailable):
+            await self._tell_again()
 
     async def release(self, hold: Hold) -> None:
         """Let go of what was set aside for a call that was not made."""
