@@ -108,6 +108,14 @@ class Keys:
         """Hash: calls, tokens and micro-dollars of a stream on one UTC day (YYYY-MM-DD)."""
         return f"{self.prefix}usage:{stream}:{day}"
 
+    def usage_held(self, stream: str, day: str) -> str:
+        """Sorted set: what is set aside for a call under way -> when that lapses (ms)."""
+        return f"{self.usage(stream, day)}:held"
+
+    def usage_told(self, stream: str, day: str) -> str:
+        """Sorted set: what was set aside for a call now counted -> when it is forgotten (ms)."""
+        return f"{self.usage(stream, day)}:told"
+
     def limit(self, name: str) -> str:
         """Hash: the shared bucket of requests and tokens a minute."""
         return f"{self.prefix}limit:{name}"

@@ -444,6 +444,63 @@ async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(
     assert await bench.states("endless") == [State.SUCCESS]
 
 
+@pytest.mark.parametrize("taken_over", [1, 2], ids=["its last delivery", "delivered too often"])
+async def test_a_stopping_worker_gives_back_the_event_that_waits_to_run_alone(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, taken_over: int
+) -> None:
+    await bench.accept("suspect", via="kafka")
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    await no_lease.claim(QUEUE_KAFKA, "dead/0", 10)
+    for life in range(taken_over):
+        await no_lease.claim(QUEUE_KAFKA, f"dead/{life}", 0, suspects="take")
+    await bench.accept("slow")
+    await bench.inbox.claim(QUEUE_HTTP, "worker/0", 10)
+    short = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0.5)
+    async with asyncio.timeout(60):
+        while not await short.needs_a_worker(QUEUE_KAFKA):
+            await asyncio.sleep(0.01)
+        while not await short.needs_a_worker(QUEUE_HTTP):
+            await asyncio.sleep(0.01)
+
+    async def model(held: Held) -> Ending:
+        await asyncio.sleep(0.5)  # long enough for the suspect to wait behind it
+        bench.stop = True
+        await asyncio.sleep(0.5)
+        return an_answer(held)
+
+    pipeline = ScriptedPipeline(model)
+    await bench.drain(
+        pipeline, inbox=short, consumer="another/0", lease_seconds=0.5, shutdown_seconds=0.1
+    ).run()
+
+    assert pipeline.asked == ["slow"]
+    assert await bench.states("slow", "suspect") == [State.PENDING, State.PENDING]
+    await bench.assert_the_counts_add_up()
+
+
+@pytest.mark.parametrize("consumer", ["worker/0", "another/0"], ids=["own", "another's"])
+async def test_a_stopping_worker_waits_for_no_suspect_that_is_slow(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, consumer: str
+) -> None:
+    await bench.accept("slow", "next")
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    await no_lease.claim(QUEUE_HTTP, "worker/0", 10)
+
+    async def model(held: Held) -> Ending:
+        bench.stop = True
+        return await asyncio.Future()
+
+    pipeline = ScriptedPipeline(model)
+    drain = bench.drain(pipeline, inbox=no_lease, consumer=consumer, slots=1, shutdown_seconds=0.1)
+    async with asyncio.timeout(10):
+        await drain.run()
+
+    assert pipeline.asked == ["slow"]
+    # It never took over the other, which is left to the next process.
+    assert await bench.states("slow", "next") == [State.PENDING, State.STARTED]
+    await bench.assert_the_counts_add_up()
+
+
 async def test_a_lost_lease_ends_the_work_on_it(
     bench: Bench, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from eventstream.errors import Reason
+from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
 from eventstream.llm.calls import PATIENCE_SECONDS
@@ -475,6 +475,30 @@ async def test_a_failed_call_gives_its_reservations_back(
         await ask(make_models(), event(), spec)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage()
+
+
+async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends(
+    aimock: AiMock,
+    make_models: MakeModels,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aimock.answer("Praise", tokens=(1000, 100))
+    models, tell, away = make_models(), Spending._tell, True
+
+    async def tell_if_there(self: Spending, told_keys: Any, arguments: Any) -> None:
+        if away:
+            raise StoreUnavailable("away")
+        await tell(self, told_keys, arguments)
+
+    monkeypatch.setattr(Spending, "_tell", tell_if_there)
+    await ask(models, event(), with_budget(1_000_000))
+    away = False
+    await models.aclose()
+
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(1, 1000, 100, 210)
 
 
 async def test_the_day_ends_at_midnight_utc(

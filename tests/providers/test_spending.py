@@ -12,7 +12,7 @@ import pytest
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import BudgetState, Hold, Spending, Usage
+from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Hold, Spending, Usage
 from eventstream.redis_client import AsyncRedis, connect
 from tests.support.redis_server import RedisServer
 
@@ -20,7 +20,7 @@ SPENDER = """
 import asyncio, random, sys
 from datetime import UTC, datetime
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import BudgetState, Spending
+from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Spending
 from eventstream.keys import Keys
 from eventstream.redis_client import connect
 
@@ -112,13 +112,31 @@ async def test_a_call_that_is_told_twice_is_counted_once(spending: Spending) -> 
 async def test_what_was_told_is_forgotten_in_time(
     spending: Spending, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    hold = await held(spending, 500)
-    await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=77)
-    settled = keys.usage("reviews", f"{hold.day}:held")
-    await redis_client.zadd(settled, {f"told:{hold.member}": 1}, xx=True)
-    other = await held(spending, 100)
-    assert await redis_client.zrange(settled, 0, -1) == [other.member.encode()]
-    assert await spending.usage("reviews", hold.day) == Usage(1, 10, 2, 77, 100)
+    first, second = await held(spending, 500), await held(spending, 100)
+    await spending.record(first, calls=1, tokens=Tokens(10, 2), cost=77)
+    told = keys.usage_told("reviews", first.day)
+    await redis_client.zadd(told, {first.member: 1}, xx=True)
+    await spending.record(second, calls=1, tokens=Tokens(10, 2), cost=7)
+    assert await redis_client.zrange(told, 0, -1) == [second.member.encode()]
+
+
+async def test_of_a_days_calls_only_the_figures_stay(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Those told in the last minutes of a day, too, after which nobody tells that day anything."""
+    for _ in range(3):
+        hold = await held(spending, 100)
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=7)
+
+    lasting = {
+        key.decode(): await redis_client.pttl(key)
+        async for key in redis_client.scan_iter(match=f"{keys.prefix}usage:*")
+    }
+    figures = lasting.pop(keys.usage("reviews", "2026-03-01"))
+
+    assert figures > 39 * 86_400_000
+    assert lasting
+    assert all(0 < left <= HOLD_SECONDS * 1000 for left in lasting.values())
 
 
 async def test_figures_and_holds_outlive_a_restart_and_what_was_paid_meanwhile_is_counted(
@@ -141,6 +159,21 @@ async def test_figures_and_holds_outlive_a_restart_and_what_was_paid_meanwhile_i
         await spending.record(last, calls=1, tokens=Tokens(), cost=532)
         await spending.record(open_, calls=1, tokens=Tokens(), cost=300)
         assert await spending.usage("reviews", paid.day) == Usage(4, 15, 3, BUDGET, 0)
+        await client.aclose()
+
+
+async def test_what_could_not_be_told_is_told_at_the_end(tmp_path: Path, keys: Keys) -> None:
+    with RedisServer(tmp_path, appendonly=True) as server:
+        client = connect(server.url(2), timeout_seconds=1)
+        spending = Spending(client, keys, now=lambda: NOON)
+        paid = await held(spending, 300)
+        server.stop()
+        with pytest.raises(StoreUnavailable):
+            await spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
+        await spending.aclose()  # away still: no reason not to end
+        server.start()
+        await spending.aclose()
+        assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
         await client.aclose()
 
 
@@ -183,7 +216,7 @@ async def test_what_a_dead_process_held_lapses(
     spending: Spending, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     hold = await held(spending, 900)
-    lapses = keys.usage("reviews", f"{hold.day}:held")
+    lapses = keys.usage_held("reviews", hold.day)
     await redis_client.zadd(lapses, {hold.member: 1})
     await held(spending, 900)
     assert (await spending.usage("reviews", hold.day)).held_microdollars == 900

@@ -127,6 +127,10 @@ class Calls:
             self._spending.no_hold(stream), calls=1, tokens=tokens, cost=cost
         )
 
+    async def aclose(self) -> None:
+        """Tell what Redis could not be told of calls that were made."""
+        await self._spending.aclose()
+
     async def run(
         self,
         spec: CallSpec,

@@ -191,7 +191,8 @@ class Models:
         )
 
     async def aclose(self) -> None:
-        """Close connections and the local model's thread."""
+        """Tell what the calls used, as far as it is not told, and close connections and thread."""
+        await self._calls.aclose()
         clients, self._clients = list(self._clients.values()), {}
         for client in clients:
             await client.aclose()

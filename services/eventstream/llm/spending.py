@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -89,7 +90,7 @@ class Spending:
         async with reading_or_writing("holding a budget"):
             state = BudgetState(
                 await self._hold(
-                    keys=self._both(stream, day),
+                    keys=[self._keys.usage(stream, day), self._keys.usage_held(stream, day)],
                     args=[
                         budget_microdollars,
                         estimate_microdollars,
@@ -112,7 +113,11 @@ class Spending:
 
         Where that fails it is told again before the next `hold`, and counted once.
         """
-        keys = self._both(hold.stream, hold.day)
+        keys = [
+            self._keys.usage(hold.stream, hold.day),
+            self._keys.usage_held(hold.stream, hold.day),
+            self._keys.usage_told(hold.stream, hold.day),
+        ]
         args: list[str | int] = [
             hold.member,
             calls,
@@ -140,6 +145,11 @@ class Spending:
             if untold in self._untold:  # another task may have told it meanwhile
                 self._untold.remove(untold)
 
+    async def aclose(self) -> None:
+        """Tell what is not told yet, if Redis is there: the next process does not know of it."""
+        with suppress(StoreUnavailable):
+            await self._tell_again()
+
     async def release(self, hold: Hold) -> None:
         """Let go of what was set aside for a call that was not made."""
         if hold.member:
@@ -155,6 +165,3 @@ class Spending:
                 for name, value in stored.items()
             }
         )
-
-    def _both(self, stream: str, day: str) -> list[str]:
-        return [self._keys.usage(stream, day), self._keys.usage(stream, f"{day}:held")]

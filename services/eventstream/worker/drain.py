@@ -124,8 +124,6 @@ class Drain:
             await self._work(started)
             if self._stopping():
                 await self._wind_down()
-            elif self._running:
-                await asyncio.wait(self._running)
         finally:
             await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
@@ -343,7 +341,7 @@ class Drain:
                 # It runs here, and its renewal was late: the lease is ours again.
                 if not self._running:
                     return
-                await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                await self._until_fewer_run(len(self._running))
                 continue
             self._hold(held)
             EVENTS_REDELIVERED.labels(held.event.stream).inc()
@@ -358,19 +356,24 @@ class Drain:
                 # worker held would take as long as all its calls in a row. (What stands under our
                 # own name is found again as long as it runs.)
                 await self._start([held])
-                while self._free_slots() <= 0:
-                    await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                await self._until_fewer_run(self._settings.slots)
                 continue
-            await self._until_nothing_runs()
+            await self._until_fewer_run(1)
+            if self._stopping():
+                # It is still held, and given back with the rest.
+                return
             if held.deliveries > self._settings.max_deliveries:
                 await self._end(held, await self._delivered_too_often(held))
             else:
                 await self._start([held])
-                await self._until_nothing_runs()
+                await self._until_fewer_run(1)
 
-    async def _until_nothing_runs(self) -> None:
-        while self._running:
-            await asyncio.wait(self._running)
+    async def _until_fewer_run(self, count: int) -> None:
+        """Wait until fewer than `count` run, or the worker stops."""
+        while len(self._running) >= count and not self._stopping():
+            await asyncio.wait(
+                self._running, timeout=STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
 
     async def _delivered_too_often(self, held: Held) -> Failed:
         history = await self._inbox.history(held.event.id)

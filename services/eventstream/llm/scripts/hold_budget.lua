@@ -8,13 +8,10 @@ local budget, estimate = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- A process that died never settles; what it held comes back when it lapses. What was settled is
--- remembered for as long, in case that it is told again.
+-- A process that died never settles; what it held comes back when it lapses.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZREM', held, lapsed)
-  if string.sub(lapsed, 1, 5) ~= 'told:' then
-    redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
-  end
+  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
 end
 
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')
