@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -272,3 +273,38 @@ async def test_what_was_taken_before_the_first_look_is_in_the_gap(
     [gap] = await gaps_of(stream)
     assert (gap.first, gap.end) == (2, end)
     watch.forget()
+
+
+async def test_a_gap_that_retention_has_cut_is_closed_by_what_is_left(stream: Stream) -> None:
+    since = datetime.now(UTC)
+    await stream.produce(*(a_text(f"open {n}") for n in range(20)), key=b"k")
+    ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+    [partition] = [number for number, end in ends.items() if end == 20]
+    gaps = kafka_gap.between(stream.name, stream.topic, {partition: (0, 20)}, {partition: 0.0})
+    await kafka_gap.state(stream.tools.redis, stream.tools.keys, stream.name, gaps)
+    await stream.delete_records(partition, before=12)
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", since.isoformat(), "--json"
+    )
+
+    assert (ran.json()["accepted"], ran.json()["gaps_closed"]) == (8, 1)
+    assert await gaps_of(stream) == ()
+
+
+async def test_a_gap_that_was_read_from_its_middle_stays_open(stream: Stream) -> None:
+    await stream.produce(*(a_text(f"open {n}") for n in range(5)), key=b"k")
+    since = datetime.now(UTC) + timedelta(milliseconds=2)
+    await until(lambda: datetime.now(UTC) > since, "some milliseconds")
+    await stream.produce(*(a_text(f"later {n}") for n in range(5)), key=b"k")
+    ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+    [partition] = [number for number, end in ends.items() if end == 10]
+    gaps = kafka_gap.between(stream.name, stream.topic, {partition: (2, 10)}, {partition: 0.0})
+    await kafka_gap.state(stream.tools.redis, stream.tools.keys, stream.name, gaps)
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", since.isoformat(), "--json"
+    )
+
+    assert (ran.json()["accepted"], ran.json()["gaps_closed"]) == (5, 0)
+    assert await gaps_of(stream) == tuple(gaps)
