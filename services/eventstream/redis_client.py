@@ -24,6 +24,7 @@ from redis.exceptions import (
     DataError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,  # none of RedisError
     RedisError,
     TimeoutError,  # likewise
 )
@@ -149,6 +150,8 @@ async def reading_or_writing(what: str) -> AsyncIterator[None]:
         ) from error
     except (ConnectionError, TimeoutError, OSError) as error:
         raise StoreUnavailable(f"Redis can't be reached while {what}") from error
+    except RedisClusterException as error:
+        raise StoreUnavailable(f"Redis' cluster can't be used while {what}: {error}") from error
     except OutOfMemoryError as error:
         raise StoreUnavailable(
             f"Redis is full while {what}: raise maxmemory or wait for the backlog to drain", 10

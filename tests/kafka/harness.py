@@ -257,6 +257,12 @@ class Stream:
         admin = admin_client(self.settings.kafka_bootstrap_servers or "")
         await asyncio.wrap_future(admin.incremental_alter_configs([resource])[resource])
 
+    async def delete_records(self, partition: int, before: int) -> None:
+        """What retention does: the partition begins at the offset `before` from now on."""
+        admin = admin_client(self.settings.kafka_bootstrap_servers or "")
+        place = TopicPartition(self.topic, partition, before)
+        await asyncio.wrap_future(admin.delete_records([place])[place])
+
     async def topics_there(self) -> None:
         """Wait until source and dead-letter topic exist."""
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from eventstream import kafka_gap
 from eventstream.claims import Answered
+from eventstream.consumer.gaps import GapWatch
+from eventstream.consumer.poller import Poller
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Result
+from eventstream.kafka.topics import plans_for
 from eventstream.kafka_gap import Gap, Progress
 from eventstream.keys import queue_for
 from tests.kafka.harness import Stream, a_text, metric, until
@@ -222,3 +227,84 @@ async def test_an_emptied_redis_with_nothing_unfinished_leaves_no_gap(
 
         await until(another_mark, "the new mark is committed")
         assert await gaps_of(here) == ()
+
+
+@dataclass
+class Held:
+    """A poller that holds one partition of a real topic, as far as a GapWatch sees."""
+
+    partition: int
+    committed: int
+    progress: Progress
+    position: int
+
+    def positions(self) -> dict[int, int]:
+        return {self.partition: self.position}
+
+    def carried(self) -> dict[int, tuple[int, Progress | None]]:
+        return {self.partition: (self.committed, self.progress)}
+
+    def carry(self, progress: Mapping[int, Progress]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("position", "taken", "end"),
+    [(3, {}, 3), (5, {}, 5), (5, {0: 8}, 8)],
+    ids=["committed", "accepted", "in hand"],
+)
+async def test_what_was_taken_before_the_first_look_is_in_the_gap(
+    stream: Stream, position: int, taken: dict[int, int], end: int
+) -> None:
+    await stream.tools.admin.ensure_topics(plans_for(stream.spec))
+    held = Held(0, committed=3, progress=Progress("another Redis", 2), position=position)
+    watch = GapWatch(
+        stream.name,
+        stream.topic,
+        cast(Poller, held),
+        lambda: taken,
+        redis=stream.tools.redis,
+        keys=stream.tools.keys,
+        settings=stream.settings,
+    )
+
+    await watch.look()
+
+    [gap] = await gaps_of(stream)
+    assert (gap.first, gap.end) == (2, end)
+    watch.forget()
+
+
+async def test_a_gap_that_retention_has_cut_is_closed_by_what_is_left(stream: Stream) -> None:
+    since = datetime.now(UTC)
+    await stream.produce(*(a_text(f"open {n}") for n in range(20)), key=b"k")
+    ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+    [partition] = [number for number, end in ends.items() if end == 20]
+    gaps = kafka_gap.between(stream.name, stream.topic, {partition: (0, 20)}, {partition: 0.0})
+    await kafka_gap.state(stream.tools.redis, stream.tools.keys, stream.name, gaps)
+    await stream.delete_records(partition, before=12)
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", since.isoformat(), "--json"
+    )
+
+    assert (ran.json()["accepted"], ran.json()["gaps_closed"]) == (8, 1)
+    assert await gaps_of(stream) == ()
+
+
+async def test_a_gap_that_was_read_from_its_middle_stays_open(stream: Stream) -> None:
+    await stream.produce(*(a_text(f"open {n}") for n in range(5)), key=b"k")
+    since = datetime.now(UTC) + timedelta(milliseconds=2)
+    await until(lambda: datetime.now(UTC) > since, "some milliseconds")
+    await stream.produce(*(a_text(f"later {n}") for n in range(5)), key=b"k")
+    ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+    [partition] = [number for number, end in ends.items() if end == 10]
+    gaps = kafka_gap.between(stream.name, stream.topic, {partition: (2, 10)}, {partition: 0.0})
+    await kafka_gap.state(stream.tools.redis, stream.tools.keys, stream.name, gaps)
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", since.isoformat(), "--json"
+    )
+
+    assert (ran.json()["accepted"], ran.json()["gaps_closed"]) == (5, 0)
+    assert await gaps_of(stream) == tuple(gaps)

@@ -54,6 +54,7 @@ async def read_again(
     never = asyncio.Event()
     async with RangeReader(reader_config(settings), spec.source.topic) as reader:
         ranges = await reader.since(int(since.timestamp() * 1000))
+        left = await reader.whole()
         done = ReadAgain(total=sum(each.end - each.first for each in ranges.values()))
         on_progress(done)
         async for records in reader.read(ranges):
@@ -78,16 +79,25 @@ async def read_again(
                 refused=done.refused + len(parsed.refused),
             )
             on_progress(done)
-    return replace(done, gaps_closed=await _close_gaps(tools, stream, spec.source.topic, ranges))
+    closed = await _close_gaps(tools, stream, spec.source.topic, ranges, left)
+    return replace(done, gaps_closed=closed)
 
 
-async def _close_gaps(tools: Tools, stream: str, topic: str, ranges: Mapping[int, Range]) -> int:
+async def _close_gaps(
+    tools: Tools,
+    stream: str,
+    topic: str,
+    ranges: Mapping[int, Range],
+    left: Mapping[int, Range],
+) -> int:
+    """`ranges` is what was read of `left`: what retention has deleted, nobody can read again."""
     read = [
         gap
         for gap in await kafka_gap.read(tools.redis, tools.keys, [stream])
         if gap.topic == topic
         and (place := ranges.get(gap.partition)) is not None
-        and place.first <= gap.first
+        and (whole := left.get(gap.partition)) is not None
+        and place.first <= max(gap.first, whole.first)
         and gap.end <= place.end
     ]
     await kafka_gap.close(tools.redis, tools.keys, read)

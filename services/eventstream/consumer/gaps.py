@@ -61,11 +61,10 @@ class GapWatch:
             offset, progress = carried[number]
             first = offset if progress is None else min(offset, progress.finished)
             if progress is not None and progress.mark != seen.mark:
-                lost[number] = (first, offset)
+                lost[number] = (first, max(offset, self._accepted_end(number, positions)))
         if self._mark not in (None, seen.mark):
             for number in held & self._finished.offsets.keys():
-                # What was taken before Redis lost its data may have been accepted by the old one.
-                end = max(positions[number], self._taken().get(number, 0))
+                end = self._accepted_end(number, positions)
                 lost[number] = (self._finished.offsets[number], end)
         gaps = await self._state(lost)
         for number in held - self._finished.offsets.keys():
@@ -78,6 +77,10 @@ class GapWatch:
     def forget(self) -> None:
         """Drop the metrics: this process holds nothing any more."""
         self._show({})
+
+    def _accepted_end(self, number: int, positions: Mapping[int, int]) -> int:
+        """What was taken before Redis lost its data may have been accepted by the old one."""
+        return max(positions[number], self._taken().get(number, 0))
 
     def _take_in(self, seen: Look, gaps: list[Gap], positions: Mapping[int, int]) -> None:
         opened = {

@@ -22,6 +22,9 @@ log = get_logger(__name__)
 QUIET_SECONDS: Final = 60.0
 """Until nobody accepts events of the stream any more: pods that stop, readers that know it yet."""
 
+TRY_AGAIN_SECONDS: Final = 60.0
+"""A try costs its time-outs, and the drain waits for it."""
+
 
 class Answers(Protocol):
     """What is needed of the semantic cache."""
@@ -53,27 +56,45 @@ class Leavings:
         kafka: Callable[[], Topics] | None,
         *,
         unix_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._inbox = inbox
         self._answers = answers
         self._kafka = kafka
         self._unix_clock = unix_clock
+        self._clock = clock
         self._failing = False
+        self._not_before: dict[str, float] = {}
 
     async def settle(self) -> None:
-        """Do what is due; what can't be done now is tried again at the next call."""
+        """Do what is due; what can't be done now is tried again by a call a minute later."""
         try:
-            for name, tombstone in (await self._registry.tombstones()).items():
-                if is_due(tombstone, self._unix_clock()) and await self._is_empty(name):
-                    await self._remove(name, tombstone)
-                    if await self._registry.settle(name, tombstone):
-                        log.info("stream_settled", stream=name)
+            tombstones = await self._registry.tombstones()
+            for name, tombstone in tombstones.items():
+                if (
+                    is_due(tombstone, self._unix_clock())
+                    and self._clock() >= self._not_before.get(name, float("-inf"))
+                    and await self._is_empty(name)
+                ):
+                    await self._try(name, tombstone)
             self._failing = False
         except StoreUnavailable as error:
             if not self._failing:
                 log.warning("deleted_stream_not_settled", problem=str(error))
             self._failing = True
+
+    async def _try(self, name: str, tombstone: RegisteredStream) -> None:
+        """Settle one, or put it off: the others do not wait for it."""
+        try:
+            await self._remove(name, tombstone)
+            if await self._registry.settle(name, tombstone):
+                log.info("stream_settled", stream=name)
+            self._not_before.pop(name, None)
+        except StoreUnavailable as error:
+            if name not in self._not_before:
+                log.warning("deleted_stream_not_settled", stream=name, problem=str(error))
+            self._not_before[name] = self._clock() + TRY_AGAIN_SECONDS
 
     async def _is_empty(self, name: str) -> bool:
         depths = await self._inbox.depth(queues_of(name))
