@@ -45,6 +45,9 @@ MISCONFIGURED_WAIT_SECONDS: Final = 15.0
 FLIGHT_MARGIN_SECONDS: Final = 5.0
 CHECK_SECONDS: Final = 30.0
 """So long an event whose hit is checked waits for the model; then it gets the hit."""
+CHECK_GRACE_SECONDS: Final = 4.0
+"""So much longer a check may take to end by itself, which settles what was set aside for it: less
+than the drain gives."""
 OPENED_CHECK_FACTOR: Final = 4
 """So many times more often a hit is checked that only the evidence allows: nothing else tells
 whether it is still right."""
@@ -206,7 +209,8 @@ class Pipeline:
             return await self._ask(ask, deadline)
         latest = min(deadline, self._clock() + CHECK_SECONDS)
         try:
-            async with asyncio.timeout(latest - self._clock()):
+            # The call keeps its deadline itself; this is for one that does not.
+            async with asyncio.timeout(latest - self._clock() + CHECK_GRACE_SECONDS):
                 ending = await self._ask(ask, latest)
         except TimeoutError:
             return _given(ask.hit)

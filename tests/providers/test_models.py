@@ -16,10 +16,12 @@ from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
 from eventstream.llm.calls import PATIENCE_SECONDS
+from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
 from eventstream.llm.spending import Spending, Usage
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
+from eventstream.tasks import end
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
 
@@ -475,6 +477,26 @@ async def test_a_failed_call_gives_its_reservations_back(
         await ask(make_models(), event(), spec)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage()
+
+
+async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_line = asyncio.Event()
+
+    async def wait_for_ever(*_: object, **__: object) -> None:
+        in_line.set()
+        await asyncio.Future()
+
+    monkeypatch.setattr(Limiter, "reserve", wait_for_ever)
+    call = asyncio.create_task(ask(make_models(), event(), with_budget(1_000_000)))
+    async with asyncio.timeout(10):
+        await in_line.wait()
+    await end(call)
+
+    assert call.cancelled()
+    spending = Spending(redis_client, keys)
+    assert (await spending.usage("reviews", spending.today())).held_microdollars == 0
 
 
 async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends(

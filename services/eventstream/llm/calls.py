@@ -9,8 +9,10 @@ PATIENCE_SECONDS fails. docs/models.md has the table of what follows from what.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, Literal, TypeVar
@@ -146,8 +148,10 @@ class Calls:
             hold = await self._hold(spec, estimate)
             try:
                 reservation = await self._turn(spec, estimate)
-            except (CallDeferred, CallFailed):
-                await self._spending.release(hold)
+            except (Exception, asyncio.CancelledError):
+                # There is no call. Where Redis is away, it is told of that later.
+                with suppress(StoreUnavailable):
+                    await asyncio.shield(self._spending.release(hold))
                 raise
             tally.attempts += 1
             started = self._clock()

@@ -12,8 +12,9 @@ from eventstream.cache.keys import CacheKeys
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Held
 from eventstream.keys import Keys
+from eventstream.llm.spending import Spending
 from eventstream.pipeline import Ask, Pipeline
-from eventstream.redis_client import connect
+from eventstream.redis_client import AsyncRedis, connect
 from eventstream.spec import Budget, Cache, Limits, StreamSpec, Task
 from tests.integration.pipeline.bench import Bench, answered
 from tests.integration.pipeline.conftest import SPEC
@@ -138,6 +139,31 @@ async def test_a_model_that_hangs_costs_a_checked_event_its_patience_and_no_more
     ending = answered(await warm.pipeline.ask(ask, deadline=time.monotonic() + 120))
 
     assert (ending.source, ending.result.response) == ("semantic", "delivery")
+
+
+async def test_a_check_that_takes_too_long_leaves_no_money_set_aside(
+    warm: Bench,
+    aimock: AiMock,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eventstream.pipeline.CHECK_SECONDS", 0.2)
+    limits = Limits(budget=Budget(usd=1))
+    spec = sorting(check_percent=100).model_copy(update={"limits": limits})
+    await warm.registry.write({"default": spec})
+    aimock.answer("billing", to=GREETED)
+    held = Held("q", "1-0", an_event("e", GREETED, task_type="classification"), 1, 0)
+    [ask] = await warm.pipeline.look_up([held])
+    assert isinstance(ask, Ask)
+    aimock.chaos(latencyMs=15_000)
+
+    ending = answered(await warm.pipeline.ask(ask, deadline=time.monotonic() + 120))
+
+    assert ending.source == "semantic"
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("default", spending.today())
+    assert usage.held_microdollars == 0
 
 
 async def test_checks_are_drawn_by_the_events_id(warm: Bench) -> None:
