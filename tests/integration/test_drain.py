@@ -508,9 +508,15 @@ async def test_a_lost_lease_ends_the_work_on_it(
     no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
     ended = asyncio.Event()
 
-    async def model(held: Held) -> Ending:
+    async def take_over() -> None:
         claim = await no_lease.claim(QUEUE_HTTP, "other/0", 0, suspects="take")
         await bench.inbox.finish([an_answer(claim.suspects[0], "the other's answer")])
+
+    others: list[asyncio.Task[None]] = []
+
+    async def model(held: Held) -> Ending:
+        # The other goes on although this one may be ended as soon as the event is taken.
+        others.append(asyncio.create_task(take_over()))
         try:
             await asyncio.Event().wait()
         finally:
@@ -518,6 +524,7 @@ async def test_a_lost_lease_ends_the_work_on_it(
         raise AssertionError
 
     await bench.drain(ScriptedPipeline(model), lease_seconds=0.1).run()
+    await asyncio.gather(*others)
 
     assert ended.is_set()
     status = await bench.results.status("a")
