@@ -33,7 +33,7 @@ FOREIGN = ("PodMonitor", "PrometheusRule")
 def cluster(control_plane: Cluster) -> Cluster:
     """A cluster that knows EventStreams."""
     control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}")
+    control_plane.wait_established(CRD_NAME)
     return control_plane
 
 

@@ -77,7 +77,7 @@ class Namespace:
 def installed(cluster: Cluster, name: str) -> Iterator[Namespace]:
     """A namespace with the definition, and the Deployments that the chart would make there."""
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/eventstreams.ai-eventstream.io")
+    cluster.wait_established("eventstreams.ai-eventstream.io")
     cluster.kubectl("create", "namespace", name)
     namespace = Namespace(cluster, name)
     try:

@@ -86,7 +86,7 @@ def scaling(control_plane: Cluster) -> Iterator[Callable[..., str]]:
 
 def test_a_custom_resource_is_checked_by_its_cel_rule(control_plane: Cluster) -> None:
     control_plane.kubectl("apply", "-f", "-", stdin=json.dumps(_GADGETS))
-    control_plane.kubectl("wait", "--for=condition=Established", "crd/gadgets.example.com")
+    control_plane.wait_established("gadgets.example.com")
     control_plane.kubectl("apply", "-f", "-", stdin=_gadget("right", lowest=1, highest=3))
     with pytest.raises(CommandFailed, match="min is above max"):
         control_plane.kubectl("apply", "-f", "-", stdin=_gadget("wrong", lowest=3, highest=1))

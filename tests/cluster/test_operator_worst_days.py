@@ -135,8 +135,8 @@ async def test_an_api_server_away_for_minutes_costs_a_request_a_pass_and_no_jump
         await steps.run(55)
         assert namespace.replicas(WORKERS) == 4
         assert namespace.status("reviews")["reason"] == "JustStarted"
-        # The first passes may find an API server that answers but does not know the kind yet.
-        for _ in range(6):
+        # Its first passes may still have found an API server that had not everything ready.
+        for _ in range(12):
             await steps.step()
             if namespace.replicas(WORKERS) != 4:
                 break
@@ -241,7 +241,7 @@ async def test_figures_of_many_streams_are_written_a_few_a_pass(
         await steps.run(60)
         # All of them are due, every 30 s; a pass every 2 s has two of them.
         written = []
-        for _ in range(15):
+        for _ in range(20):
             before = requests(verb="patch_status")
             await steps.step(2)
             written.append(requests(verb="patch_status") - before)

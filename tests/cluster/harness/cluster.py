@@ -125,6 +125,17 @@ class Cluster:
             timeout_seconds=timeout_seconds,
         )
 
+    def wait_established(self, definition: str) -> None:
+        """Returns when the API server serves this resource definition, which is there already.
+
+        `kubectl wait` fails where an object has no conditions at all yet.
+        """
+        query = '{.status.conditions[?(@.type=="Established")].status}'
+        self._wait(
+            lambda: self.kubectl("get", f"crd/{definition}", "-o", f"jsonpath={query}") == "True",
+            f"resource definition {definition}",
+        )
+
     def helm(self, *args: str, timeout_seconds: float = 600.0) -> str:
         """What helm writes to standard output; raises CommandFailed with all that it says."""
         return run_command(
