@@ -15,6 +15,7 @@ from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
+from tests.cluster.harness.errors import CommandFailed
 from tests.cluster.operator_runner import (
     Namespace,
     Operator,
@@ -131,16 +132,22 @@ async def test_an_api_server_away_for_minutes_costs_a_request_a_pass_and_no_jump
             assert requests("unreachable") > 0
         finally:
             namespace.cluster.start_api_server()
+        # It is ready before it serves what resource definitions define; passes take no time here.
+        wait_for("streams again", lambda: serves_streams(namespace))
         # Nobody saw the three minutes: they are no window in which one worker was enough.
         await steps.run(55)
         assert namespace.replicas(WORKERS) == 4
         assert namespace.status("reviews")["reason"] == "JustStarted"
-        # Its first passes may still have found an API server that had not everything ready.
-        for _ in range(12):
-            await steps.step()
-            if namespace.replicas(WORKERS) != 4:
-                break
+        await steps.run(30)
         assert namespace.replicas(WORKERS) == 1, namespace.status("reviews")
+
+
+def serves_streams(namespace: Namespace) -> bool:
+    try:
+        namespace.list("eventstreams")
+    except CommandFailed:
+        return False
+    return True
 
 
 async def test_kafka_away_keeps_whom_there_is_and_the_inbox_still_brings_workers(
