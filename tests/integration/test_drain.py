@@ -465,8 +465,8 @@ async def test_a_stopping_worker_gives_back_the_event_that_waits_to_run_alone(
     async def model(held: Held) -> Ending:
         await asyncio.sleep(0.5)  # long enough for the suspect to wait behind it
         bench.stop = True
-        await asyncio.sleep(0.5)
-        return an_answer(held)
+        await asyncio.Event().wait()  # until it is cut off and given back
+        raise AssertionError
 
     pipeline = ScriptedPipeline(model)
     await bench.drain(
