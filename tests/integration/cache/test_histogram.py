@@ -6,6 +6,7 @@ import pytest
 
 from eventstream.cache.contract import CacheEntry
 from eventstream.cache.histogram import HistogramWindow, bucket_of
+from eventstream.cache.keys import CacheKeys
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import SCOPE, OneVector, entry, query
