@@ -224,12 +224,14 @@ class Pipeline:
         if ask.query is None:
             return await self._ask_model(ask, deadline)
         while True:
-            [flight] = await self._cache.claim_flights([ask.query.key])
+            flight, answer = await self._cache.lead(ask.query)
+            # Somebody may have answered between our look-up and this moment.
+            found = self._found(ask, answer)
             if isinstance(flight, FlightLease):
                 async with flight:
-                    # Somebody may have answered between our look-up and this moment.
-                    known = await self._known_by_now(ask)
-                    return known or await self._ask_model(ask, deadline, flight)
+                    return found or await self._ask_model(ask, deadline, flight)
+            if found is not None:
+                return found
             CACHE_SINGLE_FLIGHT.labels(ask.held.event.stream).inc()
             try:
                 async with asyncio.timeout(deadline - self._clock() - FLIGHT_MARGIN_SECONDS):
@@ -251,7 +253,9 @@ class Pipeline:
 
     async def _known_by_now(self, ask: Ask) -> Answered | None:
         assert ask.query is not None
-        answer = await self._cache.look_again(ask.query)
+        return self._found(ask, await self._cache.look_again(ask.query))
+
+    def _found(self, ask: Ask, answer: CacheAnswer) -> Answered | None:
         if answer.kind == "miss":
             return None
         return hit(ask.held, answer, "flight", ask.seconds_so_far)
@@ -319,7 +323,8 @@ class Pipeline:
                     ttl_seconds=ask.spec.cache.ttl_seconds,
                     embedding=ask.looked_up.embedding if ask.looked_up else None,
                 )
-            ]
+            ],
+            flight,
         )
 
 

@@ -126,7 +126,24 @@ class Flights:
 
         Claim right before asking: a lead that waits for a free slot holds up those who have one.
         """
+        outcomes, _ = await self._claim(keys, None)
+        return outcomes
+
+    async def claim_and_read(
+        self, key: str, append: Callable[[Any], None]
+    ) -> tuple["FlightLease | FlightWait", Any]:
+        """`claim` of one key, and the reply of the command that `append` queues after it.
+
+        The reply is None where there was no need to ask, or Redis is away.
+        """
+        [outcome], replies = await self._claim([key], append)
+        return outcome, replies[0] if replies else None
+
+    async def _claim(
+        self, keys: Sequence[str], append: Callable[[Any], None] | None
+    ) -> tuple[list[FlightLease | FlightWait], Sequence[Any]]:
         fresh: list[FlightLease] = []
+        read: Sequence[Any] = ()
         outcomes: list[FlightLease | FlightWait] = []
         for key in keys:
             lead = self._leads.get(key)
@@ -142,7 +159,7 @@ class Flights:
                 outcomes.append(lead)
         if fresh:
             try:
-                taken = await self._take(fresh)
+                taken, read = await self._take(fresh, append)
             except BaseException:
                 for lease in fresh:
                     self._forget(lease)
@@ -154,7 +171,7 @@ class Flights:
                 for outcome in outcomes
             ]
         self._tend()
-        return outcomes
+        return outcomes, read
 
     async def aclose(self) -> None:
         """Give up every lead and end the background task."""
@@ -182,8 +199,13 @@ class Flights:
         self._leads.pop(lease.key, None)
         lease._landing.done.set()
 
-    async def _take(self, leases: list[FlightLease]) -> dict[str, bytes]:
-        """Set the keys of `leases`; key -> the holder's token where another process was faster."""
+    async def _take(
+        self, leases: list[FlightLease], append: Callable[[Any], None] | None
+    ) -> tuple[dict[str, bytes], Sequence[Any]]:
+        """Set the keys of `leases`; key -> the holder's token where another process was faster.
+
+        And the replies of what `append` queues behind.
+        """
         milliseconds = int(self._lease_seconds * 1000)
 
         def build() -> Any:
@@ -192,24 +214,37 @@ class Flights:
                 key = self._keys.flight(lease.key)
                 pipeline.set(key, lease._token, nx=True, px=milliseconds)
                 pipeline.get(key)
+            if append is not None:
+                append(pipeline)
             return pipeline
 
         replies, _ = await self._pipelines.execute_patiently(build)
         if replies is None:
-            return {}
-        return {
+            return {}, ()
+        holders = replies[1 : 2 * len(leases) : 2]
+        taken = {
             lease.key: holder
-            for lease, holder in zip(leases, replies[1::2], strict=True)
+            for lease, holder in zip(leases, holders, strict=True)
             if isinstance(holder, bytes) and holder != lease._token.encode()
         }
+        return taken, replies[2 * len(leases) :]
 
     async def _release(self, lease: FlightLease) -> None:
         if self._leads.get(lease.key) is not lease:
             return
         self._forget(lease)
         pipeline = self._pipelines.new()
-        pipeline.eval(RELEASE_SCRIPT, 1, self._keys.flight(lease.key), lease._token)
+        self.append_release(pipeline, lease)
         await self._pipelines.execute(pipeline)
+
+    def append_release(self, pipeline: Any, lease: FlightLease) -> None:
+        """Queue what gives the lead up in Redis; `released` is to follow."""
+        pipeline.eval(RELEASE_SCRIPT, 1, self._keys.flight(lease.key), lease._token)
+
+    def released(self, lease: FlightLease) -> None:
+        """The lead was given up in Redis: those who wait in this process may look."""
+        if self._leads.get(lease.key) is lease:
+            self._forget(lease)
 
     def _tend(self) -> None:
         if (self._leads or self._waits) and (self._tending is None or self._tending.done()):

@@ -76,6 +76,7 @@ class SemanticCache:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client: Any = client
+        self._clustered = isinstance(client, RedisCluster)
         self._keys = CacheKeys(prefix)
         self._clock = clock
         self._monotonic = monotonic
@@ -135,8 +136,7 @@ class SemanticCache:
     async def look_again(self, query: CacheQuery) -> CacheAnswer:
         """An exact look for a query that missed before; not counted a second time.
 
-        For whoever has a lead or waited for one: between the look-up and the lead another leader
-        may have stored the answer and left. A slow server is asked again. Never raises an error.
+        For whoever waited for a lead. A slow server is asked again. Never raises an error.
         """
 
         def build() -> Any:
@@ -147,11 +147,12 @@ class SemanticCache:
         replies, problem = await self._execute_patiently(build, "look_up")
         return _miss(query, problem) if replies is None else _exact(query, replies[0])
 
-    async def store(self, entries: Sequence[CacheEntry]) -> int:
+    async def store(self, entries: Sequence[CacheEntry], flight: FlightLease | None = None) -> int:
         """Keep answers; how many were kept (0 when the cache is away). Never raises an error.
 
         Contract: only whole answers. A failed one, or one cut off at its token limit, would be
-        given again and again; the caller leaves it out. What was learned travels along.
+        given again and again; the caller leaves it out. What was learned travels along, and
+        `flight`, the lead that this answer was asked under, is given up with it.
         """
         if not entries:
             return 0
@@ -161,11 +162,15 @@ class SemanticCache:
             for entry in entries:
                 append_write(pipeline, self._keys, entry)
             self._evidence.append(pipeline)
+            if flight is not None and not self._clustered:
+                self._flights.append_release(pipeline, flight)
             return pipeline
 
         replies, _ = await self._execute_patiently(build, "store")
         if replies is None:
             return 0
+        if flight is not None and not self._clustered:
+            self._flights.released(flight)
         kept = read_writes(replies, len(entries))
         if kept < len(entries):
             metrics.CACHE_ERRORS.labels("store").inc(len(entries) - kept)
@@ -180,16 +185,25 @@ class SemanticCache:
             model = looked_up.embedding.model
             self._evidence.add(query, model, looked_up.pair, agreed=agreed)
 
-    async def claim_flights(self, keys: Sequence[str]) -> list[FlightLease | FlightWait]:
-        """For each key of a miss (`CacheAnswer.key`): the lead to ask the model, or a wait.
-
-        Claim right before asking, and `look_again` with the lead in hand.
-        """
-        return await self._flights.claim(keys)
-
     async def claim_flight(self, key: str) -> FlightLease | FlightWait:
         """The lead to ask the model this question, or a wait for whoever has it."""
         return (await self._flights.claim([key]))[0]
+
+    async def lead(self, query: CacheQuery) -> tuple[FlightLease | FlightWait, CacheAnswer]:
+        """`claim_flight` for a query that missed, and an exact look with the lead in hand.
+
+        Between the look-up and the lead another leader may have stored the answer and left. Not
+        counted a second time. Never raises an error.
+        """
+        if self._clustered:
+            # Two keys are two nodes there, whose replies have no order.
+            flight = await self.claim_flight(query.key)
+            held = isinstance(flight, FlightLease)
+            return flight, await self.look_again(query) if held else _miss(query)
+        flight, reply = await self._flights.claim_and_read(
+            query.key, lambda pipeline: append_exact_read(pipeline, self._keys, query)
+        )
+        return flight, _miss(query) if reply is None else _exact(query, reply)
 
     async def _look_up_unique(
         self, queries: list[CacheQuery], embedder: Embedder | None
@@ -222,7 +236,7 @@ class SemanticCache:
         """The exact hits, and what is kept as the others' vectors (None: nobody looked)."""
         pipeline = self._pipelines.new()
         # On a cluster a command's keys must lie on one node.
-        alone = isinstance(self._client, RedisCluster)
+        alone = self._clustered
         with_vectors = (
             embedder is not None
             and not alone

@@ -24,14 +24,13 @@ class Process:
             found = (await self.cache.look_up([asked], None))[0]
             if found.response is not None:
                 return found.response
-            claim = await self.cache.claim_flight(found.key)
+            claim, again = await self.cache.lead(asked)
             if isinstance(claim, FlightLease):
                 async with claim:
-                    again = await self.cache.look_again(asked)
                     if again.response is not None:
                         return again.response
                     response = await self.model.ask(asked.text)
-                    await self.cache.store([CacheEntry(asked, response, 60)])
+                    await self.cache.store([CacheEntry(asked, response, 60)], claim)
                     return response
             await claim.wait()
 
@@ -95,16 +94,36 @@ async def test_one_question_in_many_processes_is_asked_once(
 async def test_an_answer_that_came_between_look_up_and_lead_is_found(
     cache: SemanticCache,
 ) -> None:
-    missed = (await cache.look_up([query("Where?")], None))[0]
+    await cache.look_up([query("Where?")], None)
     await cache.store([CacheEntry(query("Where?"), b"here", 60)])
-    claim = await cache.claim_flight(missed.key)
+
+    claim, again = await cache.lead(query("Where?"))
+
     assert isinstance(claim, FlightLease)
-
-    again = await cache.look_again(query("Where?"))
-
     assert again.response == b"here"
     (window,) = await cache.histogram("reviews")
     assert window.outcomes == {"miss": 1}
+
+
+async def test_a_stored_answer_gives_its_lead_up_in_every_process(
+    cache: SemanticCache, cache_client: AsyncRedis, prefix: str
+) -> None:
+    other = SemanticCache(cache_client, prefix=prefix, timeout_seconds=5)
+    lead, _ = await cache.lead(query("Where?"))
+    here, _ = await cache.lead(query("Where?"))
+    there, _ = await other.lead(query("Where?"))
+    assert isinstance(lead, FlightLease)
+    assert isinstance(here, FlightWait)
+    assert isinstance(there, FlightWait)
+
+    await cache.store([CacheEntry(query("Where?"), b"here", 60)], lead)
+
+    async with asyncio.timeout(10):
+        assert await here.wait()
+        assert await there.wait()
+    (_, found) = await other.lead(query("Where?"))
+    assert found.response == b"here"
+    await other.aclose()
 
 
 async def test_one_claim_of_many_keys_leads_each_of_them_once(

@@ -151,6 +151,10 @@ async def test_a_redis_cluster_serves_exact_hits_and_understands_searches(
             assert answers[1].unavailable == ""
             lead = await cache.claim_flight("question")
             assert isinstance(lead, FlightLease)
+            led, known = await cache.lead(query("App is slow"))
+            assert isinstance(led, FlightLease)
+            assert known.response == b"x"
+            await led.release()
             assert isinstance(await cache.claim_flight("question"), FlightWait)
             await lead.release()
             assert isinstance(await cache.claim_flight("question"), FlightLease)

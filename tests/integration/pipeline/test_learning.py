@@ -218,7 +218,7 @@ async def test_the_leaders_answer_reaches_those_who_wait_without_the_cache(
 ) -> None:
     """A store that is away when the answer comes: equal questions still cost one call."""
 
-    async def away(entries: object) -> int:
+    async def away(entries: object, flight: object) -> int:
         return 0
 
     monkeypatch.setattr(bench.cache, "store", away)
