@@ -87,7 +87,7 @@ async def _measure(
     ]
     form = form_of("sentiment_analysis", spec)
     endpoint = resolve_endpoint(spec, settings, os.environ, "")
-    transport = ProviderClient(endpoint)
+    transport = ProviderClient(endpoint, os.environ)
     bare = openai.AsyncOpenAI(api_key=KEY, base_url=endpoint.base_url, max_retries=0)
     plan = models.plan(events[0], spec)
 

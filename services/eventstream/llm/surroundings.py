@@ -1,0 +1,88 @@
+"""What the machine says about the way to a provider: its proxies and the certificates it trusts.
+
+Read as other programs read it: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (networks too),
+SSL_CERT_FILE and SSL_CERT_DIR. The environment is handed in; nothing here opens a
+connection.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass_environment
+
+BUNDLES: Final = (
+    Path("/etc/ssl/certs/ca-certificates.crt"),
+    Path("/etc/pki/tls/certs/ca-bundle.crt"),
+    Path("/etc/ssl/ca-bundle.pem"),
+    Path("/etc/ssl/cert.pem"),
+)
+"""Where distributions keep their certificates, for a Python that was built for another one."""
+
+
+def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
+    """The proxy for an address, None: go there directly."""
+    parts = urlsplit(url)
+    if parts.hostname is None:
+        return None
+    proxies = _proxies(environment)
+    exceptions = proxies.get("no", "")
+    place = parts.netloc.rpartition("@")[2]
+    if proxy_bypass_environment(place, {"no": exceptions}) or _in_a_network(
+        parts.hostname, exceptions
+    ):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Proxies by scheme, and under `no` who is to be reached without; small letters go first."""
+    names = sorted(name for name in environment if name.lower().endswith("_proxy"))
+    named = {name.lower().removesuffix("_proxy"): environment[name] for name in names}
+    if not named and sys.platform == "darwin":
+        return getproxies()  # a Mac's own settings
+    return named
+
+
+def _in_a_network(host: str, exceptions: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for exception in exceptions.split(","):
+        try:
+            network = ipaddress.ip_network(exception.strip(), strict=False)
+        except ValueError:
+            continue
+        if address in network:
+            return True
+    return False
+
+
+def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Certificates and host names are checked, against what the machine trusts.
+
+    Raises OSError where SSL_CERT_FILE or SSL_CERT_DIR can't be read.
+    """
+    file, folder = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
+    if file:
+        return ssl.create_default_context(cafile=file)
+    if folder:
+        return ssl.create_default_context(capath=folder)
+    if sys.platform == "darwin":
+        import truststore  # a Mac keeps its certificates where OpenSSL does not look
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and paths.capath is None:
+        bundle = next(filter(Path.is_file, BUNDLES), None)
+        return ssl.create_default_context(cafile=bundle)
+    return ssl.create_default_context()
