@@ -75,12 +75,10 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(
-    tls: ssl.SSLContext | None = None, server: RawServer | None = None
-) -> AsyncIterator[RawServer]:
-    """A server on a free port of this machine, until the end of the block."""
-    server = server or RawServer()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+async def raw_server(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[RawServer]:
+    """A server on this port (0: a free one) of this machine, until the end of the block."""
+    server = RawServer()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -53,7 +53,8 @@ class ChatRequest:
 class ProviderClient:
     """Connections to one endpoint. Make it after the fork, in the loop that uses it.
 
-    `environment` is where account, proxies and certificates are looked for.
+    `environment` is where account, proxies and certificates are looked for. Raises
+    ConfigurationError for certificates that can't be read.
     """
 
     def __init__(self, endpoint: Endpoint, environment: Mapping[str, str]) -> None:
@@ -62,7 +63,7 @@ class ProviderClient:
             endpoint.base_url,
             _headers(endpoint, environment),
             proxy=proxy_for(endpoint.base_url, environment),
-            tls=lambda: tls_context(environment),
+            tls=tls_context(environment) if endpoint.base_url.startswith("https") else None,
         )
         self._refused_formats: set[tuple[str, bytes]] = set()
 

@@ -16,6 +16,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass_environment
 
+from eventstream.errors import ConfigurationError
+
 BUNDLES: Final = (
     Path("/etc/ssl/certs/ca-certificates.crt"),
     Path("/etc/pki/tls/certs/ca-bundle.crt"),
@@ -70,11 +72,18 @@ def _in_a_network(host: str, exceptions: str) -> bool:
 def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
     """Certificates and host names are checked, against what the machine trusts.
 
-    Raises OSError where SSL_CERT_FILE or SSL_CERT_DIR can't be read.
+    Raises ConfigurationError where SSL_CERT_FILE can't be read.
     """
     file, folder = environment.get("SSL_CERT_FILE"), environment.get("SSL_CERT_DIR")
     if file:
-        return ssl.create_default_context(cafile=file)
+        try:
+            return ssl.create_default_context(cafile=file)
+        except OSError as error:
+            raise ConfigurationError(
+                "SSL_CERT_FILE",
+                f"{file} holds no certificates that can be read: {error}",
+                "Name a PEM file, or unset it to trust what the system trusts",
+            ) from error
     if folder:
         return ssl.create_default_context(capath=folder)
     if sys.platform == "darwin":

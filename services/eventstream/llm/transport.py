@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
@@ -30,7 +30,7 @@ class Transport:
     """Connections to one address. Make it after the fork; the pool is made by the first call, for
     the loop that runs then.
 
-    `headers` go to the provider alone, never to the `proxy`. `tls` makes the context for https.
+    `headers` go to the provider alone, never to the `proxy`. `tls` is for an https address.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Transport:
         headers: Mapping[str, str],
         *,
         proxy: str | None,
-        tls: Callable[[], ssl.SSLContext],
+        tls: ssl.SSLContext | None,
         max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -68,6 +68,9 @@ class Transport:
                 return Reply(response.status, response.headers, await self._read(response))
         except TimeoutError:  # aiohttp's own, for connecting, is one too
             kind, message = ErrorKind.TIMEOUT, f"no answer within {timeout_seconds:.0f} s"
+        except aiohttp.ClientConnectorCertificateError:
+            kind = ErrorKind.CONNECTION
+            message = "its certificate is not trusted: SSL_CERT_FILE names who is"
         except (aiohttp.ClientError, OSError, ValueError):
             # ValueError: the address is none.
             kind, message = ErrorKind.CONNECTION, "the connection failed or was cut"
@@ -99,7 +102,7 @@ class Transport:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=self._tls()
+                    limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=self._tls or True
                 ),
                 # The whole attempt's time is kept above.
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
