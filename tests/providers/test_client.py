@@ -127,7 +127,8 @@ async def test_how_long_to_wait_and_what_is_left_are_heard_in_any_case(server: R
     with pytest.raises(ProviderError) as failure:
         await ask(server.url)
     assert failure.value.retry_after_seconds == 7
-    assert failure.value.said is not None and failure.value.said.requests is not None
+    assert failure.value.said is not None
+    assert failure.value.said.requests is not None
     assert failure.value.said.requests.reset_seconds == 12
 
 
@@ -254,14 +255,25 @@ async def test_a_proxy_of_https_never_sees_the_key() -> None:
         assert SECRET not in str(request)
 
 
-async def test_a_certificate_is_checked_against_what_the_machine_trusts(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost that only we trust, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost",
          "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip
+    return certificate, key
+
+
+async def test_a_certificate_is_checked_against_what_the_machine_trusts(
+    pair: tuple[Path, Path],
+) -> None:
+    certificate, key = pair
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     trusted = {"SSL_CERT_FILE": str(certificate)}

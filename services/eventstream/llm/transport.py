@@ -1,8 +1,8 @@
 """A POST of JSON to one provider and what comes back, over aiohttp.
 
 It knows nothing of models. One attempt, within its time and a bound on what is read; redirections
-are not followed, which would take the key elsewhere, and no cookie is kept. aiohttp's own errors end
-here: they hold the request's headers, and so the key.
+are not followed, which would take the key elsewhere, and no cookie is kept. aiohttp's own errors
+end here: they hold the request's headers, and so the key.
 """
 
 from __future__ import annotations
