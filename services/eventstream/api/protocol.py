@@ -20,9 +20,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from eventstream.api.problems import HttpReason, Problem, reply_of
 
+PIECE_BYTES: Final = 8 * 1024
 HEAD_BYTES: Final = 32 * 1024
-"""How much of a request's head may have come before it is whole; and how much the framing of a body
-(chunk sizes, extensions, trailers) may be beyond FRAMING_A_BYTE for each byte that it frames."""
+"""How much of a request's head may come after the piece that it begins in; and how much the framing
+of a body (chunk sizes, extensions, trailers) may be beyond FRAMING_A_BYTE for each byte of it."""
 FRAMING_A_BYTE: Final = 16
 HEAD_SECONDS: Final = 20.0
 """How long a head may take, from the first byte or the end of the last request's body."""
@@ -125,19 +126,26 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, and hold what came to the bounds."""
+        """Feed the parser, in pieces that are held to the bounds."""
         self._unset_keepalive_if_required()
+        if len(data) <= PIECE_BYTES:
+            self._take(data)
+        else:
+            for start in range(0, len(data), PIECE_BYTES):
+                self._take(data[start : start + PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> None:
         if self._refusal is not None:
             return  # What follows nonsense is not read.
         heads, body_bytes = self._heads, self._body_bytes
         try:
-            self._feed(data)
+            self._feed(piece)
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(str(cause if isinstance(cause, Unacceptable) else error))
             return
-        if heads == self._heads:  # What a request begins with is at most one read of the socket.
-            self._framing_bytes += len(data) - (self._body_bytes - body_bytes)
+        if heads == self._heads:
+            self._framing_bytes += len(piece) - (self._body_bytes - body_bytes)
             if self._framing_bytes > HEAD_BYTES + FRAMING_A_BYTE * self._body_bytes:
                 self._refuse(f"its {'head' if self._in_head else 'framing'} is too long")
                 return

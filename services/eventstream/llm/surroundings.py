@@ -8,13 +8,14 @@ connection.
 from __future__ import annotations
 
 import ipaddress
+import platform
 import ssl
-import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass_environment
+from urllib.request import getproxies
 
 from eventstream.errors import ConfigurationError
 
@@ -33,11 +34,7 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
     if parts.hostname is None:
         return None
     proxies = _proxies(environment)
-    exceptions = proxies.get("no", "")
-    place = parts.netloc.rpartition("@")[2]
-    if proxy_bypass_environment(place, {"no": exceptions}) or _in_a_network(
-        parts.hostname, exceptions
-    ):
+    if _is_exception(parts.hostname, parts.netloc.rpartition("@")[2], proxies.get("no", "")):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
@@ -49,23 +46,19 @@ def _proxies(environment: Mapping[str, str]) -> dict[str, str]:
     """Proxies by scheme, and under `no` who is to be reached without; small letters go first."""
     names = sorted(name for name in environment if name.lower().endswith("_proxy"))
     named = {name.lower().removesuffix("_proxy"): environment[name] for name in names}
-    if not named and sys.platform == "darwin":
-        return getproxies()  # a Mac's own settings
-    return named
+    # A Mac's own settings, where the environment names none.
+    return named or (getproxies() if platform.system() == "Darwin" else {})
 
 
-def _in_a_network(host: str, exceptions: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    for exception in exceptions.split(","):
-        try:
-            network = ipaddress.ip_network(exception.strip(), strict=False)
-        except ValueError:
-            continue
-        if address in network:
+def _is_exception(host: str, place: str, exceptions: str) -> bool:
+    """Whether NO_PROXY names a host, its domain, its network or (`place`) it with its port."""
+    for exception in map(str.strip, exceptions.lower().split(",")):
+        name = exception.removeprefix("*").removeprefix(".")
+        if exception == "*" or (name and (name in (host, place) or host.endswith(f".{name}"))):
             return True
+        with suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(exception, strict=False):
+                return True
     return False
 
 
@@ -86,7 +79,7 @@ def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
             ) from error
     if folder:
         return ssl.create_default_context(capath=folder)
-    if sys.platform == "darwin":
+    if platform.system() == "Darwin":
         import truststore  # a Mac keeps its certificates where OpenSSL does not look
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

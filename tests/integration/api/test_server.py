@@ -194,7 +194,7 @@ async def test_what_is_not_http_is_refused_and_the_service_goes_on(process: Proc
 
 async def test_a_head_without_an_end_is_refused(process: Process) -> None:
     piece = b"X-Filler: " + b"x" * 8_000 + b"\r\n"
-    status, problem = await answer_to(process, b"GET /livez HTTP/1.1\r\n", *[piece] * 5)
+    status, problem = await answer_to(process, b"GET /livez HTTP/1.1\r\n", *[piece] * 8)
     assert (status, problem["reason"]) == (400, "invalid_http")
     assert "head is too long" in problem["detail"]
 

@@ -256,6 +256,13 @@ async def test_nothing_but_a_body_may_go_on_and_on(
     assert b"its %s is too long" % what.encode() in line.transport.written
 
 
+async def test_a_long_head_is_refused_however_it_comes(make_line: MakeLine) -> None:
+    line = make_line()
+    await line.send(NEXT + b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 60_000 + b"\r\n\r\n")
+    assert (line.paths, line.statuses) == (["/next"], [200, 400])
+    assert b"its head is too long" in line.transport.written
+
+
 async def test_a_body_may_come_in_small_chunks(make_line: MakeLine) -> None:
     line = make_line()
     await line.send(post(CHUNKED), *[b"1\r\nx\r\n" * 1000] * 20, b"0\r\n\r\n")

@@ -30,6 +30,8 @@ ALL = {"HTTP_PROXY": "http://plain:1", "HTTPS_PROXY": PROXY}
         ("no domain", "https://apib/v1", {**ALL, "NO_PROXY": "b"}, PROXY),
         ("another port", "https://a:8443/v1", {**ALL, "NO_PROXY": "a:443"}, PROXY),
         ("its port", "https://a:8443/v1", {**ALL, "NO_PROXY": "a:8443"}, None),
+        ("a domain with a star", "https://api.b/v1", {**ALL, "NO_PROXY": "*.b"}, None),
+        ("IPv6", "http://[::1]:8000/v1", {**ALL, "NO_PROXY": "::1"}, None),
         ("everything", "https://a/v1", {**ALL, "NO_PROXY": "*"}, None),
         ("a network", "http://10.1.2.3/v1", {**ALL, "no_proxy": "a,10.0.0.0/8"}, None),
         ("another network", "http://11.1.2.3/v1", {**ALL, "no_proxy": "10.0.0.0/8"},
@@ -52,7 +54,7 @@ def test_certificates_and_names_are_always_checked() -> None:
 def test_a_python_made_elsewhere_finds_the_distributions_certificates(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    nowhere = ssl.get_default_verify_paths()._replace(cafile=None, capath=None)
+    nowhere = ssl.DefaultVerifyPaths(None, None, "", "", "", "")  # type: ignore[arg-type]
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
     bundle = next(path for path in surroundings.BUNDLES if path.is_file())
     monkeypatch.setattr(surroundings, "BUNDLES", (tmp_path / "none.crt", bundle))
