@@ -84,7 +84,7 @@ def tls_context(environment: Mapping[str, str]) -> ssl.SSLContext:
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:
+    if not (paths.cafile or paths.capath):
         bundle = next(filter(Path.is_file, BUNDLES), None)
         return ssl.create_default_context(cafile=bundle)
     return ssl.create_default_context()
