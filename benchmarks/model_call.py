@@ -32,8 +32,8 @@ from eventstream.spec import StreamSpec
 NAME = "model_call"
 TITLE = "Model call beside the bare openai client"
 WHERE = (
-    "three round trips to Redis (the shared limit before, usage and settlement after), each a system"
-    " call and redis-py's work around it; the provider's HTTP is about a quarter"
+    "three round trips to Redis (the shared limit before, usage and settlement after), each with a"
+    " system call and redis-py's work around it; the provider's HTTP is about a quarter"
 )
 AT_ONCE = 32
 Call = Callable[[int], Awaitable[object]]
