@@ -113,9 +113,9 @@ class Claim:
     suspects: tuple[Held, ...]
     """Events taken over from a process that let its lease end; to be run alone."""
     unreadable: tuple[Unreadable, ...]
-    waiting: int
-    """Events of the queue that nobody holds yet."""
     suspect_waits: bool
+    wake: bool
+    """More wait than this claim took, and no wake-up is under way: another worker is wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,15 +165,18 @@ class Inbox:
         most: int,
         *,
         suspects: Literal["none", "peek", "take", "own"] = "none",
+        begins: bool = True,
     ) -> Claim:
         """Take up to `most` waiting events of `queue` under a lease.
+
+        `begins`: the first claim of a drain, which answers the wake-up that is under way.
 
         `suspects`: events whose lease has ended are left alone (`none`), looked for (`peek`), or
         one of them is taken (`take`); `own` takes one that a dead predecessor of the same consumer
         name left, before its lease ends.
         """
         async with reading_or_writing("claiming events"):
-            fresh, suspicious, waiting, suspect_waits = await self._claim(
+            fresh, suspicious, suspect_waits, wake = await self._claim(
                 keys=[
                     self._keys.inbox(queue),
                     self._keys.deferred(queue),
@@ -187,6 +190,8 @@ class Inbox:
                     self._lease_ms,
                     suspects,
                     self._keys.task_meta(""),
+                    int(begins),
+                    WAKE_TTL_MS,
                 ],
             )
         unreadable: list[Unreadable] = []
@@ -194,8 +199,8 @@ class Inbox:
             fresh=tuple(self._read(queue, fresh, unreadable)),
             suspects=tuple(self._read(queue, suspicious, unreadable)),
             unreadable=tuple(unreadable),
-            waiting=waiting,
             suspect_waits=bool(suspect_waits),
+            wake=bool(wake),
         )
 
     def _read(

@@ -191,6 +191,7 @@ class Pipeline:
         embedder = self._models.embedder(asks[0].spec, stream)
         answers = await self._cache.look_up(queries, embedder)
         seconds = self._clock() - began
+        saved = 0
         for position, ask, answer in zip(positions, asks, answers, strict=True):
             source: Source = "exact" if answer.kind == "exact" else "semantic"
             found = None if answer.kind == "miss" else hit(ask.held, answer, source, seconds)
@@ -199,7 +200,9 @@ class Pipeline:
                     ask, looked_up=answer, seconds_so_far=seconds, hit=found
                 )
             else:
-                outcomes[position] = _given(found)
+                outcomes[position] = found
+                saved += found.saved_microdollars
+        MODEL_COST_SAVED.labels(stream).inc(saved)
 
     # -- one event, from the model -----------------------------------------------------------
 

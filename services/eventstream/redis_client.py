@@ -6,12 +6,10 @@ a clear `StoreUnavailable` and never a hang. Replies are bytes: nothing is decod
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import hiredis
 import redis.asyncio
 from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
@@ -21,7 +19,6 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ConnectionError,  # redis' own, wider than the built-in
-    DataError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,  # none of RedisError
@@ -30,44 +27,9 @@ from redis.exceptions import (
 )
 
 from eventstream.errors import StoreUnavailable
+from eventstream.redis_wire import Client, Pool
 
 AsyncRedis = redis.asyncio.Redis
-
-
-class _PackedInC:
-    """Lets hiredis turn commands into bytes, as redis' blocking client does and its asyncio client
-    does not: for a script with a thousand arguments that is most of what sending it costs.
-    """
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """The command as it goes over the wire; its name may be several words.
-
-        Raises DataError for an argument that is neither text, bytes nor a number.
-        """
-        name = args[0].encode() if isinstance(args[0], str) else args[0]
-        try:
-            return [hiredis.pack_command((*name.split(), *args[1:]))]
-        except TypeError as error:
-            raise DataError(str(error)) from error
-
-
-class _Connection(_PackedInC, redis.asyncio.Connection):
-    pass
-
-
-class _SslConnection(_PackedInC, redis.asyncio.SSLConnection):
-    pass
-
-
-class _UnixConnection(_PackedInC, redis.asyncio.UnixDomainSocketConnection):
-    pass
-
-
-_PACKED: Final[Mapping[type[Any], type[Any]]] = {
-    redis.asyncio.Connection: _Connection,
-    redis.asyncio.SSLConnection: _SslConnection,
-    redis.asyncio.UnixDomainSocketConnection: _UnixConnection,
-}
 
 
 def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> AsyncRedis:
@@ -105,11 +67,8 @@ def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> A
         )
         return client
     # A blocking pool: callers wait for a connection instead of failing at the limit.
-    pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url, max_connections=max_connections, timeout=timeout_seconds, **options
-    )
-    pool.connection_class = _PACKED[pool.connection_class]
-    return redis.asyncio.Redis.from_pool(pool)
+    pool = Pool.from_url(url, max_connections=max_connections, timeout=timeout_seconds, **options)
+    return Client.from_pool(pool)
 
 
 def connect_cache(

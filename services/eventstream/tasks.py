@@ -11,8 +11,8 @@ ASK_AGAIN_SECONDS: Final = 0.5
 async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel the tasks and wait until they are over; what they raise is left in them.
 
-    Cancelling once is not enough: on Python 3.11 `asyncio.wait_for`, which the Redis client uses
-    for every command, loses a cancellation that comes as its command completes.
+    Cancelling once is not enough: on Python 3.11 `asyncio.wait_for`, which libraries use (the Redis
+    client to connect), loses a cancellation that comes as what it waits for completes.
     """
     running = {task for task in tasks if not task.done()}
     while running:

@@ -465,8 +465,8 @@ async def test_a_stopping_worker_gives_back_the_event_that_waits_to_run_alone(
     async def model(held: Held) -> Ending:
         await asyncio.sleep(0.5)  # long enough for the suspect to wait behind it
         bench.stop = True
-        await asyncio.sleep(0.5)
-        return an_answer(held)
+        await asyncio.Event().wait()  # until it is cut off and given back
+        raise AssertionError
 
     pipeline = ScriptedPipeline(model)
     await bench.drain(
@@ -541,6 +541,29 @@ async def test_a_drain_whose_time_is_over_leaves_the_rest_to_another(bench: Benc
 
     assert pipeline.asked == []
     assert bench.woken == [QUEUE_HTTP]
+
+
+async def test_all_claims_of_a_drain_want_one_wake_up_as_long_as_none_has_answered_it(
+    bench: Bench,
+) -> None:
+    await bench.accept(*(f"e{number}" for number in range(6)))
+
+    await bench.drain(ScriptedPipeline(), slots=1).run()
+
+    assert bench.woken == [QUEUE_HTTP]
+
+
+async def test_a_drain_that_begins_answers_the_wake_up_and_wants_the_next(bench: Bench) -> None:
+    await bench.accept("a", "b", "c")
+    await bench.inbox.claim(QUEUE_HTTP, "first/0", 1)
+
+    second = await bench.inbox.claim(QUEUE_HTTP, "second/0", 1)
+    going_on = await bench.inbox.claim(QUEUE_HTTP, "second/0", 0, begins=False)
+    [late] = await bench.inbox.accept([Arrival(an_event("d"))])
+
+    assert second.wake
+    assert not going_on.wake
+    assert not late.wake, "a wake-up is under way"
 
 
 async def test_more_than_one_claim_takes_wakes_another_process(bench: Bench) -> None:

@@ -25,7 +25,7 @@ class EmbeddingCache:
     def append_reads(self, pipeline: Any, texts: Sequence[str]) -> None:
         """Queue one command a text."""
         for text in texts:
-            pipeline.get(self._key(text))
+            pipeline.get(self.key(text))
 
     def read(self, texts: Sequence[str], replies: Sequence[Any]) -> dict[str, Embedding]:
         """The known vectors, by text."""
@@ -55,8 +55,9 @@ class EmbeddingCache:
     def append_writes(self, pipeline: Any, embeddings: dict[str, Embedding]) -> int:
         """Queue one command a vector; how many that were."""
         for text, embedding in embeddings.items():
-            pipeline.set(self._key(text), vector_bytes(embedding.vector), ex=self._ttl_seconds)
+            pipeline.set(self.key(text), vector_bytes(embedding.vector), ex=self._ttl_seconds)
         return len(embeddings)
 
-    def _key(self, text: str) -> str:
+    def key(self, text: str) -> str:
+        """Where the vector of `text` is kept."""
         return self._keys.embedding(self.model, text_digest(clean_text(text)))

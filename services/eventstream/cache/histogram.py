@@ -1,7 +1,7 @@
 """Counts of what look-ups met: outcomes, similarities and kinds of difference, an hour at a time.
 
 It is what advice about thresholds is drawn from. Counting costs no round trip of its own:
-counts gather in memory and leave with the next pipeline of the cache.
+counts gather in memory and leave with a later pipeline of the cache, once a second.
 """
 
 from collections import Counter
@@ -15,6 +15,8 @@ from eventstream.cache.keys import CacheKeys
 BUCKETS_PER_UNIT: Final = 100
 """Similarities are counted in steps of 0.01."""
 KEPT_SECONDS: Final = 8 * 24 * 3600
+TOLD_EVERY_SECONDS: Final = 1.0
+"""Counts are written so often at most: each costs as much as the look-up that it counts."""
 SECONDS_PER_HOUR: Final = 3600
 
 
@@ -41,6 +43,7 @@ class PendingCounts:
 
     keys: CacheKeys
     _counts: dict[str, Counter[str]] = field(default_factory=dict)
+    _due_at: float = float("-inf")
 
     def add(
         self,
@@ -69,6 +72,13 @@ class PendingCounts:
             counts[f"kind|{bucket}|{kind}"] += times
         if compared is not None:
             counts[f"pair|{bucket}|{compared}"] += times
+
+    def take_due(self, now_seconds: float) -> dict[str, Counter[str]]:
+        """All counts, once in `TOLD_EVERY_SECONDS`; otherwise none."""
+        if not self._counts or now_seconds < self._due_at:
+            return {}
+        self._due_at = now_seconds + TOLD_EVERY_SECONDS
+        return self.take()
 
     def take(self) -> dict[str, Counter[str]]:
         """All counts, which are no longer pending."""

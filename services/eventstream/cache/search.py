@@ -65,20 +65,27 @@ class Searcher:
         queries: list[CacheQuery],
         embedder: Embedder,
         trust_of: Callable[[CacheQuery], Trust],
+        kept: Sequence[Any] | None,
     ) -> list[CacheAnswer]:
-        """The answers of queries without an exact hit, in order. Never raises an error."""
+        """The answers of queries without an exact hit, in order. Never raises an error.
+
+        `kept`: what lies under each query's `vector_keys`; None where nobody has looked.
+        """
         problem = await self._prepare(embedder)
         if problem:
             return [_miss(query, problem) for query in queries]
-        embeddings = EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
-        texts = list({query.text: None for query in queries})
-        pipeline = self._pipelines.new()
-        embeddings.append_reads(pipeline, texts)
-        replies, problem = await self._execute(pipeline, "embeddings")
-        if replies is None:
-            return [_miss(query, problem) for query in queries]
-        known = embeddings.read(texts, replies)
-        missing = [text for text in texts if text not in known]
+        embeddings = self._embeddings(embedder)
+        if kept is None:
+            texts = list({query.text: None for query in queries})
+            pipeline = self._pipelines.new()
+            embeddings.append_reads(pipeline, texts)
+            kept, problem = await self._execute(pipeline, "embeddings")
+            if kept is None:
+                return [_miss(query, problem) for query in queries]
+        else:
+            texts = [query.text for query in queries]
+        known = embeddings.read(texts, kept)
+        missing = [text for text in dict.fromkeys(texts) if text not in known]
         fresh: dict[str, Embedding] = {}
         if missing:
             try:
@@ -96,6 +103,11 @@ class Searcher:
             )
             fresh = {}
         return answers
+
+    def vector_keys(self, queries: Sequence[CacheQuery], embedder: Embedder) -> list[str]:
+        """Where the vectors of the queries' texts are kept."""
+        embeddings = self._embeddings(embedder)
+        return [embeddings.key(query.text) for query in queries]
 
     async def check(self) -> bool:
         """Ask the server whether it has vector search; sets and returns `available`."""
@@ -155,6 +167,9 @@ class Searcher:
             answer = decide(query, embedding, read_candidate(reply), trust_of(query))
             answers.append(replace(answer, unavailable=search_problem))
         return answers
+
+    def _embeddings(self, embedder: Embedder) -> EmbeddingCache:
+        return EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
 
     async def _prepare(self, embedder: Embedder) -> str:
         """Make sure that there is an index; "" or why there is none."""

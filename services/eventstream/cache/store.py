@@ -8,7 +8,7 @@ look-ups miss, within the time-out, and the answers say so. Only the calls that 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import RedisCluster
 
@@ -23,8 +23,10 @@ from eventstream.cache.contract import (
 from eventstream.cache.entries import (
     append_exact_read,
     append_exact_reads,
+    append_reads_with_vectors,
     append_write,
     read_exact,
+    read_kept_vector,
     read_together,
     read_writes,
 )
@@ -47,6 +49,11 @@ from eventstream.cache.policy import wants_candidate
 from eventstream.cache.search import Searcher
 from eventstream.cache.server import BoundedPipelines, unavailable
 from eventstream.redis_client import AsyncRedis, reading_or_writing
+
+_VECTORS_AT_ONCE: Final = 8
+"""Up to so many texts their kept vectors are read with their answers: a round trip fewer for a few
+texts. In a claim most have an answer, and their vectors would be looked for in vain.
+"""
 
 
 class SemanticCache:
@@ -189,7 +196,7 @@ class SemanticCache:
     ) -> list[CacheAnswer]:
         if not queries:
             return []
-        answers = await self._read_exact(queries, embedder)
+        answers, kept = await self._read_exact(queries, embedder)
         left = [
             position
             for position, query in enumerate(queries)
@@ -203,6 +210,7 @@ class SemanticCache:
                 [queries[position] for position in left],
                 embedder,
                 lambda query: self._evidence.trust(query, model),
+                None if kept is None else [kept[position] for position in left],
             )
             for position, answer in zip(left, found, strict=True):
                 answers[position] = answer
@@ -210,11 +218,22 @@ class SemanticCache:
 
     async def _read_exact(
         self, queries: list[CacheQuery], embedder: Embedder | None
-    ) -> list[CacheAnswer]:
+    ) -> tuple[list[CacheAnswer], list[Any] | None]:
+        """The exact hits, and what is kept as the others' vectors (None: nobody looked)."""
         pipeline = self._pipelines.new()
-        # On a cluster a command's keys must lie on one node; a single read needs no script.
-        in_one_step = len(queries) > 1 and not isinstance(self._client, RedisCluster)
-        if in_one_step:
+        # On a cluster a command's keys must lie on one node.
+        alone = isinstance(self._client, RedisCluster)
+        with_vectors = (
+            embedder is not None
+            and not alone
+            and self.semantic_available
+            and len(queries) <= _VECTORS_AT_ONCE
+        )
+        in_one_step = with_vectors or (len(queries) > 1 and not alone)
+        if embedder is not None and with_vectors:
+            vectors = self._searcher.vector_keys(queries, embedder)
+            append_reads_with_vectors(pipeline, self._keys, queries, vectors)
+        elif in_one_step:
             append_exact_reads(pipeline, self._keys, queries)
         else:
             for query in queries:
@@ -223,16 +242,17 @@ class SemanticCache:
         # What is known and what was learned share the round trip.
         model = "" if embedder is None else embedder.name
         known = self._evidence.append_reads(pipeline, queries, model)
-        counts = self._counts.take()
+        counts = self._counts.take_due(self._monotonic())
         append_counts(pipeline, counts)
         self._evidence.append(pipeline)
         replies, problem = await self._execute(pipeline, "look_up")
         if replies is None:
             self._counts.give_back(counts)
-            return [_miss(query, problem) for query in queries]
+            return [_miss(query, problem) for query in queries], None
         self._evidence.read(known, replies[exact_reads : exact_reads + len(known)])
         read = read_together(replies[0], len(queries)) if in_one_step else replies[:exact_reads]
-        return [_exact(query, reply) for query, reply in zip(queries, read, strict=True)]
+        answers = [_exact(query, reply) for query, reply in zip(queries, read, strict=True)]
+        return answers, [read_kept_vector(reply) for reply in read] if with_vectors else None
 
     async def check(self) -> bool:
         """Ask the server whether it has vector search; sets and returns `semantic_available`."""

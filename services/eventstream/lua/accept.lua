@@ -22,7 +22,12 @@ end
 if only_the_reserve_is_left() then
   return redis.error_reply('OOM what is left of maxmemory is kept for finishing accepted events')
 end
-local answers, wanted = {}, {}
+local answers, wanted, woken, totals = {}, {}, {}, {}
+local function add(counters, field)
+  local of = totals[counters] or {}
+  totals[counters] = of
+  of[field] = (of[field] or 0) + 1
+end
 local now = now_ms()
 local count = (#ARGV - 1) / 9
 for i = 0, count - 1 do
@@ -43,16 +48,22 @@ for i = 0, count - 1 do
     redis.call('DEL', meta) -- what is left of a forgotten one
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],
       'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now)
-    redis.call('HINCRBY', counters, 'accepted', 1)
-    if redis.call('SET', wake, '1', 'NX', 'PX', ARGV[1]) then wanted[#wanted + 1] = i + 1 end
+    add(counters, 'accepted')
+    if not woken[wake] then
+      woken[wake] = true
+      if redis.call('SET', wake, '1', 'NX', 'PX', ARGV[1]) then wanted[#wanted + 1] = i + 1 end
+    end
     answers[#answers + 1] = 'accepted'
   elseif known == ARGV[a + 2] then
-    redis.call('HINCRBY', counters, 'accepted', 1)
-    redis.call('HINCRBY', counters, 'duplicates', 1)
+    add(counters, 'accepted')
+    add(counters, 'duplicates')
     answers[#answers + 1] = 'duplicate'
   else
-    redis.call('HINCRBY', counters, 'conflicts', 1)
+    add(counters, 'conflicts')
     answers[#answers + 1] = 'conflict'
   end
+end
+for counters, of in pairs(totals) do
+  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
 end
 return { answers, wanted }

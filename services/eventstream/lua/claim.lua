@@ -3,13 +3,17 @@
 -- ARGV  group, consumer, most new events, lease ms, what to do about events that were left behind:
 --       'none' | 'peek' (is there one whose lease has ended?) | 'take' (one of them) | 'own' (one that
 --       stands under this consumer's name, left by a predecessor: no lease has to end), task_meta
---       prefix
--- Returns {fresh, suspects, waiting, suspect waits (0|1)}; an event is
+--       prefix, '1' for the first claim of a drain, wake TTL ms
+-- Returns {fresh, suspects, suspect waits (0|1), wake (0|1)}; an event is
 -- {entry id, deliveries, accepted_at ms, fields}.
+--
+-- The wake key stands for a wake-up that no drain has answered yet. A drain that begins takes it
+-- away; one that sees more waiting than it took wants another, unless there is one. So one process
+-- wakes the next until all are at work, and the surplus is one wake-up and not one a claim.
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local most, lease, mode, prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local now = now_ms()
-redis.call('DEL', KEYS[4])
+if ARGV[7] == '1' then redis.call('DEL', KEYS[4]) end
 
 local function taken(entry, fields, deliveries)
   local meta = prefix .. (field_of(fields, 'id') or '')
@@ -82,4 +86,6 @@ if mode ~= 'none' then
 end
 
 local waiting = redis.call('XLEN', inbox) - redis.call('XPENDING', inbox, group)[1]
-return { fresh, suspects, waiting, suspect_waits }
+local wake = 0
+if #fresh > 0 and waiting > 0 and redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[8]) then wake = 1 end
+return { fresh, suspects, suspect_waits, wake }

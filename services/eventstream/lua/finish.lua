@@ -26,12 +26,20 @@ local function latency_field(ms)
 end
 
 local count = (#ARGV - 2) / 11
+local entries = {}
+for i = 0, count - 1 do
+  local inbox = KEYS[i * 6 + 2]
+  entries[inbox] = entries[inbox] or {}
+  table.insert(entries[inbox], ARGV[i * 11 + 3])
+end
+for inbox, of in pairs(entries) do
+  redis.call('XACK', inbox, group, unpack(of))
+  redis.call('XDEL', inbox, unpack(of))
+end
 for i = 0, count - 1 do
   local k, a = i * 6 + 1, i * 11 + 2
-  local inbox, meta, result, counters = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
-  local entry, id, status, source = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
-  redis.call('XACK', inbox, group, entry)
-  redis.call('XDEL', inbox, entry)
+  local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+  local id, status, source = ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
   local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms')
   if finished(known[1]) then
     add(counters, 'late_answers', 1)

@@ -111,6 +111,7 @@ class Drain:
         self._running: set[asyncio.Task[None]] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self._turn = 0
+        self._begun: set[str] = set()
         self._miss_share = 1.0
         self._looked_for_predecessors: set[str] = set()
         self._suspects_looked_at = float("-inf")
@@ -119,6 +120,7 @@ class Drain:
     async def run(self) -> None:
         """Work until nothing waits, the time is over, or the worker stops."""
         started = self._clock()
+        self._begun.clear()
         renewal = asyncio.create_task(self._renew_forever())
         try:
             await self._work(started)
@@ -181,7 +183,9 @@ class Drain:
         for queue in order:
             if room <= 0:
                 break
-            claim = await self._inbox.claim(queue, self._consumer, room)
+            begins = queue not in self._begun
+            claim = await self._inbox.claim(queue, self._consumer, room, begins=begins)
+            self._begun.add(queue)
             for entry in claim.unreadable:
                 await self._endings.end_unreadable(entry)
             if not claim.fresh:
@@ -189,8 +193,8 @@ class Drain:
             found = True
             room -= len(claim.fresh)
             CLAIM_SIZE.labels(claim.fresh[0].event.stream).observe(len(claim.fresh))
-            if claim.waiting > 0:
-                # More than one process has work here.
+            if claim.wake:
+                # More than one process has work here, and none is on its way.
                 self._wake([queue])
             await self._start(claim.fresh)
         return found
@@ -311,9 +315,13 @@ class Drain:
         if any(queue not in self._looked_for_predecessors for queue in queues):
             return True
         for queue in queues:
-            if (await self._inbox.claim(queue, self._consumer, 0, suspects="peek")).suspect_waits:
+            if await self._suspect_waits(queue):
                 return True
         return False
+
+    async def _suspect_waits(self, queue: str) -> bool:
+        claim = await self._inbox.claim(queue, self._consumer, 0, suspects="peek", begins=False)
+        return claim.suspect_waits
 
     async def _run_suspects(self) -> None:
         """Run what was let go of: nothing new beside it, and in the end each event alone."""
@@ -330,7 +338,7 @@ class Drain:
     async def _run_suspects_of(self, queue: str, *, own: bool) -> None:
         while not self._stopping():
             claim: Claim = await self._inbox.claim(
-                queue, self._consumer, 0, suspects="own" if own else "take"
+                queue, self._consumer, 0, suspects="own" if own else "take", begins=False
             )
             for entry in claim.unreadable:
                 await self._endings.end_unreadable(entry)

@@ -6,6 +6,7 @@ import pytest
 
 from eventstream.cache.contract import CacheEntry
 from eventstream.cache.histogram import HistogramWindow, bucket_of
+from eventstream.cache.keys import CacheKeys
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import SCOPE, OneVector, entry, query
@@ -92,6 +93,23 @@ async def test_counting_costs_no_round_trip_of_its_own(
 
     assert before == []
     assert len(after) == 1
+
+
+async def test_counts_are_written_once_a_second(
+    cache_client: AsyncRedis, prefix: str, clock: Clock
+) -> None:
+    """Each look-up would else write as much as it reads."""
+    now = [100.0]
+    cache = SemanticCache(
+        cache_client, prefix=prefix, timeout_seconds=5, clock=clock, monotonic=lambda: now[0]
+    )
+    key = CacheKeys(prefix).similarities("reviews", "classification", NOON // HOUR)
+    written = []
+    for now[0] in (100.0, 100.1, 100.5, 100.9, 101.2):
+        await cache.look_up([query("a")], None)
+        written.append(int(await cache_client.hget(key, "miss") or 0))
+
+    assert written == [0, 1, 1, 1, 4]
 
 
 async def test_two_processes_add_up(

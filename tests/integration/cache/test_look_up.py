@@ -123,6 +123,21 @@ async def test_a_text_is_embedded_once_while_its_vector_is_kept(cache: SemanticC
     assert (first.embedding.vector == again.embedding.vector).all()
 
 
+@pytest.mark.parametrize("others", [0, 20], ids=["one text", "a claim"])
+async def test_kept_vectors_find_candidates_without_the_embedder(
+    cache: SemanticCache, others: int
+) -> None:
+    texts = ["Hi, the app is slow", *(f"report {number}" for number in range(others))]
+    await answer_and_store(cache, query("The app is slow"), OneVector())
+    await cache.look_up([query(text, policy="threshold") for text in texts], OneVector())
+    embedder = OneVector()
+
+    answers = await cache.look_up([query(text) for text in texts], embedder)
+
+    assert embedder.calls == 0
+    assert answers[0].kind == "semantic"
+
+
 async def test_duplicates_in_a_claim_share_their_answer(cache: SemanticCache) -> None:
     embedder = OneVector()
     await cache.store([entry(query("Known"))])
