@@ -182,6 +182,11 @@ async def test_a_compressed_answer_is_read(server: RawServer) -> None:
     assert (await ask(server.url)).content == "Praise"
 
 
+async def test_a_gateways_long_header_is_no_hindrance(server: RawServer) -> None:
+    server.answer = response("200 OK", ANSWER, x_trace="x" * 20_000)
+    assert (await ask(server.url)).content == "Praise"
+
+
 async def test_connections_are_used_again_and_closed_at_the_end(server: RawServer) -> None:
     client = ProviderClient(endpoint(server.url), {})
     for _ in range(3):
