@@ -74,7 +74,7 @@ class Api(FastAPI):
             (method, route.path): route
             for route in self.routes
             if isinstance(route, DirectRoute) and not route.param_convertors
-            for method in route.methods
+            for method in route.methods or ()
         }
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
