@@ -191,6 +191,27 @@ async def test_what_is_not_one_request_for_everybody_is_none(
     assert b"The request is not valid HTTP/1.1: " in line.transport.written
 
 
+@pytest.mark.parametrize(
+    ("target", "what"),
+    [
+        (b"CONNECT /first HTTP/1.1\r\nHost: a", b"its target is not a path"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a", b"its target is not a path"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b", b"it has 2 Host headers"),
+        (b"GET / HTTP/0.9\r\nHost: a", b"its version is 0.9"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked",
+         b"its Transfer-Encoding is not chunked"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
+         b"Transfer-Encoding can't be present with Content-Length"),
+    ],
+)  # fmt: skip
+async def test_the_refusal_says_what_is_wrong(
+    make_line: MakeLine, target: bytes, what: bytes
+) -> None:
+    line = make_line()
+    await line.send(target + b"\r\n\r\n" + NEXT)
+    assert what in line.transport.written
+
+
 async def test_a_request_may_come_byte_by_byte(make_line: MakeLine) -> None:
     line = make_line()
     whole = post("X-Empty:", "X-B: c d", "Content-Length: 7", body=BODY).replace(
