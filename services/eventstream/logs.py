@@ -17,9 +17,6 @@ Logger = structlog.stdlib.BoundLogger
 
 _NOISY = (
     "httpx",
-    "httpx2",
-    "httpcore",
-    "openai",
     "redisvl",
     "kombu",
     "amqp",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-import httpx2
 import orjson
 import pytest
 from hypothesis import example, given, settings
@@ -26,7 +25,15 @@ from eventstream.cli.top import total_lag
 from eventstream.errors import ConfigurationError, EventRefused
 from eventstream.events import Event, ProcessRequest
 from eventstream.llm.cost import Tokens
-from eventstream.llm.wire import ProviderError, advertised, chat_answer, retry_after, vectors_of
+from eventstream.llm.wire import (
+    ProviderError,
+    Reply,
+    advertised,
+    chat_answer,
+    retry_after,
+    status_error,
+    vectors_of,
+)
 from eventstream.spec import read_stream_file
 from eventstream.worker.kept import unpack
 from tests.support.events import an_event
@@ -77,7 +84,7 @@ vectors = st.lists(vector, max_size=3).map(lambda found: {"data": found}) | obje
 @given(written(completion | usage))
 def test_a_providers_completion(body: bytes) -> None:
     try:
-        answer = chat_answer(httpx2.Response(200, content=body), 3)
+        answer = chat_answer(Reply(200, {}, body), 3)
     except ProviderError:
         return
     assert isinstance(answer.content, str)
@@ -87,10 +94,15 @@ def test_a_providers_completion(body: bytes) -> None:
 @given(written(vectors))
 def test_a_providers_vectors(body: bytes) -> None:
     try:
-        found = vectors_of(httpx2.Response(200, content=body), (1, 3), Tokens(1))
+        found = vectors_of(Reply(200, {}, body), (1, 3), Tokens(1))
     except ProviderError:
         return
     assert found.rows.shape == (1, 3)
+
+
+@given(written(objects("error", "message", "code", "details")), st.integers(300, 599))
+def test_a_providers_error(body: bytes, status: int) -> None:
+    assert status_error(Reply(status, {}, body), formatted=True).message.startswith(f"{status}: ")
 
 
 @given(

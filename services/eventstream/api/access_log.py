@@ -70,19 +70,14 @@ class AccessLines:
 
     def __call__(self, record: AccessRecord) -> None:
         """Take a record; it is written within `GATHERED_SECONDS`, or by `flush`."""
-        self._lines.append(
-            orjson.dumps(
-                {
-                    **record.fields(),
-                    "event": "request",
-                    "request_id": record.context.request_id,
-                    "service": "api",
-                    "level": "info",
-                    "logger": __name__,
-                    "timestamp": self._now().isoformat().replace("+00:00", "Z"),
-                }
-            )
-        )
+        line = record.fields()
+        line["event"] = "request"
+        line["request_id"] = record.context.request_id
+        line["service"] = "api"
+        line["level"] = "info"
+        line["logger"] = __name__
+        line["timestamp"] = self._now()
+        self._lines.append(orjson.dumps(line, option=orjson.OPT_UTC_Z))
         if len(self._lines) == 1:
             asyncio.get_running_loop().call_later(GATHERED_SECONDS, self.flush)
         elif len(self._lines) >= GATHERED_LINES:

@@ -60,11 +60,30 @@ class Api(FastAPI):
 
     def __init__(self, edge: Callable[[ASGIApp], Edge], **options: Any) -> None:
         super().__init__(**options)
-        self._edge = edge
+        self._edge = edge(self._route)
+        self._fixed: dict[tuple[str, str], DirectRoute] = {}
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """The edge around the router; FastAPI's own layers would do its work again."""
-        return self._edge(self.router)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The edge around the routes; FastAPI's own layers would do its work again."""
+        scope["app"] = self
+        await self._edge(scope, receive, send)
+
+    def find_fixed(self) -> None:
+        """Let paths without parameters be found at once; call it when all routes are there."""
+        self._fixed = {
+            (method, route.path): route
+            for route in self.routes
+            if isinstance(route, DirectRoute) and not route.param_convertors
+            for method in route.methods or ()
+        }
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fixed = scope["type"] == "http" and self._fixed.get((scope["method"], scope["path"]))
+        if fixed:
+            scope["route"] = fixed
+            await fixed.app(scope, receive, send)
+        else:
+            await self.router(scope, receive, send)
 
 
 def create_app(
@@ -106,6 +125,7 @@ def create_app(
     )
     app.router.route_class = DirectRoute
     _add_routes(app, door)
+    app.find_fixed()
     return app
 
 

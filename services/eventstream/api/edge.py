@@ -94,13 +94,6 @@ class Edge:
                     f"More than {self._most_at_once} requests are under way here. Try again",
                     retry_after_seconds=1,
                 )
-            if b"transfer-encoding" in given and b"content-length" in given:
-                # Two lengths: a proxy in front may believe the other one (RFC 9112, 6.1).
-                raise Problem(
-                    HttpReason.INVALID_HTTP,
-                    "Content-Length and Transfer-Encoding are both given. Send one of them",
-                    close=True,
-                )
             context.principal = self._door.admit(
                 scope["method"],
                 path,

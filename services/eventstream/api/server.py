@@ -33,7 +33,6 @@ log = get_logger(__name__)
 LISTEN_BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 65
 """Longer than the usual load balancer's 60, so that it is not us who closes under a request."""
-HEADER_BYTES: Final = 32 * 1024
 STOP_SECONDS: Final = 25
 """Within Kubernetes' 30: time for the slowest request that is worth waiting for."""
 
@@ -97,7 +96,6 @@ async def serve(settings: Settings, *, listener: socket.socket | None = None) ->
         backlog=LISTEN_BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
-        h11_max_incomplete_event_size=HEADER_BYTES,
     )
 
     def tell() -> None:

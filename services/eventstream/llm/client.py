@@ -1,36 +1,42 @@
 """One client of the OpenAI protocol for every provider.
 
-It makes one call, once: no retries, no limits, no cost (`calls` does that), and what came back is
-read by `wire`.
+It makes one call, once: no retries, no limits, no cost (`calls` does that). `transport` carries it,
+and what came back is read by `wire`. The protocol is a POST of JSON, so it is spoken here: the
+provider's own package costs several times the CPU (docs/decisions/0013).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-import httpx2
-import openai
 import orjson
 
+from eventstream import __version__
 from eventstream.llm.cost import Tokens
 from eventstream.llm.prompts import Message
 from eventstream.llm.providers import Endpoint
+from eventstream.llm.surroundings import proxy_for, tls_context
 from eventstream.llm.tokens import estimate_conversation, estimate_tokens
+from eventstream.llm.transport import Transport
 from eventstream.llm.wire import (
     ChatAnswer,
     ErrorKind,
     ProviderError,
+    Reply,
     Vectors,
     chat_answer,
     status_error,
     vectors_of,
 )
 
-CONNECT_TIMEOUT_SECONDS: Final = 5.0
-MAX_CONNECTIONS: Final = 256
+ACCOUNT_HEADERS: Final = {
+    "OPENAI_ORG_ID": "OpenAI-Organization",
+    "OPENAI_PROJECT_ID": "OpenAI-Project",
+}
+"""Variables that OpenAI's own packages know, and what is sent for them, to OpenAI alone."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +51,19 @@ class ChatRequest:
 
 
 class ProviderClient:
-    """Connections to one endpoint. Make it after the fork, in the loop that uses it."""
+    """Connections to one endpoint. Make it after the fork, in the loop that uses it.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `environment` is where account, proxies and certificates are looked for. Raises
+    ConfigurationError for certificates that can't be read.
+    """
+
+    def __init__(self, endpoint: Endpoint, environment: Mapping[str, str]) -> None:
         self._endpoint = endpoint
-        self._http = openai.DefaultAioHttpClient(
-            timeout=httpx2.Timeout(60.0, connect=CONNECT_TIMEOUT_SECONDS),
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
-            follow_redirects=False,
-        )
-        # The library would add these from its own variables, to any address.
-        foreign = endpoint.facts.name != "openai"
-        omitted: Any = {
-            name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project") if foreign
-        }
-        self._client = openai.AsyncOpenAI(
-            api_key=endpoint.key,
-            base_url=endpoint.base_url,
-            max_retries=0,
-            default_headers=omitted,
-            http_client=self._http,
+        self._transport = Transport(
+            endpoint.base_url,
+            _headers(endpoint, environment),
+            proxy=proxy_for(endpoint.base_url, environment),
+            tls=tls_context(environment) if endpoint.base_url.startswith("https") else None,
         )
         self._refused_formats: set[tuple[str, bytes]] = set()
 
@@ -114,36 +113,34 @@ class ProviderClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        await self._transport.aclose()
 
-    async def _post(
-        self, path: str, payload: dict[str, Any], timeout_seconds: float
-    ) -> httpx2.Response:
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._client.post(
-                    path,
-                    cast_to=httpx2.Response,
-                    body=payload,
-                    options={
-                        "timeout": httpx2.Timeout(
-                            timeout_seconds, connect=min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-                        )
-                    },
-                )
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise ProviderError(
-                ErrorKind.TIMEOUT, f"no answer within {timeout_seconds:.0f} s"
-            ) from error
-        except openai.APIConnectionError as error:
-            raise ProviderError(ErrorKind.CONNECTION, "the connection failed or was cut") from error
-        except openai.APIStatusError as error:
+    async def _post(self, path: str, payload: dict[str, Any], timeout_seconds: float) -> Reply:
+        reply = await self._transport.post(
+            path, orjson.dumps(payload), timeout_seconds=timeout_seconds
+        )
+        if not 200 <= reply.status < 300:
             formatted = "response_format" in payload
-            raise status_error(error, formatted=formatted, secret=self._endpoint.key) from error
-        except (openai.APIError, httpx2.HTTPError, OSError) as error:
-            raise ProviderError(
-                ErrorKind.CONNECTION, "the answer could not be read to its end"
-            ) from error
+            raise status_error(reply, formatted=formatted, secret=self._endpoint.key)
+        return reply
+
+
+def _headers(endpoint: Endpoint, environment: Mapping[str, str]) -> dict[str, str]:
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": f"ai-eventstream/{__version__}",
+    }
+    if "@" not in urlsplit(endpoint.base_url).netloc:
+        # A user and password in the address are what its server asks for instead.
+        headers["Authorization"] = f"Bearer {endpoint.key}"
+    if endpoint.facts.name == "openai":
+        headers |= {
+            header: environment[name]
+            for name, header in ACCOUNT_HEADERS.items()
+            if environment.get(name)
+        }
+    return headers
 
 
 def _response_format(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -327,7 +327,7 @@ class Models:
     def _client(self, endpoint: Endpoint) -> ProviderClient:
         client = self._clients.get(endpoint)
         if client is None:
-            client = self._clients[endpoint] = ProviderClient(endpoint)
+            client = self._clients[endpoint] = ProviderClient(endpoint, self._environment)
         return client
 
 

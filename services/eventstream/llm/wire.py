@@ -1,8 +1,7 @@
 """What providers' answers and errors say, read from what came over the wire.
 
-Pure: responses in, values out. Answers are read from the raw bytes, which is a third cheaper than
-the library's models and lets the rate-limit headers be seen. Every error becomes a ProviderError of
-a kind that can be decided upon.
+Pure: replies in, values out. Every error becomes a ProviderError of a kind that can be decided
+upon.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-import httpx2
 import numpy as np
-import openai
 import orjson
 
 from eventstream.llm.contract import FloatArray
@@ -73,6 +70,15 @@ class ProviderError(Exception):
 
 
 @dataclass(frozen=True)
+class Reply:
+    """What came over the wire. `headers` are found in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Answered:
     """What every successful call brings."""
 
@@ -97,15 +103,13 @@ class Vectors(Answered):
     rows: FloatArray = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
 
-def status_error(
-    error: openai.APIStatusError, *, formatted: bool, secret: str | None = None
-) -> ProviderError:
+def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) -> ProviderError:
     """What an error status means; `formatted`: the request had a `response_format`.
 
     `secret`: the key of the request. Some servers quote it, and what they say is logged.
     """
-    status = error.status_code
-    detail = _error_object(error.body)
+    status = reply.status
+    detail = _error_object(reply.content)
     message = _provider_message(detail, secret)
     if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
         # A spent account: no short wait helps it.
@@ -121,8 +125,7 @@ def status_error(
         kind = ErrorKind.FORMAT
     else:
         kind = ErrorKind.REFUSED
-    headers = error.response.headers
-    retry_after_seconds = retry_after(headers)
+    retry_after_seconds = retry_after(reply.headers)
     if retry_after_seconds is None:
         retry_after_seconds = _retry_delay(detail)
     return ProviderError(
@@ -130,7 +133,7 @@ def status_error(
         f"{status}: {message}",
         status=status,
         retry_after_seconds=retry_after_seconds,
-        said=advertised(headers),
+        said=advertised(reply.headers),
     )
 
 
@@ -139,8 +142,12 @@ def _about_format(message: str) -> bool:
     return any(word in words for word in ("response_format", "response format", "schema"))
 
 
-def _error_object(body: object) -> dict[str, Any]:
+def _error_object(content: bytes) -> dict[str, Any]:
     """The object that describes an error, wherever a provider puts it (Gemini: in a list)."""
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return {}  # a gateway's page, or nothing
     if isinstance(body, list) and body:
         body = body[0]
     inner = body.get("error", body) if isinstance(body, dict) else None
@@ -202,9 +209,9 @@ def _duration_seconds(text: str) -> float | None:
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
-def _document(response: httpx2.Response) -> dict[str, Any]:
+def _document(reply: Reply) -> dict[str, Any]:
     try:
-        document = orjson.loads(response.content)
+        document = orjson.loads(reply.content)
     except orjson.JSONDecodeError as error:
         raise ProviderError(ErrorKind.MALFORMED, "the answer is not JSON") from error
     if not isinstance(document, dict):
@@ -229,12 +236,12 @@ def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
     )
 
 
-def chat_answer(response: httpx2.Response, prompt_tokens: int) -> ChatAnswer:
+def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
     """A model's answer; `prompt_tokens` counts where the provider does not.
 
     Raises ProviderError (MALFORMED).
     """
-    document = _document(response)
+    document = _document(reply)
     try:
         choice = document["choices"][0]
         message = choice["message"]
@@ -247,19 +254,19 @@ def chat_answer(response: httpx2.Response, prompt_tokens: int) -> ChatAnswer:
         raise ProviderError(ErrorKind.MALFORMED, "the answer holds no message") from error
     return ChatAnswer(
         tokens,
-        advertised(response.headers),
+        advertised(reply.headers),
         content=content,
         finish_reason=str(choice.get("finish_reason") or "stop"),
         refusal=str(refusal),
     )
 
 
-def vectors_of(response: httpx2.Response, shape: tuple[int, int], estimate: Tokens) -> Vectors:
+def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vectors:
     """Unit rows of an embeddings answer that must have this shape.
 
     Raises ProviderError: MALFORMED, or REFUSED for vectors of another length.
     """
-    document = _document(response)
+    document = _document(reply)
     try:
         items = sorted(document["data"], key=lambda item: item.get("index", 0))
         rows = np.array([item["embedding"] for item in items], dtype=np.float32)
@@ -274,4 +281,4 @@ def vectors_of(response: httpx2.Response, shape: tuple[int, int], estimate: Toke
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
         raise ProviderError(ErrorKind.MALFORMED, "a vector has no direction")
-    return Vectors(tokens, advertised(response.headers), rows=rows / lengths)
+    return Vectors(tokens, advertised(reply.headers), rows=rows / lengths)

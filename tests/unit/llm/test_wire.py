@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import httpx2
-import openai
+import orjson
 import pytest
 
 from eventstream.llm.cost import Tokens
@@ -12,6 +11,7 @@ from eventstream.llm.limits import Advertised, Quantity
 from eventstream.llm.wire import (
     ErrorKind,
     ProviderError,
+    Reply,
     advertised,
     chat_answer,
     retry_after,
@@ -74,7 +74,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
 )  # fmt: skip
 def test_tokens_are_what_will_be_billed(usage: object, tokens: Tokens) -> None:
     body = {"choices": [{"message": {"content": "twelve chars"}}], "usage": usage}
-    assert chat_answer(httpx2.Response(200, json=body), prompt_tokens=40).tokens == tokens
+    assert chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=40).tokens == tokens
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_tokens_are_what_will_be_billed(usage: object, tokens: Tokens) -> None:
 )
 def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
     with pytest.raises(ProviderError) as error:
-        chat_answer(httpx2.Response(200, json=body), prompt_tokens=1)
+        chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1)
     assert error.value.kind is ErrorKind.MALFORMED
 
 
@@ -103,10 +103,7 @@ def test_long_texts_share_no_batch_that_is_too_large() -> None:
 
 
 def refused(status: int, body: object, headers: dict[str, str] | None = None) -> ProviderError:
-    request = httpx2.Request("POST", "http://provider/v1/chat/completions")
-    response = httpx2.Response(status, headers=headers, request=request)
-    error = openai.APIStatusError("as the library says it", response=response, body=body)
-    return status_error(error, formatted=True)
+    return status_error(Reply(status, headers or {}, orjson.dumps(body)), formatted=True)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +137,11 @@ def test_the_providers_own_words_are_given_in_part() -> None:
     assert refused(404, {"message": "No such model"}).message == "404: No such model"
     assert refused(404, None).message == "404: no reason was given"
     assert len(refused(400, {"message": "x" * 9000}).message) < 400
+
+
+def test_a_gateways_page_is_no_reason() -> None:
+    error = status_error(Reply(502, {}, b"<html>Bad gateway</html>"), formatted=False)
+    assert (error.kind, error.message) == (ErrorKind.SERVER, "502: no reason was given")
 
 
 def test_gemini_says_in_the_body_how_long_to_wait() -> None:
