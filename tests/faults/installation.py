@@ -105,14 +105,14 @@ class Installation:
     def run_worker(self, **environment: str) -> Service:
         """One more worker, that has said that it is there."""
         known = self._workers()
-        worker = self.deployment.run("worker", **self.environment, **environment)
+        worker = self.deployment.run("worker", **{**self.environment, **environment})
         until(lambda: not worker.running or bool(self._workers() - known), SECONDS, worker.tail)
         assert worker.running, worker.tail()
         return worker
 
     def run_consumer(self, **environment: str) -> Service:
         """One more consumer."""
-        return self.deployment.run("consumer", **self.environment, **environment)
+        return self.deployment.run("consumer", **{**self.environment, **environment})
 
     def start_consumer(self, **environment: str) -> None:
         """The consumer of this installation; the one before it has ended."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -31,6 +32,16 @@ def members(site: Installation) -> list[int]:
     admin = AdminClient({"bootstrap.servers": site.kafka.bootstrap_servers})
     future = admin.describe_consumer_groups([site.topic])[site.topic]
     return sorted(len(each.assignment.topic_partitions) for each in future.result().members)
+
+
+def partitions_of(lines: Lines) -> set[object]:
+    """The partitions that a consumer has ever been assigned."""
+    return {
+        number
+        for line in lines
+        if line["event"] == "kafka_assigned"
+        for number in cast(list[object], line["partitions"])
+    }
 
 
 def test_kill_9_of_pool_processes_and_of_a_whole_worker(
@@ -158,7 +169,8 @@ def test_a_frozen_consumer_loses_its_partitions_and_skips_nothing(site: Installa
 
     os.killpg(site.consumer.pid, signal.SIGSTOP)
     second = site.run_consumer()
-    until(lambda: members(site) == [3], SECONDS, lambda: str(members(site)))
+    assigned = Lines(second)
+    until(lambda: partitions_of(assigned) == {0, 1, 2}, SECONDS, second.tail)
     os.killpg(site.consumer.pid, signal.SIGCONT)
     until(lambda: lines.say("kafka_lost"), SECONDS, site.consumer.tail)
     site.provider.seconds = 0
