@@ -99,15 +99,17 @@ def test_consumers_join_and_leave_under_load(site: Installation) -> None:
     ids = site.send(EVENTS)
     site.until_answered(50, before)
 
+    lines = Lines(site.consumer)
     second = site.run_consumer()
-    lines = Lines(second)
+    assigned = Lines(second)
     until(lambda: members(site) == [1, 2], SECONDS, lambda: str(members(site)))
     ids += site.send(EVENTS // 2)
     third = site.run_consumer()
     until(lambda: members(site) == [1, 1, 1], SECONDS, lambda: str(members(site)))
     assert third.stop() == 0
     until(lambda: members(site) == [1, 2], SECONDS, lambda: str(members(site)))
-    assert lines.say("kafka_assigned")
+    assert lines.say("kafka_revoked")
+    assert assigned.say("kafka_assigned")
     site.settle(before, ids)
     # Partitions were handed over with what had been accepted of them: nothing was read twice.
     assert site.counters().duplicates == before.duplicates
