@@ -95,7 +95,7 @@ class Installation:
             "KAFKA_MAX_POLL_RECORDS": "100",
             "OPENAI_API_KEY": "sk-not-a-key",
             "OPENAI_BASE_URL": f"http://127.0.0.1:{self.links['provider'].port}/v1",
-            # A busy machine may hold up a process for longer than half a minute: no event fails for it.
+            # A busy machine may hold up a process for half a minute: no event fails for it.
             "EVENT_DEADLINE_SECONDS": "60",
             "WORKER_CONCURRENCY": "2",
             "WORKER_LEASE_SECONDS": "12",
