@@ -10,6 +10,7 @@ import pytest
 from eventstream.keys import Keys
 from tests.e2e.services import until
 from tests.faults.bench import Bench, good_events
+from tests.faults.installation import Lines
 from tests.faults.provider import Provider
 
 pytestmark = pytest.mark.timeout(900)
@@ -30,6 +31,7 @@ def test_a_spent_budget_holds_and_a_raised_one_lets_go(
 
     with_budget(0.002)
     worker = bench.start_worker(WORKER_LEASE_SECONDS="30")
+    lines = Lines(worker)
     events = good_events(1000, "t", stream="thrifty", max_tokens=20)
     bench.accept(events)
     deferred = Keys().deferred("thrifty")
@@ -39,6 +41,8 @@ def test_a_spent_budget_holds_and_a_raised_one_lets_go(
         return 0 < left == bench.state.zcard(deferred)
 
     until(all_held, 300, lambda: f"{bench.counters('thrifty')} {bench.state.zcard(deferred)}")
+    held_for = {line["why"] for line in lines if line["event"] == "event_deferred"}
+    assert "budget" in held_for
     assert 0 < spent() <= 2000
     assert spent() <= 5 * provider.answered.total()
 

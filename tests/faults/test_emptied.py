@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from typing import cast
 
 import orjson
 import pytest
+import redis
 import requests
 
 from eventstream.kafka_gap import Gap
 from tests.e2e.services import until
-from tests.faults.installation import SECONDS, Installation, Lines
-from tests.faults.records import records_of
+from tests.faults.installation import DIFFERENT_TEXTS, SECONDS, Installation, Lines
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.timeout(900)
@@ -37,6 +38,8 @@ def test_results_emptied_the_gap_is_stated_and_a_replay_makes_kafkas_part_whole(
     site: Installation,
 ) -> None:
     lines = Lines(site.consumer)
+    of_worker = Lines(site.worker)
+    everywhere = Lines(site.api, site.consumer, site.worker)
     before = site.counters()
     site.provider.seconds = 0.05
     ids = site.send(EVENTS)
@@ -68,16 +71,15 @@ def test_results_emptied_the_gap_is_stated_and_a_replay_makes_kafkas_part_whole(
     top = site.command("top", "--once", "--json")
     assert len(orjson.loads(top)["kafka_gaps"]) == len(gaps)
 
+    assert everywhere.say("registry_restored")
+    until(lambda: of_worker.say("results_lost"), SECONDS, site.worker.tail)
+
     # And the command that it names brings the rest.
     earliest = min(gaps, key=lambda gap: gap.since)
     replayed = orjson.loads(site.command(*earliest.way_out.split()[1:], "--json"))
     assert replayed["gaps_closed"] == len(gaps)
     until(lambda: site.counters().open == 0, SECONDS, lambda: str(site.counters()))
-    records_of(
-        site.kafka,
-        f"{site.topic}-scored",
-        lambda values: {orjson.loads(value)["event_id"] for value in values} >= set(ids),
-    )
+    site.published(ids)
     assert requests.get(f"{site.deployment.url}/health", timeout=30).json()["kafka_gaps"] == []
     now = site.counters()
     assert now.accepted == now.answered + now.failed + now.duplicates
@@ -102,6 +104,13 @@ def test_results_restarted_with_their_data(site: Installation) -> None:
     site.works_as_ever()
 
 
+def cached_vectors(site: Installation) -> int:
+    """How many entries the cache's vector index has; 0 without one."""
+    with redis.Redis(port=site.deployment.cache.port) as cache:
+        names = cast(list[bytes], cache.execute_command("FT._LIST"))
+        return sum(int(cache.ft(name.decode()).info()["num_docs"]) for name in names)
+
+
 @pytest.mark.parametrize("role", ["broker", "cache"])
 def test_emptied_nothing_is_lost_but_wake_ups_or_hits(site: Installation, role: str) -> None:
     server = site.broker if role == "broker" else site.deployment.cache
@@ -118,6 +127,12 @@ def test_emptied_nothing_is_lost_but_wake_ups_or_hits(site: Installation, role: 
 
     site.settle(before, [*ids, *posting()])
     site.works_as_ever()
+    # The index is made again with the first answers that go into it, and repeated texts are hits.
+    assert cached_vectors(site) > 0
+    again = site.counters()
+    repeated = site.send(DIFFERENT_TEXTS * 2)
+    site.settle(again, repeated)
+    assert site.counters().hits >= again.hits + DIFFERENT_TEXTS
 
 
 def test_an_event_that_is_not_known_any_more_is_a_404(site: Installation) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 
 from tests.e2e.services import until
@@ -35,15 +34,14 @@ def test_kill_9_and_a_restart_while_records_are_read_and_answers_published(
     site.settle(before, ids)
     assert lines.say("lag_known")
     assert lines.say("kafka_takes_answers_again")
-    records_of(
-        site.kafka,
-        f"{site.topic}-scored",
-        lambda values: {orjson.loads(value)["event_id"] for value in values} >= set(ids),
-    )
+    site.published(ids)
     site.works_as_ever()
 
 
 def test_a_restart_while_dead_letters_are_written_skips_none(site: Installation) -> None:
+    # Its place in the group outlives the restart: nobody reads again what it holds.
+    assert site.consumer.stop() == 0
+    site.start_consumer(KAFKA_SESSION_TIMEOUT_MS="240000")
     before = site.counters()
     lines = Lines(site.consumer)
     ids = site.send(500)
@@ -58,7 +56,8 @@ def test_a_restart_while_dead_letters_are_written_skips_none(site: Installation)
     )
 
     site.kafka.kill()
-    until(lambda: lines.say("consumer_waits", "lag_unknown"), SECONDS, site.consumer.tail)
+    # What Kafka's client tried for itself has failed: now it is for the consumer to try again.
+    until(lambda: lines.say("consumer_waits"), SECONDS, site.consumer.tail)
     site.kafka.start()
 
     site.settle(before, ids)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -31,6 +32,16 @@ def members(site: Installation) -> list[int]:
     admin = AdminClient({"bootstrap.servers": site.kafka.bootstrap_servers})
     future = admin.describe_consumer_groups([site.topic])[site.topic]
     return sorted(len(each.assignment.topic_partitions) for each in future.result().members)
+
+
+def partitions_of(lines: Lines) -> set[object]:
+    """The partitions that a consumer has ever been assigned."""
+    return {
+        number
+        for line in lines
+        if line["event"] == "kafka_assigned"
+        for number in cast(list[object], line["partitions"])
+    }
 
 
 def test_kill_9_of_pool_processes_and_of_a_whole_worker(
@@ -88,15 +99,24 @@ def test_consumers_join_and_leave_under_load(site: Installation) -> None:
     ids = site.send(EVENTS)
     site.until_answered(50, before)
 
+    lines = Lines(site.consumer)
     second = site.run_consumer()
+    assigned = Lines(second)
     until(lambda: members(site) == [1, 2], SECONDS, lambda: str(members(site)))
     ids += site.send(EVENTS // 2)
     third = site.run_consumer()
     until(lambda: members(site) == [1, 1, 1], SECONDS, lambda: str(members(site)))
-    second.kill()
     assert third.stop() == 0
-    until(lambda: members(site) == [3], SECONDS, lambda: str(members(site)))
+    until(lambda: members(site) == [1, 2], SECONDS, lambda: str(members(site)))
+    assert lines.say("kafka_revoked")
+    assert assigned.say("kafka_assigned")
+    site.settle(before, ids)
+    # Partitions were handed over with what had been accepted of them: nothing was read twice.
+    assert site.counters().duplicates == before.duplicates
 
+    ids += site.send(EVENTS // 2)
+    second.kill()
+    until(lambda: members(site) == [3], SECONDS, lambda: str(members(site)))
     site.settle(before, ids)
     site.works_as_ever()
 
@@ -104,35 +124,91 @@ def test_consumers_join_and_leave_under_load(site: Installation) -> None:
 def test_a_consumer_killed_between_accepting_and_storing_offsets(site: Installation) -> None:
     """What was accepted and not committed is read again, and makes duplicates."""
     before = site.counters()
+    assert site.consumer.stop() == 0
     ids = site.send(EVENTS)
-    for more in (100, 400):
-        site.until_answered(more, before)
-        site.consumer.kill()
-        site.consumer = site.run_consumer(METRICS_PORT=str(site.metrics_ports["consumer"]))
+    dying = site.deployment.run_module("tests.faults.dying_consumer", **site.environment)
+    dying.wait(SECONDS)
+    accepted = site.counters().accepted - before.accepted
+    assert accepted > 0
+
+    site.start_consumer()
+
+    site.settle(before, ids)
+    assert site.counters().duplicates - before.duplicates == accepted
+    site.works_as_ever()
+
+
+def test_a_consumer_killed_while_nothing_is_accepted_skips_nothing(site: Installation) -> None:
+    """Its offsets stand where they stood, however long it has tried."""
+    before = site.counters()
+    site.provider.seconds = 0.05
+    ids = site.send(EVENTS)
+    site.until_answered(100, before)
+    lines = Lines(site.consumer)
+
+    def seconds_waited() -> float:
+        waits = (line for line in lines if line["event"] == "consumer_waits")
+        return sum(float(str(line["next_try_seconds"])) for line in waits)
+
+    site.links["results"].refuse()
+    # Longer than it takes to commit what is stored.
+    until(lambda: seconds_waited() > 5, SECONDS, site.consumer.tail)
+    site.consumer.kill()
+    site.links["results"].mend()
+    site.start_consumer()
+    site.provider.seconds = 0
 
     site.settle(before, ids)
     site.works_as_ever()
 
 
-def test_sigterm_to_everything_under_load(site: Installation) -> None:
+def test_a_frozen_consumer_loses_its_partitions_and_skips_nothing(site: Installation) -> None:
     before = site.counters()
-    site.provider.seconds = 0.1
+    site.provider.seconds = 0.05
+    ids = site.send(EVENTS)
+    site.until_answered(100, before)
+    lines = Lines(site.consumer)
+
+    os.killpg(site.consumer.pid, signal.SIGSTOP)
+    second = site.run_consumer()
+    assigned = Lines(second)
+    until(lambda: partitions_of(assigned) == {0, 1, 2}, SECONDS, second.tail)
+    os.killpg(site.consumer.pid, signal.SIGCONT)
+    until(lambda: lines.say("kafka_lost"), SECONDS, site.consumer.tail)
+    site.provider.seconds = 0
+
+    site.settle(before, ids)
+    assert second.stop() == 0
+    site.works_as_ever()
+
+
+def test_sigterm_to_everything_under_load(site: Installation) -> None:
+    """What can't be finished in time comes back at once: no lease ends within this test."""
+    long_leases = {"WORKER_LEASE_SECONDS": "3600"}
+    assert site.worker.stop() == 0
+    site.start_worker(WORKER_SHUTDOWN_SECONDS="1", **long_leases)
+    before = site.counters()
+    lines = Lines(site.worker)
     ids = site.send(EVENTS)
     posting = site.post_many(100)
     site.until_answered(200, before)
+    met = site.provider.misbehaved["hangs"]
+    site.provider.mood = "hangs"
+    until(lambda: site.provider.misbehaved["hangs"] >= met + 20, SECONDS, site.worker.tail)
 
     services = (site.api, site.consumer, site.worker)
     for service in services:
         os.kill(service.pid, signal.SIGTERM)
     assert [service.wait() for service in services] == [0, 0, 0]
-    # What it could not finish it gave back at once: nothing is held.
+    given_back = [line["events"] for line in lines if line["event"] == "events_given_back"]
+    assert sum(int(str(events)) for events in given_back) >= 20
     held = [
         site.state.xpending(site.keys.inbox(queue), INBOX_GROUP)["pending"]
         for queue in queues_of(DEFAULT_STREAM)
     ]
     assert not any(held)
-    site.provider.seconds = 0
-    site.start_services()
+    site.provider.behave()
+    site.start_services(**long_leases)
 
     site.settle(before, [*ids, *posting()])
     site.works_as_ever()

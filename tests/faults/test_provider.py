@@ -11,6 +11,16 @@ from tests.faults.provider import Mood
 pytestmark = pytest.mark.timeout(900)
 
 EVENTS = 1000
+KINDS: dict[Mood, str] = {
+    "limits": "rate_limited",
+    "breaks": "server_error",
+    "cuts": "connection",
+    "cuts_body": "connection",
+    "talks_nonsense": "malformed_answer",
+    "refuses_key": "key_refused",
+    "hangs": "timeout",
+}
+"""As what each mood shows in log and metrics."""
 
 
 @pytest.mark.parametrize(
@@ -46,5 +56,13 @@ def test_a_bad_mood_costs_time_and_no_event(site: Installation, mood: Mood, requ
     site.settle(before, [*ids, *posting()])
     assert site.provider.misbehaved[mood] > met
     assert lines.say("a model call failed")
-    assert site.metric("worker", "gen_ai_client_operation_duration_seconds_count") > 0
+    kind = KINDS[mood]
+    took = "gen_ai_client_operation_duration_seconds_count"
+    assert site.metric("worker", took, error_type=kind) > 0
+    assert {line["kind"] for line in lines if line["event"] == "a model call failed"} == {kind}
+    if mood == "refuses_key":
+        assert lines.say("the provider refuses the key or its account is spent: events wait")
+    # Not even where the provider quotes it.
+    for service in site.deployment.services:
+        assert site.environment["OPENAI_API_KEY"] not in service.log.read_text("utf-8")
     site.works_as_ever()

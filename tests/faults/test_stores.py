@@ -22,8 +22,9 @@ def test_clients_and_workers_outlive_a_restart_of_the_state(
 ) -> None:
     provider.seconds = 0.3
     bench.deployment.run_api()
-    worker = bench.start_worker()
-    events = good_events(300)
+    worker = bench.start_worker(WORKER_LEASE_SECONDS="30")
+    # Without the cache, so that whoever is asked a second time is asked for certain.
+    events = good_events(300, use_cache=False)
     bench.accept(events)
     bench.until_answered(1)
     refused = 0
@@ -52,6 +53,8 @@ def test_clients_and_workers_outlive_a_restart_of_the_state(
     assert counters.answered == 400
     bench.until_finished(400 + counters.duplicates)
     assert bench.results_of(events) == 300
+    # Answers waited in the worker's memory: no event was asked twice.
+    assert set(provider.answered.values()) == {1}
     assert worker.stop() == 0
 
 

@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from eventstream.events import KafkaSource
+from tests.e2e.services import until
 from tests.faults.bench import Bench, good_events
+from tests.faults.installation import Lines
 from tests.faults.provider import Provider
 from tests.faults.records import records_of
 from tests.support.events import an_event
@@ -39,6 +41,29 @@ def test_an_event_that_kills_its_process_is_found_among_good_ones(
     assert bench.counters().failed_by_reason == {"delivered_too_often": 1}
     # The default stream's dead letters: the bytes are untouched.
     assert records_of(kafka, "datos_crudos.dlq", bool) == [b"raw"]
+    assert worker.stop() == 0
+
+
+def test_the_successor_of_a_killed_pool_process_takes_over_at_once(
+    bench: Bench, provider: Provider
+) -> None:
+    # No lease ends within this test.
+    worker = bench.start_worker(WORKER_CONCURRENCY="1", WORKER_LEASE_SECONDS="3600")
+    lines = Lines(worker)
+    provider.mood = "hangs"
+    events = good_events(20)
+    bench.accept(events)
+    until(lambda: provider.misbehaved["hangs"] == 20, 90, worker.tail)
+
+    os.kill(worker.children()[0], signal.SIGKILL)
+    provider.behave()
+    # Any wake-up brings the successor to work.
+    more = good_events(1, "more")
+    bench.accept(more)
+
+    bench.until_finished(21)
+    assert bench.results_of([*events, *more]) == 21
+    assert lines.say("event_redelivered")
     assert worker.stop() == 0
 
 
@@ -74,7 +99,8 @@ def test_a_broker_that_is_away_holds_up_kafka_answers_only(
     bench: Bench, provider: Provider, kafka: ProxiedKafka
 ) -> None:
     source = KafkaSource(topic="datos_crudos", partition=0, offset=1)
-    from_kafka = good_events(300, "k", via="kafka", source=source)
+    # Without the cache, so that whoever is asked a second time is asked for certain.
+    from_kafka = good_events(300, "k", via="kafka", source=source, use_cache=False)
     over_http = good_events(100, "h")
     worker = bench.start_worker(
         KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, WORKER_LEASE_SECONDS="30"

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,20 @@ class Published:
             self.tries += 1
             raise StoreUnavailable("Kafka is away")
         self.endings.append(ending)
+
+
+class SlowlyFinishing(Inbox):
+    """An inbox that finishes nothing until it may."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.finishing = asyncio.Event()
+        self.may_finish = asyncio.Event()
+
+    async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
+        self.finishing.set()
+        await self.may_finish.wait()
+        return await super().finish(endings)
 
 
 @dataclass
@@ -442,6 +457,44 @@ async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(
     bench.stop = False
     await bench.drain(ScriptedPipeline(), consumer="another/0").run()
     assert await bench.states("endless") == [State.SUCCESS]
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["in time", "too late"])
+async def test_hits_that_are_being_stored_when_the_worker_stops(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, in_time: bool
+) -> None:
+    """They are stored if there is time, and else given back, to be answered by another."""
+    names = [f"e{number}" for number in range(20)]
+    await bench.accept(*names)
+    inbox = SlowlyFinishing(redis_client, keys, result_ttl_seconds=60, lease_seconds=30)
+    pipeline = ScriptedPipeline(hits=frozenset(names))
+    drain = bench.drain(
+        pipeline,
+        inbox=inbox,
+        published=Published(due=False),
+        slots=len(names),  # all of them in one claim
+        shutdown_seconds=30 if in_time else 0.1,
+    )
+
+    async with asyncio.timeout(30):
+        running = asyncio.create_task(drain.run())
+        await inbox.finishing.wait()
+        bench.stop = True
+        if in_time:
+            inbox.may_finish.set()
+        await running
+
+    assert drain.counts.held == 0
+    expected = State.SUCCESS if in_time else State.PENDING
+    assert Counter(await bench.states(*names)) == {expected: 20}
+    assert bench.woken == ([] if in_time else [QUEUE_HTTP])
+    await bench.assert_the_counts_add_up()
+    inbox.may_finish.set()  # what was given back is nobody's work any more
+    assert Counter(await bench.states(*names)) == {expected: 20}
+    bench.stop = False
+    await bench.drain(ScriptedPipeline(), consumer="another/0").run()
+    assert Counter(await bench.states(*names)) == {State.SUCCESS: 20}
+    await bench.assert_the_counts_add_up()
 
 
 @pytest.mark.parametrize("taken_over", [1, 2], ids=["its last delivery", "delivered too often"])

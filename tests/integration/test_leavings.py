@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +13,7 @@ from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.redis_client import connect_cache
 from eventstream.registry import Registry
-from eventstream.spec import OnDelete, StreamSpec
+from eventstream.spec import OnDelete, Source, StreamSpec
 from eventstream.worker.leavings import QUIET_SECONDS, TRY_AGAIN_SECONDS, Leavings
 
 SPEC = StreamSpec(on_delete=OnDelete(cached_answers="Delete"))
@@ -65,6 +66,58 @@ async def test_one_that_cannot_be_settled_blocks_no_other_and_is_tried_once_a_mi
     assert await registry.tombstones() == {}
     failed = [line["stream"] for line in lines if line["event"] == "deleted_stream_not_settled"]
     assert sorted(failed) == ["first", "second"]
+
+
+@dataclass
+class Topics:
+    """A client of a Kafka that is away at first."""
+
+    away: bool = True
+    deleted: list[str] = field(default_factory=list)
+    closed: bool = False
+
+    async def delete_topics(self, names: list[str]) -> list[str]:
+        if self.away:
+            raise StoreUnavailable("Kafka did not answer")
+        self.deleted += names
+        return names
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_all_tries_share_one_client_of_kafka(registry: Registry, inbox: Inbox) -> None:
+    for name in ("first", "second"):
+        spec = StreamSpec(source=Source(topic=f"{name}.raw"), on_delete=OnDelete(topics="Delete"))
+        await registry.write({name: spec})
+        await registry.delete(name)
+    now = [0.0]
+    made: list[Topics] = []
+
+    def make() -> Topics:
+        made.append(Topics())
+        return made[-1]
+
+    leavings = Leavings(
+        registry,
+        inbox,
+        Answers(away=set()),
+        make,
+        unix_clock=lambda: time.time() + QUIET_SECONDS + 1,
+        clock=lambda: now[0],
+    )
+    assert made == []  # a client is several threads: only where one is needed
+    await leavings.settle()
+    now[0] = TRY_AGAIN_SECONDS
+    await leavings.settle()
+    made[0].away = False
+    now[0] *= 2
+    await leavings.settle()
+    await leavings.aclose()
+
+    [topics] = made
+    assert sorted(topics.deleted) == ["first.raw", "first.raw.dlq", "second.raw", "second.raw.dlq"]
+    assert topics.closed
 
 
 async def test_a_cluster_cache_that_is_away_is_an_unavailable_store() -> None:

@@ -206,6 +206,9 @@ class Proxy:
         self.refuse()
 
         async def let_end() -> None:
+            for _ in range(5):
+                # A connection that was accepted just now has begun then, and is closed at its end.
+                await asyncio.sleep(0)
             others = asyncio.all_tasks() - {asyncio.current_task()}
             for task in others:
                 task.cancel()

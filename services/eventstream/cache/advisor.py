@@ -6,7 +6,7 @@ again the next time: no event depends on it.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,15 +72,19 @@ class Advisor:
             ]
         return sorted(found, key=lambda each: -each.look_ups)
 
-    async def publish(self, streams: Mapping[str, Advised]) -> bool:
-        """Write each stream's advice for panels and operator; whether it was this call's turn."""
+    async def publish(self, streams: Callable[[], Awaitable[Mapping[str, Advised]]]) -> bool:
+        """Write each stream's advice for panels and operator; whether it was this call's turn.
+
+        `streams` tells what there is to advise on, and is asked only then. May raise
+        StoreUnavailable.
+        """
         try:
             mine = await self._client.set(
                 self._keys.advice_lock, 1, nx=True, ex=REFRESH_SECONDS - 5
             )
             if not mine:
                 return False
-            for stream, advised in streams.items():
+            for stream, advised in (await streams()).items():
                 if not advised.cache.enabled:
                     continue
                 found = await self.read(stream, advised)

@@ -12,6 +12,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, TypeVar
 
 from eventstream.batching import Batcher
@@ -41,10 +42,15 @@ LONGEST_BACK_OFF_SECONDS: Final = 2.0
 PUBLISH_AGAIN_SECONDS: Final = 10.0
 """How long an ending waits in the inbox that Kafka did not take."""
 PUBLISH_SECONDS: Final = 2.0
-"""How long a publication may hold its slot while nothing is known to be wrong. What is given up
-then may still arrive: the sink is at least once."""
+"""How long a publication may hold its slot while nothing is known to be wrong, and Kafka quick.
+What is given up then may still arrive: the sink is at least once."""
 PATIENT_PUBLISH_SECONDS: Final = 20.0
 """Longer than Kafka's client tries by itself: what it never reports may hold up nobody for good."""
+PATIENCE: Final = 3.0
+"""So many times longer than the last publications took the next may take: a Kafka that is slow is
+waited for, or each answer would be given up, and written once more, for as long as it is."""
+FORGETTING: Final = 0.9
+"""By this factor at most a publication shortens what the last ones are said to have taken."""
 LOOK_FOR_KAFKA_SECONDS: Final = 2.0
 """So long after a failure nobody tries; then one does, for all of its stream."""
 NEWER_SCHEMA_WAIT_SECONDS: Final = 5.0
@@ -73,15 +79,18 @@ class Endings:
         consumer: str,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        timeout: Callable[[float], AbstractAsyncContextManager[object]] = asyncio.timeout,
     ) -> None:
         self._inbox = inbox
         self._aftermath = aftermath
         self._consumer = consumer
         self._clock = clock
         self._wall_clock = wall_clock
+        self._timeout = timeout
         self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
         self._wait = Batcher(self._put_back_all, max_items=MOST_AT_ONCE)
         self._kafka_away_until: dict[str, float] = {}
+        self._publish_took: dict[str, float] = {}
         self.finished = 0
 
     async def end(self, held: Held, ending: Ending) -> None:
@@ -157,9 +166,10 @@ class Endings:
                 return False
             self._kafka_away_until[stream] = math.inf
         try:
-            # The one that looks for Kafka has all the patience of its client: the others need none.
-            seconds = PUBLISH_SECONDS if away_until is None else PATIENT_PUBLISH_SECONDS
-            async with asyncio.timeout(seconds):
+            # The one that looks for Kafka has all the patience of its client.
+            seconds = self._patience(stream) if away_until is None else PATIENT_PUBLISH_SECONDS
+            began = self._clock()
+            async with self._timeout(seconds):
                 await self._aftermath.publish(held, ending)
         except (StoreUnavailable, TimeoutError) as error:
             why = str(error) or f"no acknowledgement within {seconds:g} s"
@@ -170,9 +180,16 @@ class Endings:
             if away_until is not None:
                 self._kafka_away_until[stream] = away_until  # Somebody else has to find out.
             raise
+        before = self._publish_took.get(stream, 0.0)
+        self._publish_took[stream] = max(self._clock() - began, before * FORGETTING)
         if self._kafka_away_until.pop(stream, None) is not None:
             log.info("kafka_takes_answers_again", stream=stream)
         return True
+
+    def _patience(self, stream: str) -> float:
+        """Seconds that a publication may take while nothing is known to be wrong."""
+        took = self._publish_took.get(stream, 0.0)
+        return min(max(took * PATIENCE, PUBLISH_SECONDS), PATIENT_PUBLISH_SECONDS)
 
     async def _persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
         back_off = 0.05

@@ -41,11 +41,17 @@ class Topics(Protocol):
         """Delete those that are there; returns their names. Raises StoreUnavailable."""
         ...
 
+    async def aclose(self) -> None:
+        """End the client."""
+        ...
+
 
 class Leavings:
     """Settles deleted streams.
 
-    `kafka` makes a client for the few times that one is needed; None: no Kafka is configured.
+    `kafka` makes a client when one is needed for the first time, which is rare; it is kept, because
+    each is several threads, and an old one's stay until the garbage collector comes by. None: no
+    Kafka is configured.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Leavings:
         self._inbox = inbox
         self._answers = answers
         self._kafka = kafka
+        self._topics: Topics | None = None
         self._unix_clock = unix_clock
         self._clock = clock
         self._failing = False
@@ -83,6 +90,11 @@ class Leavings:
             if not self._failing:
                 log.warning("deleted_stream_not_settled", problem=str(error))
             self._failing = True
+
+    async def aclose(self) -> None:
+        """End what was made."""
+        if self._topics is not None:
+            await self._topics.aclose()
 
     async def _try(self, name: str, tombstone: RegisteredStream) -> None:
         """Settle one, or put it off: the others do not wait for it."""
@@ -109,7 +121,8 @@ class Leavings:
             others = await self._registry.all()
             kept = {topic for spec in others.values() for topic in spec.topics}
             wanted = [topic for topic in tombstone.spec.topics if topic not in kept]
-            deleted = await self._kafka().delete_topics(wanted)
+            self._topics = self._topics or self._kafka()
+            deleted = await self._topics.delete_topics(wanted)
             log.info("topics_deleted", stream=name, topics=deleted)
 
 

@@ -19,7 +19,7 @@ from eventstream.cache.advisor import REFRESH_SECONDS as ADVICE_SECONDS
 from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Arrival, Outcome
-from eventstream.errors import EventRefused, Reason, StoreUnavailable
+from eventstream.errors import EventRefused, Reason
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
 from eventstream.inbox import Inbox
 from eventstream.kafka.config import admin_config, describe, producer_config
@@ -108,6 +108,7 @@ class WorkerProcess:
         self._earlier_finished, self._earlier_busy = board.finished_before(slot)
         self._busy_since = 0.0
         self._cache_maintained_at = float("-inf")
+        self._advise_at = float("-inf")
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
@@ -140,6 +141,7 @@ class WorkerProcess:
         self._stack.push_async_callback(self._cache.aclose)
         self._stack.push_async_callback(self._models.aclose)
         self._stack.push_async_callback(self._listener.aclose)
+        self._stack.push_async_callback(self._leavings.aclose)
         if self._producer is not None:
             self._stack.push_async_callback(self._producer.aclose)
 
@@ -193,15 +195,15 @@ class WorkerProcess:
     async def _advise(self) -> None:
         """Keep the advice about each stream's cache fresh, beside the work; one process does."""
         while True:
-            try:
-                streams = await self._registry.all()
-                counters = await self._results.counters(sorted(streams))
-                await self._advisor.publish(
-                    {name: Advised.of(spec, counters[name]) for name, spec in streams.items()}
-                )
-            except StoreUnavailable as error:
-                log.warning("advice_failed", error=str(error))
-            await asyncio.sleep(ADVICE_SECONDS)
+            # Drains are many, and most are short: this one only where it is time.
+            await asyncio.sleep(max(0.0, self._advise_at - time.monotonic()))
+            self._advise_at = time.monotonic() + ADVICE_SECONDS
+            await self._advisor.publish(self._advised)
+
+    async def _advised(self) -> dict[str, Advised]:
+        streams = await self._registry.all()
+        counters = await self._results.counters(sorted(streams))
+        return {name: Advised.of(spec, counters[name]) for name, spec in streams.items()}
 
     async def _process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
         try:

@@ -65,8 +65,16 @@ async def test_advice_foresees_what_a_change_of_policy_brings(
     advisor = Advisor(cache_client, prefix=prefix)
     began = time.time()
 
-    assert await advisor.publish({STREAM: Advised(Cache(), COST_MICRODOLLARS)})
-    assert not await advisor.publish({STREAM: Advised(Cache(), COST_MICRODOLLARS)})
+    asked = 0
+
+    async def streams() -> dict[str, Advised]:
+        nonlocal asked
+        asked += 1
+        return {STREAM: Advised(Cache(), COST_MICRODOLLARS)}
+
+    assert await advisor.publish(streams)
+    assert not await advisor.publish(streams)
+    assert asked == 1
     [advice] = await advisor.read(STREAM, Advised(Cache(), COST_MICRODOLLARS))
     await run.set_policy(Cache(policy="threshold", threshold=0.9))
     happened = await run.feed(texts[half:])
