@@ -26,7 +26,7 @@ HEAD_BYTES: Final = 32 * 1024
 of a body (chunk sizes, extensions, trailers) may be beyond FRAMING_A_BYTE for each byte of it."""
 FRAMING_A_BYTE: Final = 16
 HEAD_SECONDS: Final = 20.0
-"""How long a head may take, from the first byte or the end of the last request's body."""
+"""How long a head may take, from its first byte."""
 REQUESTS_WAITING: Final = 64
 """Requests on one connection that may wait for the answers to earlier ones."""
 VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -114,7 +114,10 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(CorkedTransport(transport, self.loop))
-        self._await_head()
+        # Who connects and says nothing is let go like who has no more to ask.
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request of this connection, not the last alone."""
@@ -144,12 +147,15 @@ class Protocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(str(cause if isinstance(cause, Unacceptable) else error))
             return
+        awaits_head = self._in_head
         if heads == self._heads:
             self._framing_bytes += len(piece) - (self._body_bytes - body_bytes)
             if self._framing_bytes > HEAD_BYTES + FRAMING_A_BYTE * self._body_bytes:
                 self._refuse(f"its {'head' if self._in_head else 'framing'} is too long")
                 return
-        if self._in_head and self._head_timer is None:
+            # Between requests there may be empty lines, which are no reason to stay.
+            awaits_head = awaits_head or self._answered
+        if awaits_head and self._head_timer is None:
             self._await_head()
 
     def _feed(self, data: bytes) -> None:
@@ -253,10 +259,13 @@ class Protocol(HttpToolsProtocol):
                     self.transport.write(self._refusal)
                 self.transport.close()
                 return
-        running = self._running
-        if running is None or running.response_complete:
+        if self._answered:
             self.transport.write(self._refusal)
             self.transport.close()
+
+    @property
+    def _answered(self) -> bool:
+        return self._running is None or self._running.response_complete
 
     # -- a head's time -------------------------------------------------------------------------
 
@@ -270,7 +279,7 @@ class Protocol(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._running is not None and not self._running.response_complete:
+        if not self._answered:
             self._await_head()  # While an answer is under way, little is read.
         elif not self.transport.is_closing():
             self._refuse(f"its head was not whole after {self.head_seconds:g} seconds")

@@ -84,7 +84,7 @@ MakeLine = Callable[..., Line]
 async def make_line() -> AsyncIterator[MakeLine]:
     made: list[Line] = []
 
-    def make(kind: type[Protocol] = Protocol) -> Line:
+    def make(kind: type[Protocol] = Protocol, idle_seconds: float = 60) -> Line:
         async def app(scope: Any, receive: Any, send: Any) -> None:
             body = b""
             while True:
@@ -117,6 +117,7 @@ async def make_line() -> AsyncIterator[MakeLine]:
 
         config = uvicorn.Config(app, log_config=None, access_log=False, ws="none")
         config.load()
+        config.timeout_keep_alive = idle_seconds  # type: ignore[assignment]
         loop = asyncio.get_running_loop()
         line = Line(kind(config, ServerState(), {}, _loop=loop), Memory())
         line.may_answer.set()
@@ -294,13 +295,20 @@ async def test_a_head_has_its_time(make_line: MakeLine) -> None:
     class Hasty(Protocol):
         head_seconds = 0.01
 
-    for begun in ([], [b"GET / HTTP/1.1\r\n"], [NEXT, b"GET / HTTP/1.1\r\nHo"]):
+    for begun in ([b"GET / HTTP/1.1\r\n"], [NEXT, b"GET / HTTP/1.1\r\nHo"], [NEXT, b"\r\n"]):
         line = make_line(Hasty)
         await line.send(*begun)
         while not line.transport.closing:
             await asyncio.sleep(0.005)
         assert b"its head was not whole after 0.01 seconds" in line.transport.written
         assert line.statuses[-1] == 400
+
+
+async def test_who_says_nothing_is_let_go_without_a_word(make_line: MakeLine) -> None:
+    line = make_line(idle_seconds=0.01)
+    while not line.transport.closing:
+        await asyncio.sleep(0.005)
+    assert line.transport.written == b""
 
 
 async def test_who_waits_for_an_answer_may_take_time_for_the_next_head(
