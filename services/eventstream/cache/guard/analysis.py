@@ -87,6 +87,7 @@ class _Builder:
         self._after_pause = False
         self._after_light = False
         self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
+        self._notable = lexicon.notable if lexicon is not None else frozenset[str]()
         self._noun = False
         self._gender = ""
         self._sentence_start = True
@@ -242,10 +243,12 @@ class _Builder:
         if lexicon is None:
             self._emit(item.word, Kind.WORD_REPLACED, item.word, proper=proper)
             return 1
-        if starts_sentence and self._opens_question(position):
-            self._asking = True
         terms = self._analysis.terms
         after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
+        if not after_number and item.word not in self._notable and item.plain not in self._notable:
+            return self._content(item, lexicon, proper)
+        if starts_sentence and self._opens_question(position):
+            self._asking = True
         amount = self._amounts.word(position, after_number)
         if amount is not None:
             return self._amount(amount)
@@ -268,6 +271,9 @@ class _Builder:
                 key += ","
             self._emit(key, kind, item.word)
             return 1
+        return self._content(item, lexicon, proper)
+
+    def _content(self, item: Item, lexicon: Lexicon, proper: bool) -> int:
         if item.forms:
             forms = item.forms
         elif lexicon.code == "en":

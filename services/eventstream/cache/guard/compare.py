@@ -48,9 +48,9 @@ def compare(a: str, b: str) -> Comparison:
         return Comparison(frozenset())
     if max(len(a), len(b)) > MAX_CHARACTERS:
         return Comparison(frozenset({Kind.LENGTH}))
-    if exact_key_text(a) == exact_key_text(b):
-        return Comparison(frozenset({Kind.CASING}))
     clean_a, clean_b = clean_text(a), clean_text(b)
+    if _may_be_exact(clean_a, clean_b) and exact_key_text(a) == exact_key_text(b):
+        return Comparison(frozenset({Kind.CASING}))
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
@@ -69,6 +69,11 @@ def compare(a: str, b: str) -> Comparison:
             if again.accepted:
                 return Comparison(again.kinds | {Kind.VOICE})
     return comparison
+
+
+def _may_be_exact(a: str, b: str) -> bool:
+    """Whether two clean texts may have one exact form; a cheap no for most pairs."""
+    return abs(len(a) - len(b)) <= 1 or not (a.isascii() and b.isascii())
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:

@@ -3,7 +3,6 @@
 "Can you please tell me what's ..." and "what is ..." come out of here as the same items.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eventstream.cache.guard import inflection, quantities
@@ -43,9 +42,9 @@ class Item:
     forms: frozenset[str] = frozenset()  # where it stands for any of several words
 
 
-def words_of(tokens: list[Token]) -> Iterator[str]:
+def words_of(tokens: list[Token]) -> list[str]:
     """The words among `tokens`, in lower case."""
-    return (token.text.lower() for token in tokens if token.type is TokenType.WORD)
+    return [token.text.lower() for token in tokens if token.type is TokenType.WORD]
 
 
 def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
@@ -62,21 +61,24 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 items.append(Item(token.type, "", token.text, token.attached))
             continue
         lower = token.text.lower()
-        if spanish:
-            lower = _SHORT_FOR.get(lower, lower)
-        words = [lower]
-        if english and "'" in lower:
-            words = _expand_contraction(lower)
-            if len(words) > 1 and words[-1] != "'s":
-                analysis.note(Kind.CONTRACTION, lower)
+        if not english or "'" not in lower:
+            written = token.text
+            if spanish and lower in _SHORT_FOR:
+                lower = written = _SHORT_FOR[lower]
+            plain = inflection.without_accents(lower) if spanish else lower
+            items.append(Item(TokenType.WORD, lower, written, token.attached, plain))
+            continue
+        words = _expand_contraction(lower)
+        if len(words) > 1 and words[-1] != "'s":
+            analysis.note(Kind.CONTRACTION, lower)
         for position, word in enumerate(words):
             items.append(
                 Item(
                     TokenType.WORD,
                     word,
-                    token.text if len(words) == 1 and lower == token.text.lower() else word,
+                    token.text if len(words) == 1 else word,
                     token.attached and position == 0,
-                    inflection.without_accents(word) if spanish else word,
+                    word,
                 )
             )
     return items
@@ -114,12 +116,15 @@ def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[P
 
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without words like "please", which may stand inside other phrases."""
+    index = lexicon.courtesies
+    if index.keys().isdisjoint([item.plain for item in items]):
+        return items
     result: list[Item] = []
     position = 0
     while position < len(items):
         used = 0
-        if items[position].type is TokenType.WORD:
-            for phrase in _phrases_at(items, position, lexicon.courtesies):
+        if items[position].plain in index:
+            for phrase in _phrases_at(items, position, index):
                 if _matches(phrase, items, position, result, lexicon):
                     analysis.note(Kind.COURTESY, " ".join(phrase.words))
                     used = len(phrase.words)
@@ -163,12 +168,13 @@ def apply_phrases(
     """
     result: list[Item] = []
     moods: dict[int, bool] = {}
+    index = lexicon.phrases
     position = 0
     while position < len(items):
         item = items[position]
         phrase = None
-        if item.type is TokenType.WORD:
-            for candidate in _phrases_at(items, position, lexicon.phrases):
+        if item.plain in index:
+            for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
                     break

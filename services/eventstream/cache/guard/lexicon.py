@@ -131,6 +131,21 @@ class Lexicon:
         return dates | {*self.numbers, *self.ordinals, *CURRENCIES, "%"}
 
     @cached_property
+    def notable(self) -> frozenset[str]:
+        """The words that may be more than content; all others are nothing else, wherever they
+        stand (but behind a number, where they may be units)."""
+        parts_of_the_clock, without_accents = "half quarter media cuarto", "esta estan estas"
+        return (
+            self.subjects
+            | self.helpers
+            | self.questions
+            | self.quantity_words
+            | {*self.closed_classes, *self.copulas}
+            | words(parts_of_the_clock)
+            | words(without_accents)
+        )
+
+    @cached_property
     def question_words(self) -> frozenset[str]:
         """The words that ask by themselves, unlike helper verbs."""
         return self.questions & self.relations

@@ -41,10 +41,14 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]
     end = len(items)
     while end and items[end - 1].type not in _CONTENT:
         end -= 1
-    body = list(items[:end])
-    if not 4 <= end <= _MAX_ITEMS or any(item.type not in _CONTENT for item in body):
+    if not 4 <= end <= _MAX_ITEMS:
         return
     by = "by" if lexicon.code == "en" else "por"
+    if not any(item.word == by for item in items[3 : end - 1]):
+        return
+    body = list(items[:end])
+    if any(item.type not in _CONTENT for item in body):
+        return
     at = next((at for at, item in enumerate(body) if item.word == by), 0)
     if at < 3 or at == end - 1 or any(item.word in _CLAUSES for item in body[:at]):
         return
