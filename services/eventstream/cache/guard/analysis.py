@@ -99,12 +99,12 @@ class _Builder:
 
     def build(self) -> Analysis:
         position = 0
-        while position < len(self._items):
-            item = self._items[position]
-            mood = self._moods.get(position)
-            if mood is not None:
+        items, moods, word = self._items, self._moods, TokenType.WORD
+        while position < len(items):
+            if position in moods:
+                mood = moods[position]
                 self._asking, self._ordering = mood, not mood
-            if item.type is TokenType.WORD:
+            if items[position].type is word:
                 position += self._word(position)
             else:
                 position += self._other(position)
@@ -239,7 +239,8 @@ class _Builder:
         item = self._items[position]
         lexicon = self._lexicon
         starts_sentence, self._sentence_start = self._sentence_start, False
-        proper = item.text[:1].isupper() and not starts_sentence and not item.text.isupper()
+        written = item.text
+        proper = written[:1].isupper() and not starts_sentence and not written.isupper()
         if lexicon is None:
             self._emit(item.word, Kind.WORD_REPLACED, item.word, proper=proper)
             return 1
@@ -249,9 +250,10 @@ class _Builder:
             return self._content(item, lexicon, proper)
         if starts_sentence and self._opens_question(position):
             self._asking = True
-        amount = self._amounts.word(position, after_number)
-        if amount is not None:
-            return self._amount(amount)
+        if after_number or item.word in lexicon.amount_words:
+            amount = self._amounts.word(position, after_number)
+            if amount is not None:
+                return self._amount(amount)
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True

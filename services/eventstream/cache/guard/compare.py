@@ -72,8 +72,11 @@ def compare(a: str, b: str) -> Comparison:
 
 
 def _may_be_exact(a: str, b: str) -> bool:
-    """Whether two clean texts may have one exact form; a cheap no for most pairs."""
-    return abs(len(a) - len(b)) <= 1 or not (a.isascii() and b.isascii())
+    """Whether two clean texts may have one exact form; a cheap no for most pairs.
+
+    Other letters' case, beyond Latin-1, may take more of them.
+    """
+    return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:

@@ -52,21 +52,21 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
     english = lexicon is not None and lexicon.code == "en"
     spanish = lexicon is not None and lexicon.code == "es"
     for at, token in enumerate(tokens):
-        if token.type is not TokenType.WORD:
-            if token.type is TokenType.EMOJI and items and items[-1].text == token.text:
-                analysis.note(Kind.PUNCTUATION, token.text)  # said twice is not said otherwise
-            elif _joins_words(tokens, at):
-                analysis.note(Kind.PUNCTUATION, token.text)
+        token_type, written, attached = token
+        if token_type is not TokenType.WORD:
+            if token_type is TokenType.EMOJI and items and items[-1].text == written:
+                analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
+            elif written == "-" and _joins_words(tokens, at):
+                analysis.note(Kind.PUNCTUATION, written)
             else:
-                items.append(Item(token.type, "", token.text, token.attached))
+                items.append(Item(token_type, "", written, attached))
             continue
-        lower = token.text.lower()
+        lower = written.lower()
         if not english or "'" not in lower:
-            written = token.text
             if spanish and lower in _SHORT_FOR:
                 lower = written = _SHORT_FOR[lower]
             plain = inflection.without_accents(lower) if spanish else lower
-            items.append(Item(TokenType.WORD, lower, written, token.attached, plain))
+            items.append(Item(token_type, lower, written, attached, plain))
             continue
         words = _expand_contraction(lower)
         if len(words) > 1 and words[-1] != "'s":
@@ -76,8 +76,8 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 Item(
                     TokenType.WORD,
                     word,
-                    token.text if len(words) == 1 else word,
-                    token.attached and position == 0,
+                    written if len(words) == 1 else word,
+                    attached and position == 0,
                     word,
                 )
             )
@@ -85,10 +85,9 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
 
 
 def _joins_words(tokens: list[Token], at: int) -> bool:
-    """Whether the token is the hyphen of "five-minute" or "e-mail"."""
+    """Whether a hyphen is that of "five-minute" or "e-mail"."""
     return (
-        tokens[at].text == "-"
-        and 0 < at < len(tokens) - 1
+        0 < at < len(tokens) - 1
         and tokens[at].attached
         and tokens[at + 1].attached
         and tokens[at - 1].type is TokenType.WORD
@@ -141,7 +140,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
     while end and items[end - 1].type in _BOUNDARIES:
         end -= 1
     for start in range(max(1, end - _SIGNATURE_ITEMS), end):
-        if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
+        if items[start - 1].type not in _BOUNDARIES or items[start].plain not in lexicon.phrases:
             continue
         for phrase in _phrases_at(items, start, lexicon.phrases):
             behind = start + len(phrase.words)

@@ -131,18 +131,21 @@ class Lexicon:
         return dates | {*self.numbers, *self.ordinals, *CURRENCIES, "%"}
 
     @cached_property
+    def amount_words(self) -> frozenset[str]:
+        """The words that an amount may begin with: those and the parts of the clock."""
+        return self.quantity_words | words("half quarter media cuarto")
+
+    @cached_property
     def notable(self) -> frozenset[str]:
         """The words that may be more than content; all others are nothing else, wherever they
         stand (but behind a number, where they may be units)."""
-        parts_of_the_clock, without_accents = "half quarter media cuarto", "esta estan estas"
         return (
             self.subjects
             | self.helpers
             | self.questions
-            | self.quantity_words
+            | self.amount_words
             | {*self.closed_classes, *self.copulas}
-            | words(parts_of_the_clock)
-            | words(without_accents)
+            | words("esta estan estas")  # without their accents
         )
 
     @cached_property

@@ -36,7 +36,8 @@ _LETTER = r"[^\W\d_]"
 _PATTERN = re.compile(
     rf"""
       (?P<line>[^\S\n]*\n\s*)
-    | \s*(?:(?P<word>{_LETTER}(?:\.{_LETTER})+\.?(?!\w)                    # U.S., e.g., p.m.
+    | \s*(?:(?P<word>{_LETTER}+(?=[ ,])                              # most of them
+        | {_LETTER}(?:\.{_LETTER})+\.?(?!\w)                    # U.S., e.g., p.m.
         | {_LETTER}+(?:'{_LETTER}+)*(?![\w+\#@]|[._:/\\]\w|://) )
     | (?P<date>\d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\w)|\d{{1,2}}[/-]\d{{1,2}}[/-]\d{{2,4}}(?!\w))
     | (?P<time>\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?!\w))
