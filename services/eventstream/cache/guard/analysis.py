@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
+from eventstream.cache.guard.courtesies import without_courtesy_clauses
+from eventstream.cache.guard.emoji import without_echoes
 from eventstream.cache.guard.items import (
     Item,
     apply_phrases,
     items_of,
     without_courtesies,
     without_signature,
+    written_out,
 )
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
@@ -47,7 +50,9 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
-    opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
+    opened = without_courtesy_clauses(opened, lexicon, peeled)
+    opened = without_signature(without_courtesies(opened, lexicon, peeled), lexicon, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:

@@ -10,7 +10,7 @@ from eventstream.cache.guard.analysis import analyse, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
-from eventstream.cache.guard.language import guess_language
+from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
 from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
@@ -54,11 +54,12 @@ def compare(a: str, b: str) -> Comparison:
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
-    language_a = guess_language(clean_a.lower(), words_of(tokens_a))
-    language_b = guess_language(clean_b.lower(), words_of(tokens_b))
+    words_a, words_b = words_of(tokens_a), words_of(tokens_b)
+    language_a = guess_language(clean_a.lower(), words_a)
+    language_b = guess_language(clean_b.lower(), words_b)
     if language_a is not None and language_b is not None and language_a is not language_b:
         return Comparison(frozenset({Kind.LANGUAGE}))
-    lexicon = language_a or language_b
+    lexicon = language_a or language_b or guess_by_vocabulary(words_a + words_b)
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:

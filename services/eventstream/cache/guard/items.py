@@ -27,7 +27,14 @@ _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to th
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _ASK_WITH_QUE = words("por a de en con para desde hasta")
 _HOW = (("how", "#to"), ("cómo",))
-_IS_AFTER = words("it that there here he she what who where how when this why")
+# Behind a noun: what belongs to somebody begins with none of these.
+_IS_BEFORE = words(
+    "a an the not so too very always never still already just really now gone here there my your"
+    " his their our about to been"
+)
+_HAS_BEFORE = words("been got")
+_HAD_BEFORE = words("better been")
+_IS_AFTER = words("it that there here he she what who where how when this why everything nothing")
 
 
 @dataclass(slots=True)
@@ -68,7 +75,8 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
             plain = inflection.without_accents(lower) if spanish else lower
             items.append(Item(token_type, lower, written, attached, plain))
             continue
-        words = _expand_contraction(lower)
+        following = tokens[at + 1].text.lower() if at + 1 < len(tokens) else ""
+        words = _expand_contraction(lower, following)
         if len(words) > 1 and words[-1] != "'s":
             analysis.note(Kind.CONTRACTION, lower)
         for position, word in enumerate(words):
@@ -95,7 +103,7 @@ def _joins_words(tokens: list[Token], at: int) -> bool:
     )
 
 
-def _expand_contraction(word: str) -> list[str]:
+def _expand_contraction(word: str, following: str) -> list[str]:
     if word.endswith("n't"):
         base = {"ca": "can", "wo": "will", "sha": "shall"}.get(word[:-3], word[:-3])
         return [base, "not"]
@@ -103,7 +111,11 @@ def _expand_contraction(word: str) -> list[str]:
     if word == "let's":
         return ["let", "us"]
     if ending == "s":
-        return [base, "is" if base in _IS_AFTER else "'s"]
+        if base in _IS_AFTER:
+            return [base, "has" if following in _HAS_BEFORE else "is"]
+        return [base, "has" if following == "been" else "is" if following in _IS_BEFORE else "'s"]
+    if ending == "d" and following in _HAD_BEFORE:
+        return [base, "had"]
     full = {"re": "are", "ll": "will", "ve": "have", "d": "would", "m": "am"}.get(ending)
     return [base, full] if full and base else [word]
 
@@ -111,6 +123,31 @@ def _expand_contraction(word: str) -> list[str]:
 def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[Phrase, ...]:
     following = items[position + 1].plain if position + 1 < len(items) else ""
     return phrases_at(index, items[position].plain, following)
+
+
+def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items with shorthand and contractions without an apostrophe written out, so that the
+    phrases which they are part of can be found."""
+    index = lexicon.shorthand
+    if index.keys().isdisjoint([item.plain for item in items]):
+        return items
+    result: list[Item] = []
+    position = 0
+    while position < len(items):
+        phrase = None
+        if items[position].plain in index:
+            for candidate in _phrases_at(items, position, index):
+                if _matches(candidate, items, position, result, lexicon):
+                    phrase = candidate
+                    break
+        if phrase is None:
+            result.append(items[position])
+            position += 1
+        else:
+            analysis.note(phrase.kind, " ".join(phrase.words))
+            result.extend(map(_placed, phrase.replacement))
+            position += len(phrase.words)
+    return result
 
 
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:

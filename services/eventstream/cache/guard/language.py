@@ -19,8 +19,17 @@ def guess_language(text: str, words: Sequence[str]) -> Lexicon | None:
     spanish = sum(map(SPANISH.markers.__contains__, words))
     if not _SPANISH_LETTERS.isdisjoint(text):
         spanish += 1
-    if english > spanish:
-        return ENGLISH
-    if spanish > english:
-        return SPANISH
-    return None
+    return _more(english, spanish)
+
+
+def guess_by_vocabulary(words: Sequence[str]) -> Lexicon | None:
+    """The same for texts too short for words that hold sentences together ("great service")."""
+    english = sum(map(ENGLISH.vocabulary.__contains__, words))
+    spanish = sum(map(SPANISH.vocabulary.__contains__, words))
+    return _more(english, spanish) if 2 * max(english, spanish) > len(words) else None
+
+
+def _more(english: int, spanish: int) -> Lexicon | None:
+    if english == spanish:
+        return None
+    return ENGLISH if english > spanish else SPANISH

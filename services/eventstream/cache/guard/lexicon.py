@@ -112,17 +112,36 @@ class Lexicon:
     @cached_property
     def courtesies(self) -> PhraseIndex:
         """Of the phrases those that may stand inside others ("please")."""
+        return self._chosen({Kind.COURTESY})
+
+    @cached_property
+    def shorthand(self) -> PhraseIndex:
+        """Of the phrases those that only spell others out ("u": "you"), anywhere in a text."""
+        return self._chosen({Kind.SPELLING, Kind.CONTRACTION})
+
+    def _chosen(self, kinds: set[Kind]) -> PhraseIndex:
+        return phrase_index(
+            phrase
+            for phrase in self._all_phrases
+            if phrase.kind in kinds and phrase.position is Position.ANY
+        )
+
+    @cached_property
+    def _all_phrases(self) -> Iterable[Phrase]:
         everything = (
             phrase
             for seconds in self.phrases.values()
             for entries in seconds.values()
             for phrase in entries
         )
-        return phrase_index(
-            phrase
-            for phrase in dict.fromkeys(everything)
-            if phrase.kind is Kind.COURTESY and phrase.position is Position.ANY
-        )
+        return tuple(dict.fromkeys(everything))
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """All words that are known of the language."""
+        written = {word for phrase in self._all_phrases for word in phrase.words}
+        listed = self.synonyms.words.keys() | self.synonyms.verbal.keys()
+        return self.notable | self.long_words | listed | written
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:
