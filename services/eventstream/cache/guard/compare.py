@@ -12,6 +12,7 @@ from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
 from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.spelling import american, sound_alike
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
 from eventstream.cache.guard.typing_slips import is_slip
@@ -29,6 +30,8 @@ _NOTED = (
     Kind.CONTRACTION,
     Kind.FUNCTION_WORD,
     Kind.PUNCTUATION,
+    Kind.SPELLING,
+    Kind.TYPING,
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
@@ -165,6 +168,10 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
+    if lexicon.code == "es" and sound_alike(a.surface, b.surface):
+        return frozenset({Kind.SPELLING})
+    if american(a.surface) == american(b.surface):
+        return frozenset({Kind.SPELLING})
     if is_slip(a.surface, b.surface, lexicon.long_words):
         return frozenset({Kind.TYPING})
     return None

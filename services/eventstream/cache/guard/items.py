@@ -17,6 +17,7 @@ from eventstream.cache.guard.lexicon import (
 )
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import Token, TokenType
+from eventstream.cache.guard.typing_slips import slips_of
 
 _BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CONDITIONS = words("if whether si")
@@ -126,8 +127,15 @@ def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[P
 
 
 def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
-    """The items with shorthand and contractions without an apostrophe written out, so that the
-    phrases which they are part of can be found."""
+    """The items with shorthand, contractions without an apostrophe and slips of the keyboard written
+    out, so that the phrases which they are part of can be found."""
+    slips = slips_of(lexicon)
+    for at, item in enumerate(items):
+        if item.word and (item.text.islower() or at == 0):
+            meant = slips.meant(item.word)
+            if meant is not item.word:
+                analysis.note(Kind.TYPING, item.word)
+                items[at] = _placed(meant)
     index = lexicon.shorthand
     if index.keys().isdisjoint([item.plain for item in items]):
         return items

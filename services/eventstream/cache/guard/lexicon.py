@@ -58,7 +58,7 @@ class Synonyms(NamedTuple):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lexicon:
     """One language. Words are lower-case; those of Spanish phrases carry no accents."""
 
