@@ -6,6 +6,7 @@ then is either a harmless change of order or the reason for a refusal.
 
 from collections import Counter
 
+from eventstream.cache.guard import quantities
 from eventstream.cache.guard.analysis import analyse, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
@@ -120,6 +121,9 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
         if kind is not None:
             kinds |= kind
             i, j = i + 1, j + 1
+        elif _same_quantity(terms_a[i : i + 2], terms_b[j : j + 2]):
+            kinds.add(Kind.NUMBER_FORMAT)
+            i, j = i + 2, j + 2
         elif _joined(terms_a, i, terms_b[j]):
             kinds.add(Kind.SPELLING)
             i, j = i + 2, j + 1
@@ -175,6 +179,17 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     if is_slip(a.surface, b.surface, lexicon.long_words):
         return frozenset({Kind.TYPING})
     return None
+
+
+def _same_quantity(a: list[Term], b: list[Term]) -> bool:
+    """Whether two numbers with their units are as much: "two weeks" and "14 days"."""
+    kinds = [Kind.NUMBER, Kind.UNIT]
+    if [term.kind for term in a] != kinds or [term.kind for term in b] != kinds:
+        return False
+    one, other = (
+        quantities.quantity(number.key, unit.key.removeprefix("unit:")) for number, unit in (a, b)
+    )
+    return one is not None and one == other
 
 
 def _genders_differ(a: Term, b: Term) -> bool:
