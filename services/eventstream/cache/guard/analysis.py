@@ -40,6 +40,7 @@ _LIKE_PARTICIPLE = words(
     " upset run come become overcome paid sold sent made built bought brought caught found held"
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
+_COPULAS = words("am is are es son esta estan")
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -58,13 +59,25 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
         shortened, moods = order[0], {order[1]: False}
-    shortened, moods = templates_of(lexicon).apply(shortened, moods, peeled)
-    result = _Builder(shortened, lexicon, peeled, moods).build()
+    shaped, shaped_moods = templates_of(lexicon).apply(shortened, moods, peeled)
+    result = _Builder(shaped, lexicon, peeled, shaped_moods).build()
     if result.terms:
-        result.items = shortened
+        result.items = shaped
+        result.unshaped = (shortened, moods) if shaped != shortened else None
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
+
+
+def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:
+    """The analysis of a text whose sentences keep their shape."""
+    if analysis.unshaped is None:
+        return analysis
+    items, moods = analysis.unshaped
+    notes = {kind: list(words) for kind, words in analysis.notes.items()}
+    plain = _Builder(items, lexicon, Analysis(notes=notes), moods).build()
+    plain.items = items
+    return plain
 
 
 def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
@@ -95,6 +108,7 @@ class _Builder:
         self._notable = lexicon.notable if lexicon is not None else frozenset[str]()
         self._noun = False
         self._gender = ""
+        self._after_copula = False
         self._sentence_start = True
         self._asking = False
         self._ordering = False
@@ -159,8 +173,10 @@ class _Builder:
                 self._after_light,
                 self._noun,
                 self._gender if is_open else "",
+                self._after_copula,
             )
         )
+        self._after_copula = False
         self._after_pause = False
         self._noun = surface in self._determiners
         self._gender = ""
@@ -262,6 +278,7 @@ class _Builder:
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
+            self._after_copula = self._after_copula or item.plain in _COPULAS
             self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
             self._gender = self._gender_of(position)
             return 1
@@ -352,10 +369,18 @@ class _Builder:
         return next_word in lexicon.persons or next_word == "not" or before in _ASKS_AFTER_HELPER
 
     def _date_follows(self, position: int) -> bool:
+        lexicon = self._lexicon
+        assert lexicon is not None
         following = self._item(position + 1)
-        return following is not None and (
-            following.type is TokenType.DATE
-            or (self._lexicon is not None and following.word in self._lexicon.weekdays)
+        if following is None:
+            return False
+        if following.type is TokenType.DATE or following.word in lexicon.weekdays:
+            return True
+        near = [item.word for item in self._items[position + 1 : position + 6]]
+        return any(word in lexicon.months for word in near) and (
+            following.type is TokenType.NUMBER
+            or following.word in lexicon.months
+            or (following.word == "the" and self._items[position + 2].type is TokenType.NUMBER)
         )
 
     def _progressive(self, position: int) -> int:

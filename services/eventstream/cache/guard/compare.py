@@ -6,8 +6,8 @@ then is either a harmless change of order or the reason for a refusal.
 
 from collections import Counter
 
-from eventstream.cache.guard import quantities
-from eventstream.cache.guard.analysis import analyse, reworded
+from eventstream.cache.guard import moves, quantities
+from eventstream.cache.guard.analysis import analyse, as_written, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
@@ -68,6 +68,11 @@ def compare(a: str, b: str) -> Comparison:
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
         return comparison
+    if analysis_a.unshaped is not None or analysis_b.unshaped is not None:
+        analysis_a, analysis_b = as_written(analysis_a, lexicon), as_written(analysis_b, lexicon)
+        plain = _compared(analysis_a, analysis_b, lexicon)
+        if plain.accepted:
+            return plain
     for one, other in ((analysis_a, analysis_b), (analysis_b, analysis_a)):
         for other_voice in reworded(one, lexicon):
             again = _compared(other_voice, other, lexicon)
@@ -135,7 +140,7 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
     rest_a, rest_b = terms_a[i:], terms_b[j:]
     if not rest_a and not rest_b:
         return kinds
-    if _moved(a, b, lexicon):
+    if _moved(a, b, lexicon) or _reordered(a, b, lexicon):
         return kinds | {Kind.CLAUSE_ORDER}
     while rest_a and rest_b and _same(rest_a[-1], rest_b[-1], lexicon) is not None:
         rest_a.pop()
@@ -221,6 +226,29 @@ def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
     return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)
+
+
+def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
+    """Whether an adverb, a subject or a complement stands elsewhere."""
+    if lexicon is None or len(a.terms) != len(b.terms) or len(a.questions) > 1:
+        return False
+
+    def same(one: Term, other: Term) -> bool:
+        return _same(one, other, lexicon) is not None
+
+    if moves.adverb_moved(a.terms, b.terms, same, lexicon):
+        return True
+    if lexicon.code != "es":
+        return False
+    start, end = 0, len(a.terms)
+    while start < end and same(a.terms[start], b.terms[start]):
+        start += 1
+    while end > start and same(a.terms[end - 1], b.terms[end - 1]):
+        end -= 1
+    rest_a, rest_b = a.terms[start:end], b.terms[start:end]
+    return len(rest_a) > 1 and (
+        moves.subject_moved(rest_a, rest_b, same) or moves.complement_moved(rest_a, rest_b, same)
+    )
 
 
 def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
