@@ -6,7 +6,7 @@ So a clause counts when it begins like one and none of its other words says anyt
 
 from typing import NamedTuple
 
-from eventstream.cache.guard.items import Item
+from eventstream.cache.guard.items import Item, behind_but
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import Analysis
@@ -162,7 +162,11 @@ def without_courtesy_clauses(
             kept += items[start : end + 1]
         else:
             analysis.note(kind, " ".join(words))
-            kept += items[end : end + 1]
+            behind = end if any(item.plain for item in kept) else behind_but(items, end)
+            if behind > end:
+                end = behind - 1
+            else:
+                kept += items[end : end + 1]
         start = end + 1
     return kept
 

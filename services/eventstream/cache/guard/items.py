@@ -229,7 +229,7 @@ def apply_phrases(
         analysis.note(phrase.kind, " ".join(phrase.words))
         position += len(phrase.words)
         if phrase.kind is Kind.COURTESY and not any(map(_is_word, result)):
-            position = _behind_but(items, position)
+            position = behind_but(items, position)
         if phrase.kind is Kind.REQUEST and phrase.position is Position.BEFORE_QUESTION:
             moods[len(result)] = True
             while items[position].type is TokenType.PAUSE:
@@ -306,7 +306,7 @@ def _matches(
             return False
 
 
-def _behind_but(items: list[Item], position: int) -> int:
+def behind_but(items: list[Item], position: int) -> int:
     """The position behind ", but": "Sorry to bother you, but ..." begins behind it."""
     at = position
     while at < len(items) and items[at].type is TokenType.PAUSE:
