@@ -32,6 +32,10 @@ _ENDS_AGENT = {
         " anoche"
     ),
 }
+_ENGLISH_PAST_BE = words("was were been")
+_PASSIVE = _ENGLISH_BE | _SPANISH_BE
+_WHICH = words("last this next el la este esta")
+_DAYS = words("yesterday today ayer hoy anoche")
 _HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
 
@@ -43,13 +47,19 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]
         end -= 1
     if not 4 <= end <= _MAX_ITEMS:
         return
-    by = "by" if lexicon.code == "en" else "por"
-    if not any(item.word == by for item in items[3 : end - 1]):
+    if not any(item.word in _PASSIVE for item in items[:end]):
         return
-    body = list(items[:end])
+    time, body = _without_time(list(items[:end]), lexicon)
     if any(item.type not in _CONTENT for item in body):
         return
+    by = "by" if lexicon.code == "en" else "por"
     at = next((at for at, item in enumerate(body) if item.word == by), 0)
+    made = _english if lexicon.code == "en" else _spanish
+    closing = time + list(items[end:])
+    if not at and not any(item.word in _CLAUSES for item in body):
+        for clause in _by_nobody(body, lexicon):
+            yield clause + closing
+    end = len(body)
     if at < 3 or at == end - 1 or any(item.word in _CLAUSES for item in body[:at]):
         return
     agent_end = at + 1
@@ -58,10 +68,36 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]
     agent, tail = body[at + 1 : agent_end], body[agent_end:]
     if not agent:
         return
-    closing = list(items[end:])
-    made = _english if lexicon.code == "en" else _spanish
     for clause in made(body[:at], agent, tail):
         yield clause + closing
+
+
+def _without_time(items: list[Item], lexicon: Lexicon) -> tuple[list[Item], list[Item]]:
+    """The time that a sentence begins with ("last night", "ayer"), and the sentence without it."""
+    used = 0
+    if items[0].word in _WHICH and items[1].word in lexicon.times | lexicon.weekdays.keys():
+        used = 2
+    elif items[0].word in _DAYS:
+        used = 1
+    behind = used + (used > 0 and items[used].type is TokenType.PAUSE)
+    return items[:used], items[behind:]
+
+
+def _by_nobody(body: list[Item], lexicon: Lexicon) -> Iterator[list[Item]]:
+    """The active sentences of a passive one that does not say who acts: "they cancelled it"."""
+    if lexicon.code == "en":
+        if any(item.word in _ENGLISH_PAST_BE for item in body):
+            for agent in ("they", "someone"):
+                yield from _english(body, [_word(agent)], [])
+        return
+    for clause in _spanish(body, [], []):
+        verb = clause[0]
+        for number in ("they", "se"):
+            forms = frozenset(form for form in verb.forms if form.endswith("ron") == (number == "they"))
+            if forms:
+                key = min(forms)
+                said = [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
+                yield said if number == "they" else [_word("se"), *said]
 
 
 def _ends_agent(body: list[Item], at: int, lexicon: Lexicon) -> bool:
