@@ -4,11 +4,11 @@ Greetings, courtesies, articles, contractions and the like end up in `notes`; ev
 known or unknown, becomes a `Term`, in the order of the text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
-from eventstream.cache.guard.courtesies import without_courtesy_clauses
+from eventstream.cache.guard.courtesies import begins_courtesy, without_courtesy_clauses
 from eventstream.cache.guard.emoji import without_echoes
 from eventstream.cache.guard.items import (
     Item,
@@ -41,6 +41,8 @@ _LIKE_PARTICIPLE = words(
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
 _COPULAS = words("am is are es son esta estan")
+_MAX_UNSHAPED = 60
+"""Longer texts are compared once only: it bounds the time."""
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -52,8 +54,12 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
     opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
-    opened = without_courtesy_clauses(opened, lexicon, peeled)
-    opened = without_signature(without_courtesies(opened, lexicon, peeled), lexicon, peeled)
+    present = {item.plain for item in opened}
+    if begins_courtesy(present, lexicon):
+        opened = without_courtesy_clauses(opened, lexicon, peeled)
+    if not lexicon.courtesies.keys().isdisjoint(present):
+        opened = without_courtesies(opened, lexicon, peeled)
+    opened = without_signature(opened, lexicon, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
@@ -63,7 +69,8 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     result = _Builder(shaped, lexicon, peeled, shaped_moods).build()
     if result.terms:
         result.items = shaped
-        result.unshaped = (shortened, moods) if shaped != shortened else None
+        if len(shortened) <= _MAX_UNSHAPED and shaped != shortened:
+            result.unshaped = shortened, moods
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
@@ -80,9 +87,10 @@ def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:
     return plain
 
 
-def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
-    """The analyses of what a text says in other voices: none for most texts."""
-    for items in active_forms(analysis.items, lexicon):
+def reworded(analysis: Analysis, lexicon: Lexicon, said: Set[str]) -> Iterator[Analysis]:
+    """The analyses of what a text says in other voices, where they may come out as a text of the
+    words `said`: none for most texts."""
+    for items in active_forms(analysis.items, lexicon, said):
         notes = {kind: list(words) for kind, words in analysis.notes.items()}
         yield _Builder(items, lexicon, Analysis(notes=notes), {}).build()
 

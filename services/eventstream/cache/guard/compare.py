@@ -68,13 +68,14 @@ def compare(a: str, b: str) -> Comparison:
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
         return comparison
-    if analysis_a.unshaped is not None or analysis_b.unshaped is not None:
+    if _shapes_differ(analysis_a, analysis_b):
         analysis_a, analysis_b = as_written(analysis_a, lexicon), as_written(analysis_b, lexicon)
         plain = _compared(analysis_a, analysis_b, lexicon)
         if plain.accepted:
             return plain
     for one, other in ((analysis_a, analysis_b), (analysis_b, analysis_a)):
-        for other_voice in reworded(one, lexicon):
+        said = {term.surface for term in other.terms}
+        for other_voice in reworded(one, lexicon, said):
             again = _compared(other_voice, other, lexicon)
             if again.accepted:
                 return Comparison(again.kinds | {Kind.VOICE})
@@ -87,6 +88,13 @@ def _may_be_exact(a: str, b: str) -> bool:
     Other letters' case, beyond Latin-1, may take more of them.
     """
     return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
+
+
+def _shapes_differ(a: Analysis, b: Analysis) -> bool:
+    """Whether templates changed the texts, and not both into a shape of the same beginning."""
+    if a.unshaped is None or b.unshaped is None:
+        return a.unshaped is not b.unshaped
+    return a.terms[0].key != b.terms[0].key
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:

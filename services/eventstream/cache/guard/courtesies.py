@@ -4,6 +4,7 @@
 So a clause counts when it begins like one and none of its other words says anything else.
 """
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from eventstream.cache.guard.items import Item, behind_but
@@ -143,13 +144,16 @@ _CLAUSES = {
 }
 
 
+def begins_courtesy(words: Set[str], lexicon: Lexicon) -> bool:
+    """Whether such a clause may begin with one of these words; no for most texts."""
+    return not _CLAUSES[lexicon.code].keys().isdisjoint(words)
+
+
 def without_courtesy_clauses(
     items: list[Item], lexicon: Lexicon, analysis: Analysis
 ) -> list[Item]:
     """The items without the clauses that are nothing but a greeting, thanks, an excuse or a wish."""
     index = _CLAUSES[lexicon.code]
-    if index.keys().isdisjoint([item.plain for item in items]):
-        return items
     kept: list[Item] = []
     start = 0
     while start < len(items):

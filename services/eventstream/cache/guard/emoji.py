@@ -60,7 +60,7 @@ _ENDS = frozenset({TokenType.EMOJI, TokenType.STOP, TokenType.QUESTION, TokenTyp
 
 def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without the emoji that say nothing more than the words of their sentence."""
-    if not any([item.type is TokenType.EMOJI for item in items]):
+    if TokenType.EMOJI not in [item.type for item in items]:
         return items
     kept: list[Item] = []
     words: list[str] = []

@@ -129,12 +129,13 @@ def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[P
 def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items with shorthand, contractions without an apostrophe and slips of the keyboard written
     out, so that the phrases which they are part of can be found."""
-    slips = slips_of(lexicon)
+    vocabulary = lexicon.vocabulary
     for at, item in enumerate(items):
-        if item.word and (item.text.islower() or at == 0):
-            meant = slips.meant(item.word)
-            if meant is not item.word:
-                analysis.note(Kind.TYPING, item.word)
+        word = item.word
+        if word and word not in vocabulary and (at == 0 or item.text.islower()):
+            meant = slips_of(lexicon).meant(word)
+            if meant is not word:
+                analysis.note(Kind.TYPING, word)
                 items[at] = _placed(meant)
     index = lexicon.shorthand
     if index.keys().isdisjoint([item.plain for item in items]):
@@ -161,8 +162,6 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without words like "please", which may stand inside other phrases."""
     index = lexicon.courtesies
-    if index.keys().isdisjoint([item.plain for item in items]):
-        return items
     result: list[Item] = []
     position = 0
     while position < len(items):

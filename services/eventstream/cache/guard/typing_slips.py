@@ -38,7 +38,7 @@ class Slips:
 
     def meant(self, word: str) -> str:
         """The one listed word that `word`, in lower case, is a slip of; `word` when there is none."""
-        if len(word) < _SHORTEST - 1 or word in self._vocabulary:
+        if len(word) < _SHORTEST - 1:
             return word
         found = self._known.get(word)
         if found is None:

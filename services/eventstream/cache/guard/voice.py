@@ -4,7 +4,7 @@ Only for sentences of one clause, in English and Spanish. Who does it and whom i
 places together with the verb, so "the man was bitten by the dog" never becomes the other story.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from eventstream.cache.guard.conjugation import (
     BASE_OF_PARTICIPLE,
@@ -40,8 +40,13 @@ _HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
 
 
-def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]]:
-    """The active sentences that a passive one amounts to; none for any other text."""
+def active_forms(
+    items: Sequence[Item], lexicon: Lexicon, said: Set[str]
+) -> Iterator[list[Item]]:
+    """The active sentences that a passive one amounts to; none for any other text.
+
+    `said` are the words of the other text: an agent that is not named has to be nobody there.
+    """
     end = len(items)
     while end and items[end - 1].type not in _CONTENT:
         end -= 1
@@ -57,7 +62,7 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]
     made = _english if lexicon.code == "en" else _spanish
     closing = time + list(items[end:])
     if not at and not any(item.word in _CLAUSES for item in body):
-        for clause in _by_nobody(body, lexicon):
+        for clause in _by_nobody(body, lexicon, said):
             yield clause + closing
     end = len(body)
     if at < 3 or at == end - 1 or any(item.word in _CLAUSES for item in body[:at]):
@@ -83,12 +88,14 @@ def _without_time(items: list[Item], lexicon: Lexicon) -> tuple[list[Item], list
     return items[:used], items[behind:]
 
 
-def _by_nobody(body: list[Item], lexicon: Lexicon) -> Iterator[list[Item]]:
+def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[list[Item]]:
     """The active sentences of a passive one that does not say who acts: "they cancelled it"."""
     if lexicon.code == "en":
         if any(item.word in _ENGLISH_PAST_BE for item in body):
-            for agent in ("they", "someone"):
+            for agent in {"they", "someone"} & said:
                 yield from _english(body, [_word(agent)], [])
+        return
+    if "se" not in said and not any(word.endswith("ron") for word in said):
         return
     for clause in _spanish(body, [], []):
         verb = clause[0]
