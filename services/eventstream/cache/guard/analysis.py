@@ -21,14 +21,12 @@ from eventstream.cache.guard.items import (
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
+from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 from eventstream.cache.guard.voice import active_forms
 
-# "When I open it, it crashes": with a comma these join clauses rather than ask.
-_ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
-_SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
 # The subject beside them tells the same.
@@ -40,9 +38,7 @@ _LIKE_PARTICIPLE = words(
     " upset run come become overcome paid sold sent made built bought brought caught found held"
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
-_COPULAS = words("am is are es son esta estan")
-_MAX_UNSHAPED = 60
-"""Longer texts are compared once only: it bounds the time."""
+_MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -277,7 +273,7 @@ class _Builder:
         after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
         if not after_number and item.word not in self._notable and item.plain not in self._notable:
             return self._content(item, lexicon, proper)
-        if starts_sentence and self._opens_question(position):
+        if starts_sentence and opens_question(self._items, position, lexicon):
             self._asking = True
         if after_number or item.word in lexicon.amount_words:
             amount = self._amounts.word(position, after_number)
@@ -286,7 +282,7 @@ class _Builder:
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
-            self._after_copula = self._after_copula or item.plain in _COPULAS
+            self._after_copula = self._after_copula or item.plain in COPULAS
             self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
             self._gender = self._gender_of(position)
             return 1
@@ -297,7 +293,7 @@ class _Builder:
         kind = lexicon.closed_classes.get(item.word)
         if kind is not None:
             key = _SAME_HELPER.get(item.word, item.word)
-            if key == "como" and starts_sentence and self._pause_in_sentence(position):
+            if key == "como" and starts_sentence and pause_in_sentence(self._items, position):
                 key = "porque"  # "Como llovía, ..."
             if kind is Kind.NEGATION and self._pause_follows(position):
                 key += ","
@@ -402,39 +398,3 @@ class _Builder:
         key = min(form for form in forms if form.endswith(":" + person))
         self._emit(key, Kind.WORD_REPLACED, following.word, forms, is_open=True)
         return 2
-
-    def _opens_question(self, position: int) -> bool:
-        lexicon = self._lexicon
-        assert lexicon is not None
-        word = self._items[position].word
-        following = self._item(position + 1)
-        next_word = following.word if following is not None else ""
-        if lexicon.code == "es" and word in _SPANISH_PREPOSITIONS:
-            return next_word in lexicon.questions
-        if word not in lexicon.questions or self._exclaims(position):
-            return False
-        if word in _ALSO_CONJUNCTIONS and self._pause_in_sentence(position):
-            return False
-        if word in lexicon.question_words:
-            return word != "what" or next_word not in ("a", "an")
-        if word == "do":  # "do it" and "do the dishes" are orders
-            return next_word in lexicon.persons and next_word != "it"
-        return word in ("is", "are") or next_word in lexicon.subjects
-
-    def _pause_in_sentence(self, position: int) -> bool:
-        for at in range(position, len(self._items)):
-            item = self._items[at]
-            if item.type is TokenType.PAUSE:
-                return True
-            if item.type in (TokenType.STOP, TokenType.QUESTION):
-                return False
-        return False
-
-    def _exclaims(self, position: int) -> bool:
-        for at in range(position, len(self._items)):
-            item = self._items[at]
-            if item.type is TokenType.STOP:
-                return item.text == "!"
-            if item.type is TokenType.QUESTION:
-                return False
-        return False

@@ -86,13 +86,15 @@ _HOLA = words(
     " chicas que tal de nuevo como estan estas esta va gente señores señoras estimados estimadas"
     " queridos soporte atencion al cliente y os saludo"
 )
-_WELL = words("well good great fine nice ok okay bien buen buena bonito excelente lindo linda feliz")
+_WELL = words(
+    "well good great fine nice ok okay bien buen buena bonito excelente lindo linda feliz"
+)
 _ANSWER = words("reply response answer hearing hear respuesta respuestas noticias atento atenta")
 _ANY = frozenset[str]()
 
 
 class _Clause(NamedTuple):
-    """How such a clause begins, what else it is made of, and which of that it has to have one of."""
+    """How such a clause begins, what it is made of, and which of that it has to have one of."""
 
     beginning: tuple[str, ...]
     words: frozenset[str]
@@ -125,7 +127,9 @@ _CLAUSES = {
         _clauses("i hope|hope|we hope|hoping", _HOPE, _WELL),
         _clauses("have a", _WISH, _WELL | {"lovely", "wonderful", "pleasant"}),
         _clauses("looking forward to|i look forward|i am looking forward", _FORWARD, _ANSWER),
-        _clauses("any|i would appreciate|i really appreciate", _HELP, words("appreciated appreciate")),
+        _clauses(
+            "any|i would appreciate|i really appreciate", _HELP, words("appreciated appreciate")
+        ),
         _clauses("hi|hello|hey|dear", _HELLO, kind=Kind.GREETING),
         _clauses("good morning|good afternoon|good evening", _HELLO, kind=Kind.GREETING),
     ),
@@ -133,7 +137,9 @@ _CLAUSES = {
         _clauses("gracias|muchas gracias|muchisimas gracias|mil gracias|de antemano", _GRACIAS),
         _clauses("saludos|un saludo|un cordial saludo|un abrazo|reciban|reciba", _SALUDOS),
         _clauses("quedo|quedamos|espero|esperamos|a la espera", _ESPERA, _ANSWER | {"espera"}),
-        _clauses("espero que|esperamos que|que tenga|que tengan|que tengas|que pase", _DESEO, _WELL),
+        _clauses(
+            "espero que|esperamos que|que tenga|que tengan|que tengas|que pase", _DESEO, _WELL
+        ),
         _clauses("disculpe|disculpen|disculpa|perdon|perdona|perdone|perdonen", _PERDON),
         _clauses("siento|lamento|sentimos|lamentamos|mil disculpas", _PERDON | {"disculpas"}),
         _clauses("agradezco|agradeceria|agradecemos|se lo agradezco|se agradece", _AGRADEZCO),
@@ -149,10 +155,8 @@ def begins_courtesy(words: Set[str], lexicon: Lexicon) -> bool:
     return not _CLAUSES[lexicon.code].keys().isdisjoint(words)
 
 
-def without_courtesy_clauses(
-    items: list[Item], lexicon: Lexicon, analysis: Analysis
-) -> list[Item]:
-    """The items without the clauses that are nothing but a greeting, thanks, an excuse or a wish."""
+def without_courtesy_clauses(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items without clauses that are nothing but a greeting, thanks, an excuse or a wish."""
     index = _CLAUSES[lexicon.code]
     kept: list[Item] = []
     start = 0

@@ -1,7 +1,7 @@
 """Tells an emoji that repeats what the words say from one that adds to them.
 
-"Great service 👍" says what "Great service" says; "Great 🙄" does not. A face or a thumb is left out
-only where all words of feeling point its way and nothing is negated, a picture only beside a word
+"Great service 👍" says what "Great service" says; "Great 🙄" does not. A face is left out only
+where all words of feeling point its way and nothing is negated, a picture only beside a word
 for what it shows, and either only at the end of a clause.
 """
 
@@ -32,26 +32,25 @@ _CROSS_STEMS = (
     "trist", "decepc", "fatal", "rot", "molest", "inaceptabl", "asco", "verguenza", "furios",
     "lament", "desastr", "odi", "perd", "tarde", "slow", "lent", "stolen", "robad", "roba",
 )  # fmt: skip
+_SHOWN = (
+    "📦 parcel package order box paquete pedido caja|🍕 pizza|🍔 burger hamburguesa|☕ coffee"
+    " cafe|🍺 beer cerveza|🍷 wine vino|🎂 birthday cake cumple tarta|🐶 dog puppy perr|🐱 cat"
+    " gat|🏨 hotel|🏠 house home casa|✈ flight plane fly vuelo avion vol|🚗 car coche auto"
+    " carro|🚌 bus autobus|🚆 train tren|🚲 bike bicycle bici|📱 phone mobile movil celular"
+    " telefono|🎧 headphone auricular|💻 laptop computer ordenador computadora portatil|📷"
+    " photo camera foto camara|📧 email mail correo|🔋 battery bateria|🎉 party birthday"
+    " fiesta cumple|⏰ alarm late alarma despertador tarde hora|💰 money dinero|🌧 rain lluvi"
+    " lluev|☀ sun sol|❄ snow cold nieve frio|🔥 fire hot fuego caliente|👋 hi hello hey bye"
+    " hola adios buen|🙏 please thank por gracias favor porfa|🏖 beach playa|📚 book libro|🎵"
+    " music song musica cancion|⚽ football soccer futbol|🔑 key llave|💳 card tarjeta|🛒 cart"
+    " carrito|😴 sleep tired sueño cansad dorm|😂 funny laugh haha lol gracios risa jaj"
+    " divertid|🤒 sick ill enferm fiebre|😱 scar miedo susto|🤔 wonder doubt dud|⚠ warning"
+    " aviso alerta|💔 heart corazon|🎁 gift present regalo|🌹 rose rosa|💐 flower flor"
+)
 _SHOWS = {
-    "📦": ("parcel", "package", "order", "box", "paquete", "pedido", "caja"),
-    "🍕": ("pizza",), "🍔": ("burger", "hamburguesa"), "☕": ("coffee", "cafe"),
-    "🍺": ("beer", "cerveza"), "🍷": ("wine", "vino"), "🎂": ("birthday", "cake", "cumple", "tarta"),
-    "🐶": ("dog", "puppy", "perr"), "🐱": ("cat", "gat"), "🏨": ("hotel",), "🏠": ("house", "home", "casa"),
-    "✈": ("flight", "plane", "fly", "vuelo", "avion", "vol"), "🚗": ("car", "coche", "auto", "carro"),
-    "🚌": ("bus", "autobus"), "🚆": ("train", "tren"), "🚲": ("bike", "bicycle", "bici"),
-    "📱": ("phone", "mobile", "movil", "celular", "telefono"), "🎧": ("headphone", "auricular"),
-    "💻": ("laptop", "computer", "ordenador", "computadora", "portatil"), "📷": ("photo", "camera", "foto", "camara"),
-    "📧": ("email", "mail", "correo"), "🔋": ("battery", "bateria"), "🎉": ("party", "birthday", "fiesta", "cumple"),
-    "⏰": ("alarm", "late", "alarma", "despertador", "tarde", "hora"), "💰": ("money", "dinero"),
-    "🌧": ("rain", "lluvi", "lluev"), "☀": ("sun", "sol"), "❄": ("snow", "cold", "nieve", "frio"),
-    "🔥": ("fire", "hot", "fuego", "caliente"), "👋": ("hi", "hello", "hey", "bye", "hola", "adios", "buen"),
-    "🙏": ("please", "thank", "por", "gracias", "favor", "porfa"), "🏖": ("beach", "playa"), "📚": ("book", "libro"),
-    "🎵": ("music", "song", "musica", "cancion"), "⚽": ("football", "soccer", "futbol"), "🔑": ("key", "llave"),
-    "💳": ("card", "tarjeta"), "🛒": ("cart", "carrito"), "😴": ("sleep", "tired", "sueño", "cansad", "dorm"),
-    "😂": ("funny", "laugh", "haha", "lol", "gracios", "risa", "jaj", "divertid"), "🤒": ("sick", "ill", "enferm", "fiebre"),
-    "😱": ("scar", "miedo", "susto"), "🤔": ("wonder", "doubt", "dud"), "⚠": ("warning", "aviso", "alerta"),
-    "💔": ("heart", "corazon"), "🎁": ("gift", "present", "regalo"), "🌹": ("rose", "rosa"), "💐": ("flower", "flor"),
-}  # fmt: skip
+    emoji: tuple(stems.split())
+    for emoji, _, stems in (group.partition(" ") for group in _SHOWN.split("|"))
+}
 _DRESS = frozenset({"\ufe0f", "\ufe0e", *"🏻🏼🏽🏾🏿"})
 """What makes another emoji of no sign: variation selectors and colours of skin."""
 _SENTENCE_ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})

@@ -127,8 +127,8 @@ def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[P
 
 
 def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
-    """The items with shorthand, contractions without an apostrophe and slips of the keyboard written
-    out, so that the phrases which they are part of can be found."""
+    """The items with shorthand, contractions without an apostrophe and slips of the keyboard
+    written out, so that the phrases which they are part of can be found."""
     vocabulary = lexicon.vocabulary
     for at, item in enumerate(items):
         word = item.word

@@ -64,10 +64,12 @@ def money_key(key: str) -> str:
 
 
 _SAME_QUANTITY = {
-    "hour": ("minute", 60), "day": ("minute", 1440), "week": ("minute", 10080),
-    "year": ("month", 12), "kg": ("g", 1000), "km": ("meter", 1000), "l": ("ml", 1000), "kw": ("w", 1000),
-    "minute": ("minute", 1), "month": ("month", 1), "g": ("g", 1), "meter": ("meter", 1), "ml": ("ml", 1), "w": ("w", 1),
+    "minute": ("minute", 1), "hour": ("minute", 60), "day": ("minute", 1440),
+    "week": ("minute", 10080), "month": ("month", 1), "year": ("month", 12), "g": ("g", 1),
+    "kg": ("g", 1000), "meter": ("meter", 1), "km": ("meter", 1000), "ml": ("ml", 1),
+    "l": ("ml", 1000), "w": ("w", 1), "kw": ("w", 1000),
 }  # fmt: skip
+"""The smallest unit that each is a whole number of, and that number."""
 
 
 def quantity(number: str, unit: str) -> tuple[str, Decimal] | None:

@@ -33,6 +33,7 @@ _ONE_OF_SLOT = {
 }
 _SHORT = 3
 _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
+_ENGLISH_HELPERS = words("do does did is are was were has have can could will would")
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
@@ -199,12 +200,15 @@ class Templates:
         if not 2 <= len(sentence) <= _MAX_ITEMS:
             return None
         words = [_written(item) for item in sentence]
+        opens = words[0] in _ENGLISH_HELPERS
         asks = asks or words[0] in self._questions
         present = dict.fromkeys(words)
         candidates = self._candidates(words[0], present.keys())
         for template in candidates:
             if template.asks and not asks:
                 continue
+            if opens and template.shape[0].name and not template.asks:
+                continue  # "does it have Wi-Fi" is not "it has Wi-Fi"
             slots = template.match(words, present.keys())
             if slots is not None:
                 return _filled(template.result, slots, sentence), template.asks

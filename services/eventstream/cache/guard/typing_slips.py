@@ -37,7 +37,7 @@ class Slips:
         self._known: dict[str, str] = {}
 
     def meant(self, word: str) -> str:
-        """The one listed word that `word`, in lower case, is a slip of; `word` when there is none."""
+        """The one listed word that `word` (lower case) is a slip of; `word` when there is none."""
         if len(word) < _SHORTEST - 1:
             return word
         found = self._known.get(word)

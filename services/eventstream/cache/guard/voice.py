@@ -40,9 +40,7 @@ _HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
 
 
-def active_forms(
-    items: Sequence[Item], lexicon: Lexicon, said: Set[str]
-) -> Iterator[list[Item]]:
+def active_forms(items: Sequence[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[list[Item]]:
     """The active sentences that a passive one amounts to; none for any other text.
 
     `said` are the words of the other text: an agent that is not named has to be nobody there.
@@ -100,11 +98,13 @@ def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[l
     for clause in _spanish(body, [], []):
         verb = clause[0]
         for number in ("they", "se"):
-            forms = frozenset(form for form in verb.forms if form.endswith("ron") == (number == "they"))
+            forms = frozenset(
+                form for form in verb.forms if form.endswith("ron") == (number == "they")
+            )
             if forms:
                 key = min(forms)
-                said = [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
-                yield said if number == "they" else [_word("se"), *said]
+                active = [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
+                yield active if number == "they" else [_word("se"), *active]
 
 
 def _ends_agent(body: list[Item], at: int, lexicon: Lexicon) -> bool:
