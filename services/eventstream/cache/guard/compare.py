@@ -94,7 +94,7 @@ def _shapes_differ(a: Analysis, b: Analysis) -> bool:
     """Whether templates changed the texts, and not both into a shape of the same beginning."""
     if a.unshaped is None or b.unshaped is None:
         return a.unshaped is not b.unshaped
-    return a.terms[0].key != b.terms[0].key
+    return a.terms[0].key != b.terms[0].key or len(a.terms) != len(b.terms)
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
