@@ -128,6 +128,8 @@ def markdown(results: Results) -> str:
         lines += [f"## {_title(half).capitalize()} half ({len(judged)} pairs)", ""]
         lines += _policy_table(results, judged)
         lines += _category_table(results, judged)
+        if half == "held_out":
+            lines += _out_of_reach(results, judged)
     lines += ["## The same threshold, step by step", ""]
     for half, judged in results.halves.items():
         lines += _curve_table(results, half, judged)
@@ -144,6 +146,31 @@ def markdown(results: Results) -> str:
     lines += ["| longest texts of | ms |", "|---|--:|"]
     lines += [f"| {shape} | {value:.2f} |" for shape, value in results.time.longest.items()]
     return "\n".join([*lines, ""])
+
+
+def _out_of_reach(results: Results, judged: Sequence[Judged]) -> list[str]:
+    """What `guarded` is meant to reach beside what it does, and which paraphrases it does not."""
+    guarded = results.policies[0]
+    hits = share(judged, guarded, lambda pair: pair.difficulty == "easy")
+    hard = share(judged, guarded, lambda pair: pair.difficulty == "hard")
+    wrong = share(judged, guarded, lambda pair: pair.label == "refuse")
+    restructured = share(judged, guarded, lambda pair: pair.category == "restructured")
+    synonyms = share(judged, guarded, lambda pair: pair.category == "synonym")
+    return [
+        "### Where it stays out of reach",
+        "",
+        f"Meant: wrong 1 % at most (measured {wrong.value:.1%}), easy paraphrases 70 % at least"
+        f" ({hits.value:.1%}), hard ones 30 % at least ({hard.value:.1%}).",
+        "",
+        f"Of the {hard.total} hard paraphrases {restructured.total} are sentences built anew"
+        f" ({restructured.count} accepted) and {synonyms.total} say it in other words"
+        f" ({synonyms.count} accepted). Each changes several things at once, and a rule that lets"
+        " one of them through has to know every word of it: which words say the same *there* is"
+        " what no list says. A similarity does not tell either: at the threshold that accepts as"
+        " many of them, every other look-alike passes too (the table below). So these stay with the"
+        " model, or with `bounded`, which learns from a stream's own answers.",
+        "",
+    ]
 
 
 def _policy_table(results: Results, judged: list[Judged]) -> list[str]:
