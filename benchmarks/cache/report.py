@@ -148,27 +148,36 @@ def markdown(results: Results) -> str:
     return "\n".join([*lines, ""])
 
 
-def _out_of_reach(results: Results, judged: Sequence[Judged]) -> list[str]:
+def _out_of_reach(results: Results, judged: list[Judged]) -> list[str]:
     """What `guarded` is meant to reach beside what it does, and which paraphrases it does not."""
-    guarded = results.policies[0]
-    hits = share(judged, guarded, lambda pair: pair.difficulty == "easy")
-    hard = share(judged, guarded, lambda pair: pair.difficulty == "hard")
-    wrong = share(judged, guarded, lambda pair: pair.label == "refuse")
+    guarded, redisvl = results.policies[0], results.policies[-1]
+
+    def of(policy: Policy, which: Callable[[Pair], bool]) -> str:
+        return f"{100 * share(judged, policy, which).value:.1f} %"
+
+    def hard(pair: Pair) -> bool:
+        return pair.difficulty == "hard"
+
+    def look_alike(pair: Pair) -> bool:
+        return pair.label == "refuse"
+
     restructured = share(judged, guarded, lambda pair: pair.category == "restructured")
     synonyms = share(judged, guarded, lambda pair: pair.category == "synonym")
+    easy = of(guarded, lambda pair: pair.difficulty == "easy")
     return [
         "### Where it stays out of reach",
         "",
-        f"Meant: wrong 1 % at most (measured {wrong.value:.1%}), easy paraphrases 70 % at least"
-        f" ({hits.value:.1%}), hard ones 30 % at least ({hard.value:.1%}).",
+        f"Meant: wrong 1 % at most (measured: {of(guarded, look_alike)}), easy paraphrases 70 % at"
+        f" least ({easy}), hard ones 30 % at least ({of(guarded, hard)}).",
         "",
-        f"Of the {hard.total} hard paraphrases {restructured.total} are sentences built anew"
-        f" ({restructured.count} accepted) and {synonyms.total} say it in other words"
-        f" ({synonyms.count} accepted). Each changes several things at once, and a rule that lets"
-        " one of them through has to know every word of it: which words say the same *there* is"
-        " what no list says. A similarity does not tell either: at the threshold that accepts as"
-        " many of them, every other look-alike passes too (the table below). So these stay with the"
-        " model, or with `bounded`, which learns from a stream's own answers.",
+        f"Of the {sum(hard(item.pair) for item in judged)} hard paraphrases {restructured.total} are"
+        f" sentences built anew ({restructured.count} accepted) and {synonyms.total} use other"
+        f" words ({synonyms.count} accepted). Each changes several things at once, and rules let it"
+        " through only when they know every one of them; which words say the same *there* is what"
+        " no list says. The similarity can't tell either: where it accepts"
+        f" {of(redisvl, hard)} of the hard ones ({redisvl.threshold}), it accepts"
+        f" {of(redisvl, look_alike)} of the look-alikes. So these stay with the model, or with"
+        " `bounded`, which learns from a stream's own answers.",
         "",
     ]
 
