@@ -164,15 +164,16 @@ def _out_of_reach(results: Results, judged: list[Judged]) -> list[str]:
     restructured = share(judged, guarded, lambda pair: pair.category == "restructured")
     synonyms = share(judged, guarded, lambda pair: pair.category == "synonym")
     easy = of(guarded, lambda pair: pair.difficulty == "easy")
+    count = sum(hard(item.pair) for item in judged)
     return [
         "### Where it stays out of reach",
         "",
         f"Meant: wrong 1 % at most (measured: {of(guarded, look_alike)}), easy paraphrases 70 % at"
         f" least ({easy}), hard ones 30 % at least ({of(guarded, hard)}).",
         "",
-        f"Of the {sum(hard(item.pair) for item in judged)} hard paraphrases {restructured.total} are"
-        f" sentences built anew ({restructured.count} accepted) and {synonyms.total} use other"
-        f" words ({synonyms.count} accepted). Each changes several things at once, and rules let it"
+        f"Of the {count} hard paraphrases {restructured.total} are sentences built anew"
+        f" ({restructured.count} accepted) and {synonyms.total} use other words"
+        f" ({synonyms.count} accepted). Each changes several things at once, and rules let it"
         " through only when they know every one of them; which words say the same *there* is what"
         " no list says. The similarity can't tell either: where it accepts"
         f" {of(redisvl, hard)} of the hard ones ({redisvl.threshold}), it accepts"
