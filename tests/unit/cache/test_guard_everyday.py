@@ -132,6 +132,7 @@ LOOK_ALIKES = {
     ],
     "order": [
         ("He said yesterday he would come", "He said he would come yesterday"),
+        ("He left now and she stayed", "He left and she stayed now"),
         ("The meeting was moved on Monday", "The meeting on Monday was moved"),
         ("El perro mordió al gato", "Al perro mordió el gato"),
         ("Mordió el perro al gato", "El gato mordió al perro"),

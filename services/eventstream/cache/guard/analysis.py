@@ -29,8 +29,7 @@ from eventstream.cache.guard.voice import active_forms
 
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
-# The subject beside them tells the same.
-_SAME_HELPER = {"has": "have", "were": "was"}
+_SAME_HELPER = {"has": "have", "were": "was"}  # the subject beside them tells the same
 _ASKS_AFTER_HELPER = words("what where when why how")
 # Participles that look like another verb form: without "is" they would tell another story.
 _LIKE_PARTICIPLE = words(
