@@ -33,7 +33,7 @@ POLICIES = {
     "bounded 5 %": Cache(policy="bounded", max_wrong_hit_percent=5),
     "threshold 0.85": Cache(policy="threshold", threshold=0.85),
 }
-FORECAST = ("bounded 2 %", "bounded 5 %", "threshold 0.95")
+FORECAST = ("guarded", "bounded 2 %", "bounded 5 %", "threshold 0.95")
 
 
 class Lab:

@@ -76,6 +76,24 @@ async def test_the_threshold_policy_goes_by_similarity_alone(cache: SemanticCach
     assert above.cosine == pytest.approx(0.8776, abs=1e-4)
 
 
+async def test_an_unknown_embedding_model_begins_at_a_safe_threshold_and_says_so(
+    cache: SemanticCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The angles are similarities of 0.88 and 0.92: on either side of its 0.90."""
+    known, far, near = (
+        "Where is my parcel?",
+        "Hi, where is my parcel?",
+        "Please, where's my parcel?",
+    )
+    embedder = WrittenVectors({known: 0.0, far: 0.7076, near: 0.5735})
+    await answer_and_store(cache, query(known), embedder)
+
+    assert (await ask(cache, query(far), embedder)).kind == "miss"
+    assert (await ask(cache, query(near), embedder)).kind == "semantic"
+    [warning] = [each for each in caplog.messages if "threshold" in each]
+    assert "0.9 is a cautious value: nothing was measured for test/angles" in warning
+
+
 async def test_the_nearest_candidate_is_taken(cache: SemanticCache) -> None:
     embedder = WrittenVectors({"a": 0.0, "b": 0.4, "c": 0.3})
     await answer_and_store(cache, query("a", policy="threshold"), embedder, b"A")

@@ -16,6 +16,9 @@ from eventstream.cache.guard.tokens import TokenType
 
 _NUMBER_JOINS = words("and y")
 _AT = words("at las la")
+_OF_CLOCKS = words("o'clock h hs hrs horas")
+_BEHIND = words("on today tomorrow tonight hoy mañana o'clock")
+_ENDS = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CLOCK_PARTS = {"half": 30, "quarter": 15, "media": 30, "cuarto": 15}
 _HALVES = {
     ("in", "the", "morning"): "am",
@@ -90,10 +93,19 @@ class Amounts:
             return _one(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text, 1 + used)
         key = quantities.number_key(item.text, self._code)
         following = self._item(position + 1)
+        if self._is_hour(position, following):
+            used = 2 if following is not None and following.word in _OF_CLOCKS else 1
+            return _one(quantities.time_key(item.text, None), Kind.DATE_TIME, item.text, used)
+        if self._counts_money(position):
+            key = quantities.money_key(key)
         if following is None:
             return _one(key, Kind.NUMBER, item.text, 1)
         if not following.attached:
             return self._times_thousands(key, position)
+        if following.word == "k" and key.count(".") <= 1 and key.replace(".", "").isdecimal():
+            value = Decimal(key) * 1000
+            if value == int(value):
+                return _one(str(int(value)), Kind.NUMBER, item.text, 2)
         if following.type is TokenType.CODE or (
             following.type is TokenType.WORD
             and following.word not in quantities.UNITS
@@ -104,6 +116,23 @@ class Amounts:
         if following.type is TokenType.WORD and following.word in quantities.ORDINAL_ENDINGS:
             return _one(f"#{item.text}", Kind.NUMBER, item.text + following.word, 2)
         return _one(key, Kind.NUMBER, item.text, 1)
+
+    def _is_hour(self, position: int, following: Item | None) -> bool:
+        """Whether a number is the hour of a clock: "at 8", "8 o'clock", "a las 20 h"."""
+        text = self._items[position].text
+        if not (text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 24):
+            return False
+        if following is not None and following.word in _OF_CLOCKS:
+            return following.word == "o'clock" or self._word(position - 1) == "las"
+        hour = self._word(position - 1) in ("at", "las")
+        return hour and (following is None or following.type in _ENDS or following.word in _BEHIND)
+
+    def _counts_money(self, position: int) -> bool:
+        before, behind = self._item(position - 1), self._item(position + 1)
+        return (before is not None and before.text in quantities.CURRENCY_SIGNS) or (
+            behind is not None
+            and (behind.text in quantities.CURRENCY_SIGNS or behind.word in quantities.CURRENCIES)
+        )
 
     def _times_thousands(self, key: str, position: int) -> Amount:
         """ "3 million" as one number, where the figures are plain."""
@@ -129,6 +158,12 @@ class Amounts:
             return clock
         if word in lexicon.numbers:
             value, used = self._spelled(position, lexicon)
+            behind = self._item(position + used)
+            named = behind is not None and behind.word == "o'clock"
+            ends = behind is None or behind.type in _ENDS or behind.word in _BEHIND
+            if 1 <= value <= 24 and (named or (ends and self._word(position - 1) in ("at", "las"))):
+                time = quantities.time_key(str(value), None)
+                return _one(time, Kind.DATE_TIME, word, used + named)
             return _one(str(value), Kind.NUMBER, word, used)
         following = self._item(position + 1)
         before_number = following is not None and following.type is TokenType.NUMBER

@@ -4,32 +4,32 @@ Greetings, courtesies, articles, contractions and the like end up in `notes`; ev
 known or unknown, becomes a `Term`, in the order of the text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
+from eventstream.cache.guard.courtesies import begins_courtesy, without_courtesy_clauses
+from eventstream.cache.guard.emoji import without_echoes
 from eventstream.cache.guard.items import (
     Item,
     apply_phrases,
     items_of,
     without_courtesies,
     without_signature,
+    written_out,
 )
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
+from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 from eventstream.cache.guard.voice import active_forms
 
-# "When I open it, it crashes": with a comma these join clauses rather than ask.
-_ALSO_CONJUNCTIONS = words("when where cuando como donde quien que")
-_SPANISH_PREPOSITIONS = words("a de en por con para desde hasta")
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
-# The subject beside them tells the same.
-_SAME_HELPER = {"has": "have", "were": "was"}
+_SAME_HELPER = {"has": "have", "were": "was"}  # the subject beside them tells the same
 _ASKS_AFTER_HELPER = words("what where when why how")
 # Participles that look like another verb form: without "is" they would tell another story.
 _LIKE_PARTICIPLE = words(
@@ -37,6 +37,7 @@ _LIKE_PARTICIPLE = words(
     " upset run come become overcome paid sold sent made built bought brought caught found held"
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
+_MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -47,24 +48,44 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
-    opened = without_signature(without_courtesies(items, lexicon, peeled), lexicon, peeled)
+    opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
+    present = {item.plain for item in opened}
+    if begins_courtesy(present, lexicon):
+        opened = without_courtesy_clauses(opened, lexicon, peeled)
+    if not lexicon.courtesies.keys().isdisjoint(present):
+        opened = without_courtesies(opened, lexicon, peeled)
+    opened = without_signature(opened, lexicon, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
         shortened, moods = order[0], {order[1]: False}
-    shortened, moods = templates_of(lexicon).apply(shortened, moods, peeled)
-    result = _Builder(shortened, lexicon, peeled, moods).build()
+    shaped, shaped_moods = templates_of(lexicon).apply(shortened, moods, peeled)
+    result = _Builder(shaped, lexicon, peeled, shaped_moods).build()
     if result.terms:
-        result.items = shortened
+        result.items = shaped
+        if len(shortened) <= _MAX_UNSHAPED and shaped != shortened:
+            result.unshaped = shortened, moods
         return result
     # Nothing but courtesies: then they are what the text says.
     return _Builder(items, lexicon, analysis, {}).build()
 
 
-def reworded(analysis: Analysis, lexicon: Lexicon) -> Iterator[Analysis]:
-    """The analyses of what a text says in other voices: none for most texts."""
-    for items in active_forms(analysis.items, lexicon):
+def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:
+    """The analysis of a text whose sentences keep their shape."""
+    if analysis.unshaped is None:
+        return analysis
+    items, moods = analysis.unshaped
+    notes = {kind: list(words) for kind, words in analysis.notes.items()}
+    plain = _Builder(items, lexicon, Analysis(notes=notes), moods).build()
+    plain.items = items
+    return plain
+
+
+def reworded(analysis: Analysis, lexicon: Lexicon, said: Set[str]) -> Iterator[Analysis]:
+    """The analyses of what a text says in other voices, where they may come out as a text of the
+    words `said`: none for most texts."""
+    for items in active_forms(analysis.items, lexicon, said):
         notes = {kind: list(words) for kind, words in analysis.notes.items()}
         yield _Builder(items, lexicon, Analysis(notes=notes), {}).build()
 
@@ -87,8 +108,10 @@ class _Builder:
         self._after_pause = False
         self._after_light = False
         self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
+        self._notable = lexicon.notable if lexicon is not None else frozenset[str]()
         self._noun = False
         self._gender = ""
+        self._after_copula = False
         self._sentence_start = True
         self._asking = False
         self._ordering = False
@@ -98,12 +121,12 @@ class _Builder:
 
     def build(self) -> Analysis:
         position = 0
-        while position < len(self._items):
-            item = self._items[position]
-            mood = self._moods.get(position)
-            if mood is not None:
+        items, moods, word = self._items, self._moods, TokenType.WORD
+        while position < len(items):
+            if position in moods:
+                mood = moods[position]
                 self._asking, self._ordering = mood, not mood
-            if item.type is TokenType.WORD:
+            if items[position].type is word:
                 position += self._word(position)
             else:
                 position += self._other(position)
@@ -153,8 +176,10 @@ class _Builder:
                 self._after_light,
                 self._noun,
                 self._gender if is_open else "",
+                self._after_copula,
             )
         )
+        self._after_copula = False
         self._after_pause = False
         self._noun = surface in self._determiners
         self._gender = ""
@@ -238,20 +263,25 @@ class _Builder:
         item = self._items[position]
         lexicon = self._lexicon
         starts_sentence, self._sentence_start = self._sentence_start, False
-        proper = item.text[:1].isupper() and not starts_sentence and not item.text.isupper()
+        written = item.text
+        proper = written[:1].isupper() and not starts_sentence and not written.isupper()
         if lexicon is None:
             self._emit(item.word, Kind.WORD_REPLACED, item.word, proper=proper)
             return 1
-        if starts_sentence and self._opens_question(position):
-            self._asking = True
         terms = self._analysis.terms
         after_number = bool(terms) and terms[-1].kind is Kind.NUMBER and not self._after_pause
-        amount = self._amounts.word(position, after_number)
-        if amount is not None:
-            return self._amount(amount)
+        if not after_number and item.word not in self._notable and item.plain not in self._notable:
+            return self._content(item, lexicon, proper)
+        if starts_sentence and opens_question(self._items, position, lexicon):
+            self._asking = True
+        if after_number or item.word in lexicon.amount_words:
+            amount = self._amounts.word(position, after_number)
+            if amount is not None:
+                return self._amount(amount)
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
+            self._after_copula = self._after_copula or item.plain in COPULAS
             self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
             self._gender = self._gender_of(position)
             return 1
@@ -262,12 +292,15 @@ class _Builder:
         kind = lexicon.closed_classes.get(item.word)
         if kind is not None:
             key = _SAME_HELPER.get(item.word, item.word)
-            if key == "como" and starts_sentence and self._pause_in_sentence(position):
+            if key == "como" and starts_sentence and pause_in_sentence(self._items, position):
                 key = "porque"  # "Como llovía, ..."
             if kind is Kind.NEGATION and self._pause_follows(position):
                 key += ","
             self._emit(key, kind, item.word)
             return 1
+        return self._content(item, lexicon, proper)
+
+    def _content(self, item: Item, lexicon: Lexicon, proper: bool) -> int:
         if item.forms:
             forms = item.forms
         elif lexicon.code == "en":
@@ -339,10 +372,18 @@ class _Builder:
         return next_word in lexicon.persons or next_word == "not" or before in _ASKS_AFTER_HELPER
 
     def _date_follows(self, position: int) -> bool:
+        lexicon = self._lexicon
+        assert lexicon is not None
         following = self._item(position + 1)
-        return following is not None and (
-            following.type is TokenType.DATE
-            or (self._lexicon is not None and following.word in self._lexicon.weekdays)
+        if following is None:
+            return False
+        if following.type is TokenType.DATE or following.word in lexicon.weekdays:
+            return True
+        near = [item.word for item in self._items[position + 1 : position + 6]]
+        return any(word in lexicon.months for word in near) and (
+            following.type is TokenType.NUMBER
+            or following.word in lexicon.months
+            or (following.word == "the" and self._items[position + 2].type is TokenType.NUMBER)
         )
 
     def _progressive(self, position: int) -> int:
@@ -356,39 +397,3 @@ class _Builder:
         key = min(form for form in forms if form.endswith(":" + person))
         self._emit(key, Kind.WORD_REPLACED, following.word, forms, is_open=True)
         return 2
-
-    def _opens_question(self, position: int) -> bool:
-        lexicon = self._lexicon
-        assert lexicon is not None
-        word = self._items[position].word
-        following = self._item(position + 1)
-        next_word = following.word if following is not None else ""
-        if lexicon.code == "es" and word in _SPANISH_PREPOSITIONS:
-            return next_word in lexicon.questions
-        if word not in lexicon.questions or self._exclaims(position):
-            return False
-        if word in _ALSO_CONJUNCTIONS and self._pause_in_sentence(position):
-            return False
-        if word in lexicon.question_words:
-            return word != "what" or next_word not in ("a", "an")
-        if word == "do":  # "do it" and "do the dishes" are orders
-            return next_word in lexicon.persons and next_word != "it"
-        return word in ("is", "are") or next_word in lexicon.subjects
-
-    def _pause_in_sentence(self, position: int) -> bool:
-        for at in range(position, len(self._items)):
-            item = self._items[at]
-            if item.type is TokenType.PAUSE:
-                return True
-            if item.type in (TokenType.STOP, TokenType.QUESTION):
-                return False
-        return False
-
-    def _exclaims(self, position: int) -> bool:
-        for at in range(position, len(self._items)):
-            item = self._items[at]
-            if item.type is TokenType.STOP:
-                return item.text == "!"
-            if item.type is TokenType.QUESTION:
-                return False
-        return False

@@ -6,12 +6,14 @@ then is either a harmless change of order or the reason for a refusal.
 
 from collections import Counter
 
-from eventstream.cache.guard.analysis import analyse, reworded
+from eventstream.cache.guard import moves, quantities
+from eventstream.cache.guard.analysis import analyse, as_written, reworded
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
-from eventstream.cache.guard.language import guess_language
+from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
 from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.spelling import american, sound_alike
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
 from eventstream.cache.guard.typing_slips import is_slip
@@ -29,6 +31,8 @@ _NOTED = (
     Kind.CONTRACTION,
     Kind.FUNCTION_WORD,
     Kind.PUNCTUATION,
+    Kind.SPELLING,
+    Kind.TYPING,
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
@@ -48,27 +52,49 @@ def compare(a: str, b: str) -> Comparison:
         return Comparison(frozenset())
     if max(len(a), len(b)) > MAX_CHARACTERS:
         return Comparison(frozenset({Kind.LENGTH}))
-    if exact_key_text(a) == exact_key_text(b):
-        return Comparison(frozenset({Kind.CASING}))
     clean_a, clean_b = clean_text(a), clean_text(b)
+    if _may_be_exact(clean_a, clean_b) and exact_key_text(a) == exact_key_text(b):
+        return Comparison(frozenset({Kind.CASING}))
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
-    language_a = guess_language(clean_a.lower(), words_of(tokens_a))
-    language_b = guess_language(clean_b.lower(), words_of(tokens_b))
+    words_a, words_b = words_of(tokens_a), words_of(tokens_b)
+    language_a = guess_language(clean_a.lower(), words_a)
+    language_b = guess_language(clean_b.lower(), words_b)
     if language_a is not None and language_b is not None and language_a is not language_b:
         return Comparison(frozenset({Kind.LANGUAGE}))
-    lexicon = language_a or language_b
+    lexicon = language_a or language_b or guess_by_vocabulary(words_a + words_b)
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
         return comparison
+    if _shapes_differ(analysis_a, analysis_b):
+        analysis_a, analysis_b = as_written(analysis_a, lexicon), as_written(analysis_b, lexicon)
+        plain = _compared(analysis_a, analysis_b, lexicon)
+        if plain.accepted:
+            return plain
     for one, other in ((analysis_a, analysis_b), (analysis_b, analysis_a)):
-        for other_voice in reworded(one, lexicon):
+        said = {term.surface for term in other.terms}
+        for other_voice in reworded(one, lexicon, said):
             again = _compared(other_voice, other, lexicon)
             if again.accepted:
                 return Comparison(again.kinds | {Kind.VOICE})
     return comparison
+
+
+def _may_be_exact(a: str, b: str) -> bool:
+    """Whether two clean texts may have one exact form; a cheap no for most pairs.
+
+    Other letters' case, beyond Latin-1, may take more of them.
+    """
+    return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
+
+
+def _shapes_differ(a: Analysis, b: Analysis) -> bool:
+    """Whether templates changed the texts, and not both into a shape of the same beginning."""
+    if a.unshaped is None or b.unshaped is None:
+        return a.unshaped is not b.unshaped
+    return a.terms[0].key != b.terms[0].key or len(a.terms) != len(b.terms)
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
@@ -108,6 +134,9 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
         if kind is not None:
             kinds |= kind
             i, j = i + 1, j + 1
+        elif _same_quantity(terms_a[i : i + 2], terms_b[j : j + 2]):
+            kinds.add(Kind.NUMBER_FORMAT)
+            i, j = i + 2, j + 2
         elif _joined(terms_a, i, terms_b[j]):
             kinds.add(Kind.SPELLING)
             i, j = i + 2, j + 1
@@ -119,7 +148,7 @@ def _term_kinds(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> set[Kind]:
     rest_a, rest_b = terms_a[i:], terms_b[j:]
     if not rest_a and not rest_b:
         return kinds
-    if _moved(a, b, lexicon):
+    if _moved(a, b, lexicon) or _reordered(a, b, lexicon):
         return kinds | {Kind.CLAUSE_ORDER}
     while rest_a and rest_b and _same(rest_a[-1], rest_b[-1], lexicon) is not None:
         rest_a.pop()
@@ -156,9 +185,24 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
+    if lexicon.code == "es" and sound_alike(a.surface, b.surface):
+        return frozenset({Kind.SPELLING})
+    if american(a.surface) == american(b.surface):
+        return frozenset({Kind.SPELLING})
     if is_slip(a.surface, b.surface, lexicon.long_words):
         return frozenset({Kind.TYPING})
     return None
+
+
+def _same_quantity(a: list[Term], b: list[Term]) -> bool:
+    """Whether two numbers with their units are as much: "two weeks" and "14 days"."""
+    kinds = [Kind.NUMBER, Kind.UNIT]
+    if [term.kind for term in a] != kinds or [term.kind for term in b] != kinds:
+        return False
+    one, other = (
+        quantities.quantity(number.key, unit.key.removeprefix("unit:")) for number, unit in (a, b)
+    )
+    return one is not None and one == other
 
 
 def _genders_differ(a: Term, b: Term) -> bool:
@@ -190,6 +234,29 @@ def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
     return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)
+
+
+def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
+    """Whether an adverb, a subject or a complement stands elsewhere."""
+    if lexicon is None or len(a.terms) != len(b.terms) or len(a.questions) > 1:
+        return False
+
+    def same(one: Term, other: Term) -> bool:
+        return _same(one, other, lexicon) is not None
+
+    if moves.adverb_moved(a.terms, b.terms, same, lexicon):
+        return True
+    if lexicon.code != "es":
+        return False
+    start, end = 0, len(a.terms)
+    while start < end and same(a.terms[start], b.terms[start]):
+        start += 1
+    while end > start and same(a.terms[end - 1], b.terms[end - 1]):
+        end -= 1
+    rest_a, rest_b = a.terms[start:end], b.terms[start:end]
+    return len(rest_a) > 1 and (
+        moves.subject_moved(rest_a, rest_b, same) or moves.complement_moved(rest_a, rest_b, same)
+    )
 
 
 def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:

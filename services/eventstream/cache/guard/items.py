@@ -3,7 +3,6 @@
 "Can you please tell me what's ..." and "what is ..." come out of here as the same items.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from eventstream.cache.guard import inflection, quantities
@@ -18,6 +17,7 @@ from eventstream.cache.guard.lexicon import (
 )
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import Token, TokenType
+from eventstream.cache.guard.typing_slips import slips_of
 
 _BOUNDARIES = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CONDITIONS = words("if whether si")
@@ -28,7 +28,14 @@ _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to th
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _ASK_WITH_QUE = words("por a de en con para desde hasta")
 _HOW = (("how", "#to"), ("cómo",))
-_IS_AFTER = words("it that there here he she what who where how when this why")
+# Behind a noun: what belongs to somebody begins with none of these.
+_IS_BEFORE = words(
+    "a an the not so too very always never still already just really now gone here there my your"
+    " his their our about to been"
+)
+_HAS_BEFORE = words("been got")
+_HAD_BEFORE = words("better been")
+_IS_AFTER = words("it that there here he she what who where how when this why everything nothing")
 
 
 @dataclass(slots=True)
@@ -43,9 +50,9 @@ class Item:
     forms: frozenset[str] = frozenset()  # where it stands for any of several words
 
 
-def words_of(tokens: list[Token]) -> Iterator[str]:
+def words_of(tokens: list[Token]) -> list[str]:
     """The words among `tokens`, in lower case."""
-    return (token.text.lower() for token in tokens if token.type is TokenType.WORD)
+    return [token.text.lower() for token in tokens if token.type is TokenType.WORD]
 
 
 def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -> list[Item]:
@@ -53,40 +60,43 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
     english = lexicon is not None and lexicon.code == "en"
     spanish = lexicon is not None and lexicon.code == "es"
     for at, token in enumerate(tokens):
-        if token.type is not TokenType.WORD:
-            if token.type is TokenType.EMOJI and items and items[-1].text == token.text:
-                analysis.note(Kind.PUNCTUATION, token.text)  # said twice is not said otherwise
-            elif _joins_words(tokens, at):
-                analysis.note(Kind.PUNCTUATION, token.text)
+        token_type, written, attached = token
+        if token_type is not TokenType.WORD:
+            if token_type is TokenType.EMOJI and items and items[-1].text == written:
+                analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
+            elif written == "-" and _joins_words(tokens, at):
+                analysis.note(Kind.PUNCTUATION, written)
             else:
-                items.append(Item(token.type, "", token.text, token.attached))
+                items.append(Item(token_type, "", written, attached))
             continue
-        lower = token.text.lower()
-        if spanish:
-            lower = _SHORT_FOR.get(lower, lower)
-        words = [lower]
-        if english and "'" in lower:
-            words = _expand_contraction(lower)
-            if len(words) > 1 and words[-1] != "'s":
-                analysis.note(Kind.CONTRACTION, lower)
+        lower = written.lower()
+        if not english or "'" not in lower:
+            if spanish and lower in _SHORT_FOR:
+                lower = written = _SHORT_FOR[lower]
+            plain = inflection.without_accents(lower) if spanish else lower
+            items.append(Item(token_type, lower, written, attached, plain))
+            continue
+        following = tokens[at + 1].text.lower() if at + 1 < len(tokens) else ""
+        words = _expand_contraction(lower, following)
+        if len(words) > 1 and words[-1] != "'s":
+            analysis.note(Kind.CONTRACTION, lower)
         for position, word in enumerate(words):
             items.append(
                 Item(
                     TokenType.WORD,
                     word,
-                    token.text if len(words) == 1 and lower == token.text.lower() else word,
-                    token.attached and position == 0,
-                    inflection.without_accents(word) if spanish else word,
+                    written if len(words) == 1 else word,
+                    attached and position == 0,
+                    word,
                 )
             )
     return items
 
 
 def _joins_words(tokens: list[Token], at: int) -> bool:
-    """Whether the token is the hyphen of "five-minute" or "e-mail"."""
+    """Whether a hyphen is that of "five-minute" or "e-mail"."""
     return (
-        tokens[at].text == "-"
-        and 0 < at < len(tokens) - 1
+        0 < at < len(tokens) - 1
         and tokens[at].attached
         and tokens[at + 1].attached
         and tokens[at - 1].type is TokenType.WORD
@@ -94,7 +104,7 @@ def _joins_words(tokens: list[Token], at: int) -> bool:
     )
 
 
-def _expand_contraction(word: str) -> list[str]:
+def _expand_contraction(word: str, following: str) -> list[str]:
     if word.endswith("n't"):
         base = {"ca": "can", "wo": "will", "sha": "shall"}.get(word[:-3], word[:-3])
         return [base, "not"]
@@ -102,7 +112,11 @@ def _expand_contraction(word: str) -> list[str]:
     if word == "let's":
         return ["let", "us"]
     if ending == "s":
-        return [base, "is" if base in _IS_AFTER else "'s"]
+        if base in _IS_AFTER:
+            return [base, "has" if following in _HAS_BEFORE else "is"]
+        return [base, "has" if following == "been" else "is" if following in _IS_BEFORE else "'s"]
+    if ending == "d" and following in _HAD_BEFORE:
+        return [base, "had"]
     full = {"re": "are", "ll": "will", "ve": "have", "d": "would", "m": "am"}.get(ending)
     return [base, full] if full and base else [word]
 
@@ -112,14 +126,48 @@ def _phrases_at(items: list[Item], position: int, index: PhraseIndex) -> tuple[P
     return phrases_at(index, items[position].plain, following)
 
 
+def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
+    """The items with shorthand, contractions without an apostrophe and slips of the keyboard
+    written out, so that the phrases which they are part of can be found."""
+    vocabulary = lexicon.vocabulary
+    for at, item in enumerate(items):
+        word = item.word
+        if word and word not in vocabulary and (at == 0 or item.text.islower()):
+            meant = slips_of(lexicon).meant(word)
+            if meant is not word:
+                analysis.note(Kind.TYPING, word)
+                items[at] = _placed(meant)
+    index = lexicon.shorthand
+    if index.keys().isdisjoint([item.plain for item in items]):
+        return items
+    result: list[Item] = []
+    position = 0
+    while position < len(items):
+        phrase = None
+        if items[position].plain in index:
+            for candidate in _phrases_at(items, position, index):
+                if _matches(candidate, items, position, result, lexicon):
+                    phrase = candidate
+                    break
+        if phrase is None:
+            result.append(items[position])
+            position += 1
+        else:
+            analysis.note(phrase.kind, " ".join(phrase.words))
+            result.extend(map(_placed, phrase.replacement))
+            position += len(phrase.words)
+    return result
+
+
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without words like "please", which may stand inside other phrases."""
+    index = lexicon.courtesies
     result: list[Item] = []
     position = 0
     while position < len(items):
         used = 0
-        if items[position].type is TokenType.WORD:
-            for phrase in _phrases_at(items, position, lexicon.courtesies):
+        if items[position].plain in index:
+            for phrase in _phrases_at(items, position, index):
                 if _matches(phrase, items, position, result, lexicon):
                     analysis.note(Kind.COURTESY, " ".join(phrase.words))
                     used = len(phrase.words)
@@ -136,7 +184,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
     while end and items[end - 1].type in _BOUNDARIES:
         end -= 1
     for start in range(max(1, end - _SIGNATURE_ITEMS), end):
-        if items[start].type is not TokenType.WORD or not _is_boundary(items[start - 1]):
+        if items[start - 1].type not in _BOUNDARIES or items[start].plain not in lexicon.phrases:
             continue
         for phrase in _phrases_at(items, start, lexicon.phrases):
             behind = start + len(phrase.words)
@@ -163,12 +211,13 @@ def apply_phrases(
     """
     result: list[Item] = []
     moods: dict[int, bool] = {}
+    index = lexicon.phrases
     position = 0
     while position < len(items):
         item = items[position]
         phrase = None
-        if item.type is TokenType.WORD:
-            for candidate in _phrases_at(items, position, lexicon.phrases):
+        if item.plain in index:
+            for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
                     break
@@ -179,7 +228,7 @@ def apply_phrases(
         analysis.note(phrase.kind, " ".join(phrase.words))
         position += len(phrase.words)
         if phrase.kind is Kind.COURTESY and not any(map(_is_word, result)):
-            position = _behind_but(items, position)
+            position = behind_but(items, position)
         if phrase.kind is Kind.REQUEST and phrase.position is Position.BEFORE_QUESTION:
             moods[len(result)] = True
             while items[position].type is TokenType.PAUSE:
@@ -256,7 +305,7 @@ def _matches(
             return False
 
 
-def _behind_but(items: list[Item], position: int) -> int:
+def behind_but(items: list[Item], position: int) -> int:
     """The position behind ", but": "Sorry to bother you, but ..." begins behind it."""
     at = position
     while at < len(items) and items[at].type is TokenType.PAUSE:

@@ -58,7 +58,7 @@ class Synonyms(NamedTuple):
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lexicon:
     """One language. Words are lower-case; those of Spanish phrases carry no accents."""
 
@@ -112,23 +112,60 @@ class Lexicon:
     @cached_property
     def courtesies(self) -> PhraseIndex:
         """Of the phrases those that may stand inside others ("please")."""
+        return self._chosen({Kind.COURTESY})
+
+    @cached_property
+    def shorthand(self) -> PhraseIndex:
+        """Of the phrases those that only spell others out ("u": "you"), anywhere in a text."""
+        return self._chosen({Kind.SPELLING, Kind.CONTRACTION})
+
+    def _chosen(self, kinds: set[Kind]) -> PhraseIndex:
+        return phrase_index(
+            phrase
+            for phrase in self._all_phrases
+            if phrase.kind in kinds and phrase.position is Position.ANY
+        )
+
+    @cached_property
+    def _all_phrases(self) -> Iterable[Phrase]:
         everything = (
             phrase
             for seconds in self.phrases.values()
             for entries in seconds.values()
             for phrase in entries
         )
-        return phrase_index(
-            phrase
-            for phrase in dict.fromkeys(everything)
-            if phrase.kind is Kind.COURTESY and phrase.position is Position.ANY
-        )
+        return tuple(dict.fromkeys(everything))
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """All words that are known of the language."""
+        written = {word for phrase in self._all_phrases for word in phrase.words}
+        listed = self.synonyms.words.keys() | self.synonyms.verbal.keys()
+        return self.notable | self.long_words | listed | written
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:
         """The words that may be a number, a date or a currency."""
         dates = frozenset({*self.weekdays, *self.months})
         return dates | {*self.numbers, *self.ordinals, *CURRENCIES, "%"}
+
+    @cached_property
+    def amount_words(self) -> frozenset[str]:
+        """The words that an amount may begin with: those and the parts of the clock."""
+        return self.quantity_words | words("half quarter media cuarto")
+
+    @cached_property
+    def notable(self) -> frozenset[str]:
+        """The words that may be more than content; all others are nothing else, wherever they
+        stand (but behind a number, where they may be units)."""
+        return (
+            self.subjects
+            | self.helpers
+            | self.questions
+            | self.amount_words
+            | {*self.closed_classes, *self.copulas}
+            | words("esta estan estas")  # without their accents
+        )
 
     @cached_property
     def question_words(self) -> frozenset[str]:

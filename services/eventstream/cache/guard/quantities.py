@@ -1,10 +1,10 @@
 """One spelling for numbers, units, currencies, dates and times, however they are written.
 
-Nothing is converted: a kilometre is not 1,000 metres here, and "3.10" is not "3.1", because the
-same digits may be a version.
+"3.10" is not "3.1", because the same digits may be a version; only money loses its last zeros.
 """
 
 import re
+from decimal import Decimal
 
 _THOUSANDS_COMMA = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _THOUSANDS_POINT = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?")
@@ -15,7 +15,7 @@ CURRENCIES = {
     "dólares": "dollar", "dolares": "dollar", "usd": "usd", "euro": "euro", "euros": "euro",
     "eur": "euro", "gbp": "pound sterling", "yen": "yen", "yenes": "yen", "peso": "peso",
     "pesos": "peso", "rupee": "rupee", "rupees": "rupee", "cents": "cent", "cent": "cent",
-    "céntimos": "cent", "centavos": "cent",
+    "céntimos": "cent", "centavos": "cent", "pounds": "pound sterling", "quid": "pound sterling",
 }  # fmt: skip
 _UNIT_ALIASES = (
     "kg kgs kilo kilos kilogram kilograms kilogramo kilogramos|g gr gram grams gramo gramos"
@@ -57,6 +57,30 @@ def number_key(written: str, language: str | None) -> str:
     return sign + digits
 
 
+def money_key(key: str) -> str:
+    """The key of a number that counts money: "20.00" is "20" there, and "20.50" is "20.5"."""
+    whole, point, decimals = key.partition(".")
+    return key if not point or "." in decimals else f"{whole}.{decimals}".rstrip("0").rstrip(".")
+
+
+_SAME_QUANTITY = {
+    "minute": ("minute", 1), "hour": ("minute", 60), "day": ("minute", 1440),
+    "week": ("minute", 10080), "month": ("month", 1), "year": ("month", 12), "g": ("g", 1),
+    "kg": ("g", 1000), "meter": ("meter", 1), "km": ("meter", 1000), "ml": ("ml", 1),
+    "l": ("ml", 1000), "w": ("w", 1), "kw": ("w", 1000),
+}  # fmt: skip
+"""The smallest unit that each is a whole number of, and that number."""
+
+
+def quantity(number: str, unit: str) -> tuple[str, Decimal] | None:
+    """A number of a unit in the smallest one that it is a whole number of; None where none is
+    known. A month is no number of days."""
+    smaller, factor = _SAME_QUANTITY.get(unit, ("", 0))
+    if not factor or not number.replace(".", "", 1).isdecimal():
+        return None
+    return smaller, Decimal(number) * factor
+
+
 def time_key(written: str, half: str | None) -> str:
     """Minutes since midnight, when `written` ("3", "3:00", "15:00:10") and `half` tell; `half` is
     "am", "pm" or None. Twelve-hour times without a half stay apart from both."""
@@ -74,13 +98,18 @@ def time_key(written: str, half: str | None) -> str:
 def date_key(written: str, language: str | None) -> str:
     """A date as year-month-day; where the order of day and month is open, as written.
 
-    Spanish puts the day first; English does both.
+    Spanish puts the day first; English does both, so there only a number above 12 tells.
     """
     parts = re.split("[-/]", written)
     if len(parts[0]) == 4:
         return date_of(int(parts[2]), int(parts[1]), int(parts[0]))
     if language == "es" and len(parts[2]) == 4:
         return date_of(int(parts[0]), int(parts[1]), int(parts[2]))
+    if len(parts[2]) == 4 and max(int(parts[0]), int(parts[1])) <= 31:
+        if int(parts[0]) > 12 or parts[0].lstrip("0") == parts[1].lstrip("0"):
+            return date_of(int(parts[0]), int(parts[1]), int(parts[2]))
+        if int(parts[1]) > 12:
+            return date_of(int(parts[1]), int(parts[0]), int(parts[2]))
     return "date:" + "/".join(part.lstrip("0") for part in parts)
 
 

@@ -33,6 +33,7 @@ _ONE_OF_SLOT = {
 }
 _SHORT = 3
 _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
+_ENGLISH_HELPERS = words("do does did is are was were has have can could will would")
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
@@ -79,6 +80,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Template:
+    number: int
     shape: tuple[_Part, ...]
     result: tuple[str, ...]
     asks: bool
@@ -120,31 +122,43 @@ def _is_certain(part: _Part) -> bool:
     return part.certain
 
 
+def _number(template: _Template) -> int:
+    return template.number
+
+
+def _rarest(parts: Iterable[_Part]) -> Iterable[str]:
+    """The words of which a sentence has to have one, those of the part that is least frequent (the
+    longest); an empty one when all parts can be without."""
+    certain = filter(_is_certain, parts)
+    rarest = max(certain, key=lambda part: max(map(len, part.words)), default=None)
+    return rarest.words if rarest is not None else ("",)
+
+
 class Templates:
-    """The templates of one language, found by a word that they begin with or have to contain."""
+    """The templates of one language, found by words that they begin with and have to contain."""
 
     def __init__(self, name: str, questions: frozenset[str]) -> None:
         self._questions = questions
-        self._first: dict[str, list[_Template]] = {}
+        self._first: dict[str, dict[str, list[_Template]]] = {}
         self._inner: dict[str, list[_Template]] = {}
         result: tuple[str, ...] = ()
         asks = False
-        for line in read_lines(name):
+        for number, line in enumerate(read_lines(name)):
             if line.startswith("["):
                 words = line.strip("[]").split()
                 asks = words[0] == "?"
                 result = tuple(words[1:] if asks else words)
                 continue
             parts = [_Part.read(part) for part in line.split()]
-            template = _Template(tuple(parts), result, asks)
+            template = _Template(number, tuple(parts), result, asks)
             if parts[0].name:
-                # The longest: it is the least frequent.
-                keys = max(filter(_is_certain, parts), key=lambda part: max(map(len, part.words)))
-                index = self._inner
-            else:
-                keys, index = parts[0], self._first
-            for key in keys.words:
-                index.setdefault(key, []).append(template)
+                for key in _rarest(parts):
+                    self._inner.setdefault(key, []).append(template)
+                continue
+            rarest = _rarest(parts[1:])
+            for first in parts[0].words:
+                for key in rarest:
+                    self._first.setdefault(first, {}).setdefault(key, []).append(template)
 
     def apply(
         self, items: list[Item], moods: dict[int, bool], analysis: Analysis
@@ -157,23 +171,22 @@ class Templates:
             end = start
             while end < len(items) and items[end].type not in _ENDS:
                 end += 1
-            asks = any(moods.get(at, False) for at in range(start, end)) or (
-                end < len(items) and items[end].type is TokenType.QUESTION
-            )
+            asks = end < len(items) and items[end].type is TokenType.QUESTION
+            asks = asks or (bool(moods) and any(moods.get(at, False) for at in range(start, end)))
             rewritten = self._rewritten(items[start:end], asks)
             if rewritten is not None:
                 rewritten = self._rewritten(rewritten[0], rewritten[1]) or rewritten
             if rewritten is None:
-                for position in range(start, end):
-                    if position in moods:
-                        new_moods[len(result) + position - start] = moods[position]
+                for position, mood in moods.items():
+                    if start <= position < end:
+                        new_moods[len(result) + position - start] = mood
                 result += items[start:end]
             else:
                 shaped, template_asks = rewritten
                 analysis.note(Kind.REQUEST, " ".join(item.word for item in items[start:end]))
-                mood = next((moods[at] for at in range(start, end) if at in moods), None)
-                if template_asks or mood is not None:
-                    new_moods[len(result)] = template_asks or bool(mood)
+                said = next((moods[at] for at in range(start, end) if at in moods), None)
+                if template_asks or said is not None:
+                    new_moods[len(result)] = template_asks or bool(said)
                 result += shaped
             result += items[end : end + 1]
             start = end + 1
@@ -187,18 +200,29 @@ class Templates:
         if not 2 <= len(sentence) <= _MAX_ITEMS:
             return None
         words = [_written(item) for item in sentence]
+        opens = words[0] in _ENGLISH_HELPERS
         asks = asks or words[0] in self._questions
-        candidates = list(self._first.get(words[0], ()))
         present = dict.fromkeys(words)
-        for word in present:
-            candidates += self._inner.get(word, ())
+        candidates = self._candidates(words[0], present.keys())
         for template in candidates:
             if template.asks and not asks:
                 continue
+            if opens and template.shape[0].name and not template.asks:
+                continue  # "does it have Wi-Fi" is not "it has Wi-Fi"
             slots = template.match(words, present.keys())
             if slots is not None:
                 return _filled(template.result, slots, sentence), template.asks
         return None
+
+    def _candidates(self, first: str, present: Set[str]) -> list[_Template]:
+        """The templates that a sentence may fit, those with its first word before the others."""
+        begun = self._first.get(first, {})
+        candidates = [template for word in begun.keys() & present for template in begun[word]]
+        candidates += begun.get("", ())
+        candidates.sort(key=_number)
+        for word in present:
+            candidates += self._inner.get(word, ())
+        return candidates
 
 
 def templates_of(lexicon: Lexicon) -> Templates:

@@ -18,6 +18,7 @@ class Term(NamedTuple):
 
     `forms` are the words that may stand for it; `open` says that synonyms and forms may be used.
     `noun`: an article or the like stood before it. `gender`: of that article, "m", "f" or "".
+    `after_copula`: "is", "es" or "está" stood right before it.
     """
 
     key: str
@@ -30,13 +31,15 @@ class Term(NamedTuple):
     after_light: bool = False
     noun: bool = False
     gender: str = ""
+    after_copula: bool = False
 
 
 @dataclass(slots=True)
 class Analysis:
     """The terms of a text; `questions`: whether each sentence asks; `notes`: what was left out.
 
-    `items`: what the terms were made of, for rewording; empty where that is not done.
+    `items`: what the terms were made of, for rewording; empty where that is not done. `unshaped`:
+    the items and moods before a template gave a sentence another shape; None where none did.
     """
 
     terms: list[Term] = field(default_factory=list)
@@ -45,6 +48,7 @@ class Analysis:
     copulas: set[str] = field(default_factory=set)
     demonstratives: set[str] = field(default_factory=set)
     items: list["Item"] = field(default_factory=list)
+    unshaped: tuple[list["Item"], dict[int, bool]] | None = None
 
     def note(self, kind: Kind, words: str) -> None:
         self.notes.setdefault(kind, []).append(words)

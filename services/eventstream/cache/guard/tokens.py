@@ -36,8 +36,8 @@ _LETTER = r"[^\W\d_]"
 _PATTERN = re.compile(
     rf"""
       (?P<line>[^\S\n]*\n\s*)
-    | (?P<space>\s+)
-    | (?P<word>{_LETTER}(?:\.{_LETTER})+\.?(?!\w)                    # U.S., e.g., p.m.
+    | \s*(?:(?P<word>{_LETTER}+(?=[ ,])                              # most of them
+        | {_LETTER}(?:\.{_LETTER})+\.?(?!\w)                    # U.S., e.g., p.m.
         | {_LETTER}+(?:'{_LETTER}+)*(?![\w+\#@]|[._:/\\]\w|://) )
     | (?P<date>\d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\w)|\d{{1,2}}[/-]\d{{1,2}}[/-]\d{{2,4}}(?!\w))
     | (?P<time>\d{{1,2}}:\d{{2}}(?::\d{{2}})?(?!\w))
@@ -51,11 +51,11 @@ _PATTERN = re.compile(
     | (?P<question>[?¿؟？])
     | (?P<quote>["'])
     | (?P<pause>[,;:()\[\]—–-])
-    | (?P<other>.)
+    | (?P<other>\S))
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE,
 )
-_TYPES = {
+_GROUPS = {
     "line": TokenType.STOP,
     "word": TokenType.WORD,
     "date": TokenType.DATE,
@@ -71,6 +71,9 @@ _TYPES = {
     "quote": TokenType.QUOTE,
     "pause": TokenType.PAUSE,
 }
+# By the number of the group; what has no type there is looked at more closely.
+_TYPES = [TokenType.SIGN, *(_GROUPS.get(name, TokenType.SIGN) for name in _PATTERN.groupindex)]
+_LINE, _OTHER = _PATTERN.groupindex["line"], _PATTERN.groupindex["other"]
 _EMOJI_CATEGORIES = frozenset({"So", "Sk", "Cf", "Mn"})
 
 
@@ -80,20 +83,16 @@ def tokenise(text: str, limit: int) -> list[Token] | None:
     None when there are more than `limit`.
     """
     tokens: list[Token] = []
-    attached = True
+    end = 0  # where the last token ended; -1: behind a line break nothing is attached
     for match in _PATTERN.finditer(text):
-        group = match.lastgroup
-        if group == "space":
-            attached = False
-            continue
-        written = match.group()
-        if group == "other":
-            is_emoji = unicodedata.category(written) in _EMOJI_CATEGORIES
-            token_type = TokenType.EMOJI if is_emoji else TokenType.SIGN
-        else:
-            token_type = _TYPES[str(group)]
+        group = match.lastindex or _OTHER
+        start, stop = match.span(group)
+        written = text[start:stop]
+        token_type = _TYPES[group]
+        if group == _OTHER and unicodedata.category(written) in _EMOJI_CATEGORIES:
+            token_type = TokenType.EMOJI
         if len(tokens) == limit:
             return None
-        tokens.append(Token(token_type, written, attached))
-        attached = group != "line"
+        tokens.append(Token(token_type, written, start == end))
+        end = -1 if group == _LINE else stop
     return tokens

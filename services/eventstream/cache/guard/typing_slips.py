@@ -4,9 +4,14 @@ Only words on a list of long ones count, each of which was checked beforehand: n
 letter inside it makes another word. "Contract" is not on it, because "contact" is one.
 """
 
-from eventstream.cache.guard.inflection import without_accents
+from collections.abc import Mapping
+from functools import cache
 
-_SHORTEST = 6
+from eventstream.cache.guard.inflection import without_accents
+from eventstream.cache.guard.lexicon import Lexicon
+
+_SHORTEST = 5
+_MAX_KNOWN = 4096
 
 
 def is_slip(one: str, other: str, long_words: frozenset[str]) -> bool:
@@ -20,6 +25,55 @@ def is_slip(one: str, other: str, long_words: frozenset[str]) -> bool:
     if (one in long_words) == (other in long_words):
         return False
     return _one_edit(one, other)
+
+
+class Slips:
+    """Finds the listed word behind a slip, so that phrases which it is part of are found too."""
+
+    def __init__(self, long_words: frozenset[str], vocabulary: frozenset[str]) -> None:
+        self._long_words = long_words
+        self._vocabulary = vocabulary
+        self._shortened: Mapping[str, frozenset[str]] | None = None
+        self._known: dict[str, str] = {}
+
+    def meant(self, word: str) -> str:
+        """The one listed word that `word` (lower case) is a slip of; `word` when there is none."""
+        if len(word) < _SHORTEST - 1:
+            return word
+        found = self._known.get(word)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[word] = self._search(word)
+        return found
+
+    def _search(self, word: str) -> str:
+        plain = without_accents(word)
+        if plain in self._long_words or plain in self._vocabulary:
+            return word
+        if self._shortened is None:
+            table: dict[str, set[str]] = {}
+            for long_word in self._long_words:
+                for short in _one_letter_less(long_word):
+                    table.setdefault(short, set()).add(long_word)
+            self._shortened = {short: frozenset(words) for short, words in table.items()}
+        near = {
+            candidate
+            for short in _one_letter_less(plain)
+            for candidate in self._shortened.get(short, ())
+            if is_slip(plain, candidate, self._long_words)
+        }
+        return near.pop() if len(near) == 1 else word
+
+
+@cache
+def slips_of(lexicon: Lexicon) -> Slips:
+    """The slips of a language, indexed once."""
+    return Slips(lexicon.long_words, lexicon.vocabulary)
+
+
+def _one_letter_less(word: str) -> set[str]:
+    return {word} | {word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)}
 
 
 def _one_edit(one: str, other: str) -> bool:

@@ -4,7 +4,7 @@ Only for sentences of one clause, in English and Spanish. Who does it and whom i
 places together with the verb, so "the man was bitten by the dog" never becomes the other story.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from eventstream.cache.guard.conjugation import (
     BASE_OF_PARTICIPLE,
@@ -32,20 +32,37 @@ _ENDS_AGENT = {
         " anoche"
     ),
 }
+_ENGLISH_PAST_BE = words("was were been")
+_PASSIVE = _ENGLISH_BE | _SPANISH_BE
+_WHICH = words("last this next el la este esta")
+_DAYS = words("yesterday today ayer hoy anoche")
 _HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
 
 
-def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]]:
-    """The active sentences that a passive one amounts to; none for any other text."""
+def active_forms(items: Sequence[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[list[Item]]:
+    """The active sentences that a passive one amounts to; none for any other text.
+
+    `said` are the words of the other text: an agent that is not named has to be nobody there.
+    """
     end = len(items)
     while end and items[end - 1].type not in _CONTENT:
         end -= 1
-    body = list(items[:end])
-    if not 4 <= end <= _MAX_ITEMS or any(item.type not in _CONTENT for item in body):
+    if not 4 <= end <= _MAX_ITEMS:
+        return
+    if not any(item.word in _PASSIVE for item in items[:end]):
+        return
+    time, body = _without_time(list(items[:end]), lexicon)
+    if any(item.type not in _CONTENT for item in body):
         return
     by = "by" if lexicon.code == "en" else "por"
     at = next((at for at, item in enumerate(body) if item.word == by), 0)
+    made = _english if lexicon.code == "en" else _spanish
+    closing = time + list(items[end:])
+    if not at and not any(item.word in _CLAUSES for item in body):
+        for clause in _by_nobody(body, lexicon, said):
+            yield clause + closing
+    end = len(body)
     if at < 3 or at == end - 1 or any(item.word in _CLAUSES for item in body[:at]):
         return
     agent_end = at + 1
@@ -54,10 +71,40 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon) -> Iterator[list[Item]
     agent, tail = body[at + 1 : agent_end], body[agent_end:]
     if not agent:
         return
-    closing = list(items[end:])
-    made = _english if lexicon.code == "en" else _spanish
     for clause in made(body[:at], agent, tail):
         yield clause + closing
+
+
+def _without_time(items: list[Item], lexicon: Lexicon) -> tuple[list[Item], list[Item]]:
+    """The time that a sentence begins with ("last night", "ayer"), and the sentence without it."""
+    used = 0
+    if items[0].word in _WHICH and items[1].word in lexicon.times | lexicon.weekdays.keys():
+        used = 2
+    elif items[0].word in _DAYS:
+        used = 1
+    behind = used + (used > 0 and items[used].type is TokenType.PAUSE)
+    return items[:used], items[behind:]
+
+
+def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[list[Item]]:
+    """The active sentences of a passive one that does not say who acts: "they cancelled it"."""
+    if lexicon.code == "en":
+        if any(item.word in _ENGLISH_PAST_BE for item in body):
+            for agent in {"they", "someone"} & said:
+                yield from _english(body, [_word(agent)], [])
+        return
+    if "se" not in said and not any(word.endswith("ron") for word in said):
+        return
+    for clause in _spanish(body, [], []):
+        verb = clause[0]
+        for number in ("they", "se"):
+            forms = frozenset(
+                form for form in verb.forms if form.endswith("ron") == (number == "they")
+            )
+            if forms:
+                key = min(forms)
+                active = [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
+                yield active if number == "they" else [_word("se"), *active]
 
 
 def _ends_agent(body: list[Item], at: int, lexicon: Lexicon) -> bool:

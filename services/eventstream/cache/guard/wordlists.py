@@ -21,9 +21,10 @@ Forms = Callable[[str], Iterator[tuple[str, str]]]
 
 
 def read_lines(name: str) -> list[str]:
-    """The lines of a list that are neither empty nor comments."""
+    """The lines of a list that are neither empty nor comments ("# ..."; "#there" is a word)."""
     text = (files(__package__) / "words" / name).read_text("utf-8")
-    return [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
+    lines = map(str.strip, text.splitlines())
+    return [line for line in lines if line and not line.startswith("# ")]
 
 
 def read_phrases(name: str) -> tuple[Phrase, ...]:

@@ -1,0 +1,103 @@
+"""Changes of order that keep who does what: adverbs on the move, subjects behind their verbs.
+
+Each rule asks for the same terms in both texts and says which of them may stand elsewhere. A time
+may belong to either of two verbs, so nothing moves where clauses are joined.
+"""
+
+from collections.abc import Callable, Sequence
+
+from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.terms import Term
+
+Same = Callable[[Term, Term], bool]
+
+_MOVING = {
+    "en": words(
+        "today tomorrow yesterday tonight now already yet suddenly recently finally eventually"
+        " immediately constantly repeatedly regularly automatically quickly slowly permanently"
+        " temporarily daily weekly monthly unfortunately again also"
+    ),
+    "es": words(
+        "hoy mañana ayer anoche ahora ya todavía repentinamente recientemente finalmente"
+        " inmediatamente constantemente repetidamente continuamente automáticamente rápidamente"
+        " lentamente diario semanal mensual desgraciadamente lamentablemente siempre también"
+        " a_menudo a_veces últimamente"
+    ),
+}
+_JOINS = words(
+    "and or but if when while because that who which before after until since than whether although"
+    " y e o u pero si cuando mientras porque que quien antes después hasta desde aunque"
+)
+_MAX_MOVED = 2
+_MAX_SUBJECT = 5
+_BESIDE_VERB = (Kind.NEGATION, Kind.PERSON, Kind.TENSE, Kind.MODALITY)
+
+
+def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexicon) -> bool:
+    """Whether the same words of time or manner stand elsewhere in one clause, and all else is the
+    same ("the app constantly crashes", "no ha llegado todavía")."""
+    moving = _MOVING[lexicon.code]
+    moved_a = [term.key for term in a if term.key in moving]
+    if not 1 <= len(moved_a) <= _MAX_MOVED or moved_a != [t.key for t in b if t.key in moving]:
+        return False
+    if any(term.key in _JOINS or term.key in lexicon.reports for term in a):
+        return False
+    rest_a = [term for term in a if term.key not in moving]
+    rest_b = [term for term in b if term.key not in moving]
+    return bool(rest_a) and _equal(rest_a, rest_b, same)
+
+
+def subject_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+    """Whether a Spanish subject stands before its verb in one text and behind it in the other.
+
+    `a` and `b` are without what both begin and end with. What stands there has an article and
+    the verb has none, so an adjective and its noun never count.
+    """
+    return _behind_verb(a, b, same) or _behind_verb(b, a, same)
+
+
+def complement_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+    """Whether subject and complement of one "ser" or "estar" changed places ("está roto el
+    cargador", "el cargador está roto")."""
+    if len(a) != len(b) or not 2 <= len(a) <= 2 * _MAX_SUBJECT:
+        return False
+    for first, second in ((a, b), (b, a)):
+        if not first[0].after_copula:
+            continue
+        for at in range(1, len(first)):
+            behind = second[len(first) - at]
+            if (
+                behind.after_copula
+                and first[at].noun
+                and second[0].noun
+                and _equal(first[at:], second[: len(first) - at], same)
+                and _equal(first[:at], second[len(first) - at :], same)
+            ):
+                return True
+    return False
+
+
+def _behind_verb(front: Sequence[Term], back: Sequence[Term], same: Same) -> bool:
+    if len(front) != len(back):
+        return False
+    verb = 0
+    while verb < len(front) and front[verb].kind in _BESIDE_VERB:
+        verb += 1
+    verb += 1
+    subject = len(front) - verb
+    if not 1 <= subject <= _MAX_SUBJECT or not front[verb - 1].open:
+        return False
+    return (
+        front[verb].noun
+        and back[0].noun
+        and not any(term.noun or term.proper for term in front[:verb])
+        and not any(term.noun for term in back[subject:])
+        and all(term.open or term.key == "de" for term in front[verb:])
+        and _equal(front[verb:], back[:subject], same)
+        and _equal(front[:verb], back[subject:], same)
+    )
+
+
+def _equal(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+    return len(a) == len(b) and all(map(same, a, b))
