@@ -44,21 +44,31 @@ def test_a_restart_while_dead_letters_are_written_skips_none(site: Installation)
     site.start_consumer(KAFKA_SESSION_TIMEOUT_MS="240000")
     before = site.counters()
     lines = Lines(site.consumer)
-    ids = site.send(500)
+    # So slow that the inbox fills: the rest stays in Kafka, and the next batch with the consumer.
+    site.provider.seconds = 5
     bad = {b"bad %d" % number for number in range(1000)}
+    ids = []
     for value in sorted(bad):
         site.producer.produce(site.topic, value)
-    ids += site.send(500)
+        ids += site.send(1, flush=False)
+    assert site.producer.flush(SECONDS) == 0
+
+    def waits(doing: str) -> bool:
+        return any(line["event"] == "consumer_waits" and line["doing"] == doing for line in lines)
+
     until(
-        lambda: site.counters().dead_lettered > before.dead_lettered + 100,
+        lambda: site.counters().accepted >= before.accepted + 300,
         SECONDS,
         lambda: f"{site.counters()}\n{site.consumer.tail()}",
     )
-
+    # With a batch of good and bad ones in hand it is held up, until Kafka is away.
+    site.links["results"].refuse()
+    until(lambda: waits("accepting events"), SECONDS, site.consumer.tail)
     site.kafka.kill()
-    # What Kafka's client tried for itself has failed: now it is for the consumer to try again.
-    until(lambda: lines.say("consumer_waits"), SECONDS, site.consumer.tail)
+    site.links["results"].mend()
+    until(lambda: waits("writing dead letters"), SECONDS, site.consumer.tail)
     site.kafka.start()
+    site.provider.behave()
 
     site.settle(before, ids)
     records_of(site.kafka, f"{site.topic}.dlq", lambda values: set(values) >= bad)

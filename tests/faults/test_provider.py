@@ -59,7 +59,7 @@ def test_a_bad_mood_costs_time_and_no_event(site: Installation, mood: Mood, requ
     kind = KINDS[mood]
     took = "gen_ai_client_operation_duration_seconds_count"
     assert site.metric("worker", took, error_type=kind) > 0
-    assert {line["kind"] for line in lines if line["event"] == "a model call failed"} == {kind}
+    assert kind in {line["kind"] for line in lines if line["event"] == "a model call failed"}
     if mood == "refuses_key":
         assert lines.say("the provider refuses the key or its account is spent: events wait")
     # Not even where the provider quotes it.
