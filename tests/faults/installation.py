@@ -77,7 +77,6 @@ class Installation:
         self.topic = f"raw-{uuid.uuid4().hex[:8]}"
         self.metrics_ports = {"worker": free_port(), "consumer": free_port()}
         self.keys = Keys()
-        self._sent = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -184,7 +183,6 @@ class Installation:
             ids.append(event_id)
         if flush:
             assert self.producer.flush(SECONDS) == 0
-        self._sent += count
         return ids
 
     def post(self, key: str) -> str:
