@@ -44,20 +44,23 @@ def test_a_restart_while_dead_letters_are_written_skips_none(site: Installation)
     site.start_consumer(KAFKA_SESSION_TIMEOUT_MS="240000")
     before = site.counters()
     lines = Lines(site.consumer)
-    ids = site.send(500)
-    bad = {b"bad %d" % number for number in range(1000)}
+    until(lambda: lines.say("kafka_assigned"), SECONDS, site.consumer.tail)
+    bad = {b"bad %d" % number for number in range(150)}
+    ids = []
+    # It gets a batch of good and bad ones in hand and is held up with it, until Kafka is away.
+    site.links["results"].refuse()
     for value in sorted(bad):
         site.producer.produce(site.topic, value)
-    ids += site.send(500)
-    until(
-        lambda: site.counters().dead_lettered > before.dead_lettered + 100,
-        SECONDS,
-        lambda: f"{site.counters()}\n{site.consumer.tail()}",
-    )
+        ids += site.send(1, flush=False)
+    assert site.producer.flush(SECONDS) == 0
 
+    def waits(doing: str) -> bool:
+        return any(line["event"] == "consumer_waits" and line["doing"] == doing for line in lines)
+
+    until(lambda: waits("accepting events"), SECONDS, site.consumer.tail)
     site.kafka.kill()
-    # What Kafka's client tried for itself has failed: now it is for the consumer to try again.
-    until(lambda: lines.say("consumer_waits"), SECONDS, site.consumer.tail)
+    site.links["results"].mend()
+    until(lambda: waits("writing dead letters"), SECONDS, site.consumer.tail)
     site.kafka.start()
 
     site.settle(before, ids)

@@ -111,8 +111,6 @@ def test_consumers_join_and_leave_under_load(site: Installation) -> None:
     assert lines.say("kafka_revoked")
     assert assigned.say("kafka_assigned")
     site.settle(before, ids)
-    # Partitions were handed over with what had been accepted of them: nothing was read twice.
-    assert site.counters().duplicates == before.duplicates
 
     ids += site.send(EVENTS // 2)
     second.kill()

@@ -23,8 +23,9 @@ pytestmark = pytest.mark.timeout(200)
 
 
 def test_an_event_that_kills_its_process_is_found_among_good_ones(
-    bench: Bench, kafka: ProxiedKafka
+    bench: Bench, provider: Provider, kafka: ProxiedKafka
 ) -> None:
+    provider.seconds = 0.5  # whoever runs beside it is cut off with it
     source = KafkaSource(topic=f"poisoned-{uuid.uuid4().hex[:8]}", partition=0, offset=7)
     poison = an_event("bad", "this text is POISON", via="kafka", source=source)
     good = good_events(400, via="kafka")
