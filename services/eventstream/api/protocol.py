@@ -27,6 +27,7 @@ of a body (chunk sizes, extensions, trailers) may be beyond FRAMING_A_BYTE for e
 FRAMING_A_BYTE: Final = 16
 HEAD_SECONDS: Final = 20.0
 """How long a head may take, from its first byte."""
+LINGER_SECONDS: Final = 1.0
 REQUESTS_WAITING: Final = 64
 """Requests on one connection that may wait for the answers to earlier ones."""
 VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -70,6 +71,11 @@ class CorkedTransport(asyncio.Transport):
         """Send what was gathered, then close."""
         self._send()
         self._transport.close()
+
+    def write_eof(self) -> None:
+        """Send what was gathered, then the end; what comes in is still read."""
+        self._send()
+        self._transport.write_eof()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()
@@ -241,8 +247,7 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer is whole: on with the next request, or with what could not be read."""
         if self._refusal is not None and not self.pipeline and not self.transport.is_closing():
-            self.transport.write(self._refusal)
-            self.transport.close()
+            self._hang_up(self._refusal)
         super().on_response_complete()
 
     def _refuse(self, what: str) -> None:
@@ -260,8 +265,15 @@ class Protocol(HttpToolsProtocol):
                 self.transport.close()
                 return
         if self._answered:
-            self.transport.write(self._refusal)
-            self.transport.close()
+            self._hang_up(self._refusal)
+
+    def _hang_up(self, refusal: bytes) -> None:
+        """Answer, and read what still comes for a moment: closed at once, unread bytes would make
+        the kernel reset the connection, and the client lose the answer.
+        """
+        self.transport.write(refusal)
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     @property
     def _answered(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -113,9 +114,10 @@ def head(length: int | str, extra: str = "") -> bytes:
 async def answer_to(process: Process, *pieces: bytes) -> tuple[int, dict[str, Any]]:
     """Status and problem for a request that is sent in pieces; the connection then closes."""
     reader, writer = await process.connect()
-    for piece in pieces:
-        writer.write(piece)
-        await writer.drain()
+    with contextlib.suppress(ConnectionError):  # A refusal may come before all is sent.
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
     answer = await reader.read()
     writer.close()
     lines, _, body = answer.partition(b"\r\n\r\n")

@@ -34,6 +34,9 @@ class Memory(asyncio.Transport):
     def close(self) -> None:
         self.closing = True
 
+    def write_eof(self) -> None:
+        self.close()
+
     def is_closing(self) -> bool:
         return self.closing
 
