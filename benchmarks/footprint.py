@@ -19,6 +19,10 @@ from eventstream.spec import StreamSpec
 
 NAME = "footprint"
 TITLE = "Footprint: memory and start"
+WHERE = (
+    "most of a start is importing: pydantic's models, Celery with kombu, numpy and RedisVL's schema"
+    " in the worker, which its children share until they write to a page"
+)
 
 
 async def run(options: Options) -> Section:
@@ -92,5 +96,5 @@ async def run(options: Options) -> Section:
             ),
         ),
         conditions="no local model, no load; times depend on how quiet the machine is",
-        where_the_time_goes="",
+        where_the_time_goes=WHERE,
     )

@@ -138,7 +138,11 @@ class Proxy:
         finally:
             self._links.discard(link)
             for writer in (client, server):
-                writer.close()
+                if self._refusing:
+                    # Nobody will flush what it still holds, so it would never be closed.
+                    writer.transport.abort()
+                else:
+                    writer.close()
 
     async def _pass(
         self,
