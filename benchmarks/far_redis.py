@@ -23,9 +23,9 @@ NAME = "far_redis"
 TITLE = "Far Redis: 2 ms added to each round trip"
 ADDED_MS = 2
 WHERE = (
-    "a claim of up to 256 events makes three round trips (claim, look-up, ending) whatever its size,"
-    " and two claims are under way at a time; an accepted batch makes one, and what comes meanwhile"
-    " is the next batch. So 2 ms more a round trip is microseconds more an event"
+    "a claim of up to 256 events makes three round trips (claim, look-up, ending) whatever its"
+    " size, and two claims are under way at a time; an accepted batch makes one, and what comes"
+    " meanwhile is the next batch. So 2 ms more a round trip is microseconds more an event"
 )
 
 

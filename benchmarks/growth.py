@@ -39,7 +39,7 @@ TITLE = "Growth: entries, consumers, workers"
 WHERE = (
     "an exact look-up reads one hash by its name, whatever lies beside it, so neither it nor ingest"
     " grows with the cache. More consumers and workers share two cores with Redis, Kafka and each"
-    " other: what they add here is little, and the last columns say what a core of their own carries"
+    " other: what they add here is little; the last columns say what a core of its own carries"
 )
 
 

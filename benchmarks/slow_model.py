@@ -30,10 +30,10 @@ from eventstream.wakeup import WakeUps
 PROCESSES = 4
 WHERE = (
     "the model's second is nearly all of an event's time, so the rate is the slots' as long as the"
-    " CPU lasts. Beside the call an event that misses costs its share of a claim and a look-up, five"
-    " round trips to Redis (the lead and a look under it, the limit before, usage and settlement"
-    " after, the answer stored) and its ending; at 128 slots Redis, the provider and the worker share"
-    " two cores, and those are the limit"
+    " CPU lasts. Beside the call an event that misses costs its share of a claim and a look-up,"
+    " five round trips to Redis (the lead with a look, the limit before, usage and settlement"
+    " after, the answer stored) and its ending; at 128 slots Redis, the provider and the worker"
+    " share two cores, and those are the limit"
 )
 WHERE_TAIL = (
     "a slot that is free takes the next event, whatever the others of its claim wait for; what is"
