@@ -25,6 +25,7 @@ from redis.exceptions import (
     RedisError,
     TimeoutError,  # likewise
 )
+from redis.maint_notifications import MaintNotificationsConfig
 
 from eventstream.errors import StoreUnavailable
 from eventstream.redis_wire import Client, Pool
@@ -67,7 +68,14 @@ def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> A
         )
         return client
     # A blocking pool: callers wait for a connection instead of failing at the limit.
-    pool = Pool.from_url(url, max_connections=max_connections, timeout=timeout_seconds, **options)
+    pool = Pool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=timeout_seconds,
+        # With them the pool lends out connections that the server has closed meanwhile.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **options,
+    )
     return Client.from_pool(pool)
 
 

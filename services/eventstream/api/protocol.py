@@ -260,9 +260,14 @@ class Protocol(HttpToolsProtocol):
             if self.pipeline and self.pipeline[0][0] is unread:
                 self.pipeline.popleft()  # It waited, and has no whole body: it is what is refused.
             elif not unread.response_complete:
-                if not unread.response_started:
-                    self.transport.write(self._refusal)
-                self.transport.close()
+                if unread.response_started:
+                    self.transport.close()
+                else:
+                    # The application is told, and what it still says goes nowhere.
+                    unread.disconnected = True
+                    unread.waiting_for_100_continue = False
+                    unread.message_event.set()
+                    self._hang_up(self._refusal)
                 return
         if self._answered:
             self._hang_up(self._refusal)
@@ -293,5 +298,7 @@ class Protocol(HttpToolsProtocol):
         self._head_timer = None
         if not self._answered:
             self._await_head()  # While an answer is under way, little is read.
+        elif not (self._heads and self._in_head):
+            self.transport.close()  # No head was begun, so there is nothing to refuse.
         elif not self.transport.is_closing():
             self._refuse(f"its head was not whole after {self.head_seconds:g} seconds")

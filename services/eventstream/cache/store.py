@@ -198,8 +198,13 @@ class SemanticCache:
         if self._clustered:
             # Two keys are two nodes there, whose replies have no order.
             flight = await self.claim_flight(query.key)
-            held = isinstance(flight, FlightLease)
-            return flight, await self.look_again(query) if held else _miss(query)
+            if not isinstance(flight, FlightLease):
+                return flight, _miss(query)
+            try:
+                return flight, await self.look_again(query)
+            except BaseException:
+                await flight.release()  # Nobody else has it yet, and it would be renewed for ever.
+                raise
         flight, reply = await self._flights.claim_and_read(
             query.key, lambda pipeline: append_exact_read(pipeline, self._keys, query)
         )

@@ -199,6 +199,23 @@ def _compatible(
 
 
 def _key(spec: StreamSpec, settings_key: str | None, environment: Mapping[str, str]) -> str | None:
+    """The key without the white space that a file or a Secret often ends in."""
+    found = _found_key(spec, settings_key, environment)
+    if found is None:
+        return None
+    key = found.strip()
+    if not key.isprintable() or not key.isascii():
+        raise ConfigurationError(
+            "model.apiKeyFrom",
+            "the provider's key has characters that no HTTP header may hold",
+            "Look at the variable or Secret that it comes from: it should be one line of ASCII",
+        )
+    return key
+
+
+def _found_key(
+    spec: StreamSpec, settings_key: str | None, environment: Mapping[str, str]
+) -> str | None:
     source = spec.model.api_key_from
     if source is None:
         return settings_key

@@ -29,7 +29,10 @@ BUNDLES: Final = (
 
 
 def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy for an address, None: go there directly."""
+    """The proxy for an address, None: go there directly.
+
+    Raises ConfigurationError for a proxy that does not speak HTTP.
+    """
     parts = urlsplit(url)
     if parts.hostname is None:
         return None
@@ -39,7 +42,15 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy:
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise ConfigurationError(
+            f"{parts.scheme.upper()}_PROXY",
+            f"a proxy for {parts.scheme} is {urlsplit(address).scheme}://..., and providers are"
+            " reached through HTTP proxies only",
+            f"Name an HTTP proxy in {parts.scheme.upper()}_PROXY, or the provider in NO_PROXY",
+        )
+    return address
 
 
 def _proxies(environment: Mapping[str, str]) -> dict[str, str]:

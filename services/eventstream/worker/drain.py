@@ -186,6 +186,9 @@ class Drain:
             begins = queue not in self._begun
             claim = await self._inbox.claim(queue, self._consumer, room, begins=begins)
             self._begun.add(queue)
+            if claim.wake:
+                # More than one process has work here, and none is on its way.
+                self._wake([queue])
             for entry in claim.unreadable:
                 await self._endings.end_unreadable(entry)
             if not claim.fresh:
@@ -193,9 +196,6 @@ class Drain:
             found = True
             room -= len(claim.fresh)
             CLAIM_SIZE.labels(claim.fresh[0].event.stream).observe(len(claim.fresh))
-            if claim.wake:
-                # More than one process has work here, and none is on its way.
-                self._wake([queue])
             await self._start(claim.fresh)
         return found
 

@@ -298,13 +298,24 @@ async def test_a_head_has_its_time(make_line: MakeLine) -> None:
     class Hasty(Protocol):
         head_seconds = 0.01
 
-    for begun in ([b"GET / HTTP/1.1\r\n"], [NEXT, b"GET / HTTP/1.1\r\nHo"], [NEXT, b"\r\n"]):
+    for begun in ([b"GET / HTTP/1.1\r\n"], [NEXT, b"GET / HTTP/1.1\r\nHo"]):
         line = make_line(Hasty)
         await line.send(*begun)
         while not line.transport.closing:
             await asyncio.sleep(0.005)
         assert b"its head was not whole after 0.01 seconds" in line.transport.written
         assert line.statuses[-1] == 400
+
+
+async def test_stray_lines_between_requests_are_no_head(make_line: MakeLine) -> None:
+    class Hasty(Protocol):
+        head_seconds = 0.01
+
+    line = make_line(Hasty)
+    await line.send(NEXT, b"\r\n")
+    while not line.transport.closing:
+        await asyncio.sleep(0.005)
+    assert line.statuses == [200]
 
 
 async def test_who_says_nothing_is_let_go_without_a_word(make_line: MakeLine) -> None:
