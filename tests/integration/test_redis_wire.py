@@ -112,6 +112,21 @@ async def test_a_link_cut_in_the_middle_of_replies_is_an_error_and_made_anew(
         await client.aclose()
 
 
+async def test_a_connection_that_the_server_closed_meanwhile_is_made_anew_unseen(
+    narrow: Any, redis_server: RedisServer
+) -> None:
+    other: Any = connect(redis_server.url(9), timeout_seconds=5)
+    await narrow.set("key", "value")
+
+    await other.client_kill_filter(_type="normal", skipme=True)
+    async with asyncio.timeout(10):
+        while len(await other.client_list(_type="normal")) > 1:
+            await asyncio.sleep(0.01)
+
+    assert await narrow.get("key") == b"value"
+    await other.aclose()
+
+
 async def test_more_callers_than_connections_wait_and_all_are_served(narrow: Any) -> None:
     async with asyncio.timeout(30):
         numbers = await asyncio.gather(*(narrow.incr("number") for _ in range(200)))

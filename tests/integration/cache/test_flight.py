@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from eventstream.cache.contract import CacheEntry, CacheQuery
 from eventstream.cache.flight import FlightLease, Flights, FlightWait
 from eventstream.cache.keys import CacheKeys
@@ -124,6 +126,23 @@ async def test_a_stored_answer_gives_its_lead_up_in_every_process(
     (_, found) = await other.lead(query("Where?"))
     assert found.response == b"here"
     await other.aclose()
+
+
+async def test_a_lead_is_given_up_when_the_look_under_it_is_interrupted(
+    cache: SemanticCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a cluster the look is a round trip; a lead that nobody has is renewed for ever."""
+
+    async def interrupted(asked: CacheQuery) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "_clustered", True)
+        patched.setattr(cache, "look_again", interrupted)
+        with pytest.raises(asyncio.CancelledError):
+            await cache.lead(query("Where?"))
+
+    assert isinstance((await cache.lead(query("Where?")))[0], FlightLease)
 
 
 async def test_one_claim_of_many_keys_leads_each_of_them_once(

@@ -105,6 +105,18 @@ def test_what_is_missing_is_named(model: Any, settings: Any, says: str) -> None:
         resolve_endpoint(stream(**model), Settings(**settings), {}, LOCAL)
 
 
+def test_a_key_loses_the_line_break_that_a_secret_often_ends_in() -> None:
+    endpoint = resolve_endpoint(StreamSpec(), Settings(openai_api_key="sk-1\n"), {}, LOCAL)
+    assert endpoint.key == "sk-1"
+
+
+@pytest.mark.parametrize("key", ["sk-1\nsk-2", "sk-\u200b1", "sk-ñ"])
+def test_a_key_that_no_header_can_hold_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="one line of ASCII") as refused:
+        resolve_endpoint(StreamSpec(), Settings(openai_api_key=key), {}, LOCAL)
+    assert "sk-" not in str(refused.value)
+
+
 def test_accounts_have_buckets_of_their_own_that_do_not_show_the_key() -> None:
     one, same, other = (
         resolve_endpoint(StreamSpec(), Settings(openai_api_key=key), {}, LOCAL)

@@ -46,6 +46,11 @@ def test_the_proxy_of_an_address(
     assert proxy_for(url, environment) == proxy
 
 
+def test_a_proxy_that_does_not_speak_http_is_named_and_not_tried() -> None:
+    with pytest.raises(ConfigurationError, match=r"HTTPS_PROXY: .*socks5://.*NO_PROXY"):
+        proxy_for("https://api.openai.com/v1", {"ALL_PROXY": "socks5://proxy:1080"})
+
+
 def test_certificates_and_names_are_always_checked() -> None:
     context = tls_context({})
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
