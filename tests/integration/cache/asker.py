@@ -5,6 +5,7 @@ the model, whose answer is there once something is in `PREFIXgo`.
 """
 
 import asyncio
+import os
 import sys
 
 from eventstream.cache.contract import CacheEntry
@@ -23,7 +24,7 @@ async def answer(client: AsyncRedis, prefix: str) -> bytes:
         if found.response is not None:
             return found.response
         claim = await cache.claim_flight(found.key)
-        await command(client, "LPUSH", f"{prefix}joined", 1)
+        await command(client, "LPUSH", f"{prefix}joined", os.getpid())
         if not isinstance(claim, FlightLease):
             await claim.wait()
             continue

@@ -18,9 +18,10 @@ async def test_one_question_in_four_processes_is_asked_once(
         await asyncio.create_subprocess_exec(*asker, stdout=PIPE) for _ in range(PROCESSES)
     ]
     try:
-        joined = 0
-        while joined < PROCESSES:  # nobody gets an answer before all lead or wait
-            joined += bool(await command(cache_client, "BLPOP", f"{prefix}joined", 4))
+        joined: set[bytes] = set()
+        while len(joined) < PROCESSES:  # nobody gets an answer before all lead or wait
+            came = await command(cache_client, "BLPOP", f"{prefix}joined", 4)
+            joined |= {came[1]} if came else set()
             assert all(process.returncode is None for process in processes)
         await command(cache_client, "RPUSH", f"{prefix}go", *range(PROCESSES))
         async with asyncio.timeout(60):
