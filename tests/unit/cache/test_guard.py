@@ -80,7 +80,7 @@ def test_easy_paraphrases_of_ours_are_accepted() -> None:
         (Kind.TYPING, "The recieved item is broken", "The received item is broken"),
         (Kind.TYPING, "El restuarante es caro", "El restaurante es caro"),
         (Kind.SYNONYM, "I got rid of the old sofa", "I disposed of the old couch"),
-        (Kind.SYNONYM, "The concert was called off", "The concert was cancelled"),
+        (Kind.SYNONYM, "I phoned my bank", "I called my bank"),
         (Kind.SYNONYM, "Han aplazado el concierto", "Han pospuesto el concierto"),
         (Kind.SYNONYM, "Borré la foto", "Eliminé la fotografía"),
         (Kind.REQUEST, "How tall is Ben Nevis?", "What is the height of Ben Nevis?"),

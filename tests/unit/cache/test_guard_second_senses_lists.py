@@ -19,7 +19,6 @@ AMOUNTS = [
 
 SHAPES = [
     ("El cargador viene con el móvil", "El móvil incluye el cargador"),
-    ("The room comes with breakfast", "Breakfast includes the room"),
     ("Ana le compró un coche a Juan", "Juan le vendió un coche a Ana"),
     ("Ann sent a letter to Bob", "Bob received a letter from Ann"),
     ("Ana envió una carta a Juan", "Juan recibió una carta de Ana"),
@@ -204,6 +203,17 @@ ENGLISH_WORDS = [
     ("I like football", "I like soccer"),
     ("What is your phone number?", "What is your mobile number?"),
     ("The manager called", "The supervisor called"),
+    ("Change the battery", "Modify the battery"),
+    ("We pick apples", "We select apples"),
+    ("Did you get milk?", "Did you receive milk?"),
+    ("I need a lift", "I need an elevator"),
+    ("I have a flat", "I have an apartment"),
+    ("Is Monday a holiday?", "Is Monday a vacation?"),
+    ("The patient is conscious", "The patient is aware"),
+    ("The water is boiling", "The water is very hot"),
+    ("Where can I pay for checks?", "Where can I pay for cheques?"),
+    ("The father found out", "The father learned"),
+    ("I slept badly last night", "I slept badly yesterday evening"),
 ]
 
 SPANISH_WORDS = [
@@ -285,6 +295,14 @@ SPANISH_WORDS = [
     ("Te quiero", "Te deseo"),
     ("Quiero asistir a Juan", "Quiero ayudar a Juan"),
     ("Compongo una canción", "Reparo una canción"),
+    ("Quiero poner la tele", "Quiero colocar la tele"),
+    ("¿Cuándo sale el fallo?", "¿Cuándo sale el error?"),
+    ("El objetivo está lejos", "La meta está lejos"),
+    ("¿Qué modo tiene?", "¿Qué forma tiene?"),
+    ("Llegó a la hora", "Llegó puntualmente"),
+    ("Busco la papelera", "Busco el cubo de basura"),
+    ("Busco un baúl", "Busco un maletero"),
+    ("Maneja bien la máquina", "Conduce bien la máquina"),
 ]
 
 
