@@ -38,7 +38,8 @@ HARMLESS = {
     "emoji": [
         ("The delivery was terrible 😡😡", "The delivery was terrible"),
         ("Me encantó el hotel ❤️", "Me encantó el hotel"),
-        ("Great service 👍🏽", "Great service"),
+        ("Great service 😊", "Great service"),
+        ("We arrived at the beach 🏖️", "We arrived at the beach"),
         ("My parcel is not here 📦", "My parcel is not here"),
     ],
     "typing": [
@@ -54,13 +55,12 @@ HARMLESS = {
         ("The meeting is at 8 o'clock", "The meeting is at eight"),
         ("La reunión es a las 20:00", "La reunión es a las 20 h"),
         ("It costs $20.00", "It costs $20"),
-        ("It costs £5", "It costs 5 pounds"),
-        ("My salary is 50k", "My salary is 50,000"),
+        ("It costs £5", "It costs 5 quid"),
+        ("My salary is $50k", "My salary is $50,000"),
         ("It expires on 3/14/2024", "It expires on 14 March 2024"),
     ],
     "order": [
         ("The app constantly crashes", "The app crashes constantly"),
-        ("Todavía no he recibido el paquete", "No he recibido el paquete todavía"),
         ("¿Ha llegado mi pedido?", "¿Mi pedido ha llegado?"),
         ("¿Está abierta la tienda?", "¿La tienda está abierta?"),
         ("Se me rompió la pantalla ayer", "Ayer se me rompió la pantalla"),
@@ -68,10 +68,9 @@ HARMLESS = {
     ],
     "voice": [
         ("They cancelled my flight", "My flight was cancelled"),
-        ("Someone stole my bike yesterday", "My bike was stolen yesterday"),
+        ("They stole my bike yesterday", "My bike was stolen yesterday"),
         ("Last night our fence was hit by a car", "A car hit our fence last night"),
         ("Cancelaron mi vuelo", "Mi vuelo fue cancelado"),
-        ("Se canceló mi vuelo", "Mi vuelo fue cancelado"),
     ],
     "converse": [
         ("Ann sold the car to Bob", "Bob bought the car from Ann"),
@@ -185,7 +184,7 @@ def test_each_rule_is_tested_both_ways() -> None:
         (Kind.SPELLING, "Do u like it?", "Do you like it?"),
         (Kind.TYPING, "The recieved item is broken", "The received item is broken"),
         (Kind.NUMBER_FORMAT, "I waited two weeks", "I waited 14 days"),
-        (Kind.CLAUSE_ORDER, "La pantalla se rompió", "Se rompió la pantalla"),
+        (Kind.CLAUSE_ORDER, "El paquete no llegó ayer", "No llegó el paquete ayer"),
         (Kind.VOICE, "They cancelled my flight", "My flight was cancelled"),
         (Kind.PUNCTUATION, "We love it ❤️", "We love it"),
     ],
