@@ -12,7 +12,7 @@ from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
-from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.spelling import american, sound_alike
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
@@ -36,12 +36,12 @@ _NOTED = (
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
-_GROUNDS = frozenset(
+_GROUNDS = words(
     "if because because_of although unless unfortunately luckily fortunately si porque como aunque"
-    " desgraciadamente lamentablemente afortunadamente".split()
+    " desgraciadamente lamentablemente afortunadamente"
 )
 """What holds for a whole sentence, however many verbs there are in it."""
-_DAYS = frozenset("today tomorrow yesterday tonight hoy mañana ayer anoche el los".split())
+_DAYS = words("today tomorrow yesterday tonight hoy mañana ayer anoche el los")
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
 _MAX_MOVED_TERMS = 8

@@ -37,12 +37,13 @@ _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _ENGLISH_HELPERS = words("do does did is are was were has have can could will would")
 _SIDES = frozenset({"a", "b"})
 _NO_SIDES = (Kind.QUANTIFIER, Kind.NEGATION, Kind.MODALITY, Kind.TENSE)
-_NOBODY_ELSE = words(
+_CHOOSING = words(
     "only just even each every both most any either neither none everyone everybody nobody anyone"
-    " solo sólo solamente únicamente unicamente hasta cada ningun ningún ninguno ninguna todos todas"
+    " solo sólo solamente únicamente unicamente hasta cada ningun ningún ninguno ninguna todos"
+    " todas"
 )
 """They choose among others, and what they choose from stays on their side."""
-_MAX_SIDE = 5
+_MAX_SIDE = 3
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
@@ -235,26 +236,29 @@ class Templates:
         """Whether no side of a comparison or the like has a part of its own sentence in it."""
         if not slots.keys() >= _SIDES:
             return True
-        return all(self._is_plain(sentence[slots[side]]) for side in _SIDES)
+        return all(map(self._says_nothing_else, map(sentence.__getitem__, slots.values()))) and all(
+            self._names(sentence[slots[side]]) for side in _SIDES
+        )
 
-    def _is_plain(self, side: Sequence[Item]) -> bool:
-        """Whether `side` is a word, a name, or an article or the like with few words behind it.
-
-        "Juan says Ana", "only Ana", "no phone" and "I hope Ana" are more than that.
-        """
+    def _says_nothing_else(self, slot: Sequence[Item]) -> bool:
+        """Whether a slot is without quantifiers, negations and verbs ("only Ana", "no phone")."""
         lexicon = self._lexicon
-        for item in side:
+        for item in slot:
             kind = lexicon.closed_classes.get(item.word)
-            if (
-                kind in _NO_SIDES
-                or item.word in _NOBODY_ELSE
-                or not lexicon.reports.isdisjoint((item.word, item.plain))
-                or (item.word in lexicon.synonyms.verbal and item is not side[-1])
-            ):
+            verb = item.word in lexicon.synonyms.verbal and item is not slot[-1]
+            if verb or kind in _NO_SIDES or item.word in _CHOOSING or item.word in lexicon.reports:
                 return False
-        determined = side[0].word in self._determiners
+        return True
+
+    def _names(self, side: Sequence[Item]) -> bool:
+        """Whether `side` is a word, a name, or an article or the like with a word or two behind it:
+        too short for a sentence of its own ("the boss noticed Ana")."""
+        if len(side) == 1:
+            return True
+        shouted = all(item.text.isupper() for item in side)
         named = all(item.text[:1].isupper() or item.type is TokenType.NUMBER for item in side)
-        return len(side) == 1 or named or (determined and len(side) <= _MAX_SIDE)
+        determined = side[0].word in self._determiners
+        return (named and not shouted) or (determined and len(side) <= _MAX_SIDE)
 
     def _candidates(self, first: str, present: Set[str]) -> list[_Template]:
         """The templates that a sentence may fit, those with its first word before the others."""
