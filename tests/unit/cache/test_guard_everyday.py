@@ -53,7 +53,7 @@ HARMLESS = {
         ("I waited two weeks", "I waited 14 days"),
         ("It takes an hour and a half", "It takes 1.5 hours"),
         ("The meeting is at 8 o'clock", "The meeting is at eight"),
-        ("La reunión es a las 20:00", "La reunión es a las 20 h"),
+        ("La reunión es a las 20:00", "La reunión es a las 20"),
         ("It costs $20.00", "It costs $20"),
         ("It costs £5", "It costs 5 quid"),
         ("My salary is $50k", "My salary is $50,000"),

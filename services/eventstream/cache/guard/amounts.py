@@ -16,7 +16,6 @@ from eventstream.cache.guard.tokens import TokenType
 
 _NUMBER_JOINS = words("and y")
 _AT = words("at las la")
-_OF_CLOCKS = words("o'clock h hs hrs")
 _BEHIND = words("on today tomorrow tonight hoy mañana o'clock")
 _ENDS = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CLOCK_PARTS = {"half": 30, "quarter": 15, "media": 30, "cuarto": 15}
@@ -99,7 +98,7 @@ class Amounts:
         key = quantities.number_key(item.text, self._code)
         following = self._item(position + 1)
         if self._is_hour(position, following):
-            used = 2 if following is not None and following.word in _OF_CLOCKS else 1
+            used = 2 if following is not None and following.word == "o'clock" else 1
             return _one(quantities.time_key(item.text, None), Kind.DATE_TIME, item.text, used)
         if self._counts_money(position):
             key = quantities.money_key(key)
@@ -128,12 +127,15 @@ class Amounts:
         return _one(key, Kind.NUMBER, item.text, 1)
 
     def _is_hour(self, position: int, following: Item | None) -> bool:
-        """Whether a number is the hour of a clock: "at 8", "8 o'clock", "a las 20 h"."""
+        """Whether a number is the hour of a clock: "at 8", "8 o'clock", "a las 20".
+
+        Never of one with its unit: "a las 24 h" may be after as many hours.
+        """
         text = self._items[position].text
         if not (text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 24):
             return False
-        if following is not None and following.word in _OF_CLOCKS:
-            return following.word == "o'clock" or self._at_las(position)
+        if following is not None and following.word == "o'clock":
+            return True
         hour = self._word(position - 1) == "at" or self._at_las(position)
         return hour and (following is None or following.type in _ENDS or following.word in _BEHIND)
 

@@ -306,7 +306,10 @@ def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:
     alone = first.after_light and not first.noun and not first.after_copula  # "on Monday"
     return (
         (first.kind is Kind.DATE_TIME and first.key not in _DAYS and not alone)
-        or (first.key not in _GROUNDS and moves.second_verb(terms, lexicon))
+        or (
+            first.key not in _GROUNDS
+            and (moves.second_verb(terms, lexicon) or moves.joins_clauses(terms[1:]))
+        )
         or (len(terms) > 1 and moves.describes(first, None, terms[1]))
     )
 

@@ -31,6 +31,10 @@ _JOINS = words(
     "and or but if when while because that who which before after until since than whether although"
     " y e o u pero si cuando mientras porque que quien antes después hasta desde aunque"
 )
+_MAKES_ANOTHER = words(
+    "let lets letting make makes made making see sees saw hear hears heard watch watched help helps"
+    " helped have had get got"
+)
 _MAX_MOVED = 2
 _MAX_SUBJECT = 5
 _PARTICIPLES = ("ed", "en", "ado", "ada", "ados", "adas", "ido", "ida", "idos", "idas")
@@ -44,7 +48,7 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
     moved_a = [term.key for term in a if term.key in moving]
     if not 1 <= len(moved_a) <= _MAX_MOVED or moved_a != [t.key for t in b if t.key in moving]:
         return False
-    if any(term.key in _JOINS or term.key in lexicon.reports for term in a):
+    if joins_clauses(a) or any(term.key in lexicon.reports for term in a):
         return False
     if second_verb(a, lexicon) or second_verb(b, lexicon):
         return False
@@ -55,13 +59,27 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
     return bool(rest_a) and _equal(rest_a, rest_b, same)
 
 
+def joins_clauses(terms: Sequence[Term]) -> bool:
+    """Whether there may be two clauses, so that a time belongs to either."""
+    return any(term.key in _JOINS for term in terms)
+
+
 def second_verb(terms: Sequence[Term], lexicon: Lexicon) -> bool:
-    """Whether an infinitive may hang on another verb ("I want to cancel tomorrow")."""
+    """Whether a verb may hang on another one ("I want to cancel", "he denied stealing", "they let
+    me leave")."""
     if lexicon.code == "en":
         return any(
-            term.key.strip("#") == "to" and not (behind.noun or behind.proper)
+            term.key.endswith("_to")
+            or (term.key.strip("#") == "to" and not (behind.noun or behind.proper))
+            or (term.key in _MAKES_ANOTHER and behind.kind is Kind.PERSON)
+            or (
+                behind.open
+                and behind.surface.endswith("ing")
+                and not (behind.noun or behind.after_copula)
+                and term.kind not in _BESIDE_VERB
+            )
             for term, behind in pairwise(terms)
-        ) or any(term.key.endswith("_to") for term in terms)
+        )
     return any(term.open and not term.noun and is_infinitive(term.surface) for term in terms)
 
 
