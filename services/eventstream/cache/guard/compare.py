@@ -191,8 +191,8 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
-    known = {a.surface, b.surface} <= lexicon.vocabulary
-    if lexicon.code == "es" and not known and sound_alike(a.surface, b.surface):
+    one_known = (a.surface in lexicon.vocabulary) != (b.surface in lexicon.vocabulary)
+    if lexicon.code == "es" and one_known and sound_alike(a.surface, b.surface):
         return frozenset({Kind.SPELLING})
     if american(a.surface) == american(b.surface):
         return frozenset({Kind.SPELLING})

@@ -74,7 +74,10 @@ _TWO_WORDS = groups(
     " señar ceñar | civil sibil | severa cebera | venino benino | vellido bellido |"
     " vaquero baquero | haremos aremos | hará ara ará | harás aras arás | haré are aré | harán aran"
     " arán | vestía bestia | hierba hierva | sexto cesto | rallo rayo | rallos rayos | risa riza"
-    " | risas rizas | brasas brazas | seno ceno | fase face | valla baya | vallas bayas"
+    " | risas rizas | brasas brazas | seno ceno | fase face | valla baya | vallas bayas | usar"
+    " húsar | balido valido | vela bela | gana ghana | saca zaca | saque zaque | arma harma"
+    " | usada husada | beneficio veneficio | cenada senada | callada cayada | acera hacera"
+    " | asesinar acecinar | fresa freza | falla faya | causa cauza | cese sece"
 )
 _TWO_VERBS = (
     "casar cazar|cocer coser|rebelar revelar|abrazar abrasar|votar botar|grabar gravar|cerrar"

@@ -20,8 +20,8 @@ _PREFIXES = ("re", "un", "de", "mis", "pre")
 
 def is_slip(one: str, other: str, lexicon: Lexicon) -> bool:
     """Whether one of two words is on the list, and the other is no word but that one with two
-    neighbours exchanged or, in English and behind no prefix, one letter too many, one too few or a
-    wrong one, anywhere but at its ends."""
+    neighbours exchanged or, in English and behind no prefix, one letter too many or too few, anywhere
+    but at its ends. A wrong letter too often makes another word ("paintings", "printings")."""
     return _is_slip(one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es")
 
 
@@ -102,5 +102,5 @@ def _one_edit(one: str, other: str, exchanged_only: bool) -> bool:
         end += 1
     middle_one, middle_other = one[start : len(one) - end], other[start : len(other) - end]
     if max(len(middle_one), len(middle_other)) <= 1:
-        return not exchanged_only
+        return not exchanged_only and len(one) != len(other)
     return len(middle_one) == 2 and middle_one == middle_other[::-1]
