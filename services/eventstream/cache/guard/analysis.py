@@ -38,6 +38,7 @@ _LIKE_PARTICIPLE = words(
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
 _MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
+_BEFORE_DAYS = words("el los")
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -189,6 +190,10 @@ class _Builder:
     def _item(self, position: int) -> Item | None:
         return self._items[position] if 0 <= position < len(self._items) else None
 
+    def _next_word(self, position: int) -> str:
+        following = self._item(position + 1)
+        return following.word if following is not None else ""
+
     # Everything but words
 
     def _other(self, position: int) -> int:
@@ -278,6 +283,9 @@ class _Builder:
             amount = self._amounts.word(position, after_number)
             if amount is not None:
                 return self._amount(amount)
+        if item.word in _BEFORE_DAYS and self._next_word(position) in lexicon.weekdays:
+            self._emit(item.word, Kind.DATE_TIME, item.word)  # "el lunes" is not every Monday
+            return 1
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
@@ -346,8 +354,7 @@ class _Builder:
         copula = lexicon.copulas.get(word)
         if copula is None and lexicon.code == "es" and item.plain in ("esta", "estan"):
             copula = "estar"
-        following = self._item(position + 1)
-        next_word = following.word if following is not None else ""
+        next_word = self._next_word(position)
         if copula is not None:
             if lexicon.code == "es":
                 if inflection.is_gerund(next_word):
@@ -361,9 +368,9 @@ class _Builder:
         """Whether "do" or "does" carries a question or a negation and no meaning of its own."""
         lexicon = self._lexicon
         assert lexicon is not None
-        previous, following = self._item(position - 1), self._item(position + 1)
+        previous = self._item(position - 1)
         before = previous.word if previous is not None else ""
-        next_word = following.word if following is not None else ""
+        next_word = self._next_word(position)
         if self._asking and not self._helped and next_word:
             self._helped = True
             return True
