@@ -75,7 +75,8 @@ HARMLESS = {
     "converse": [
         ("Ann sold the car to Bob", "Bob bought the car from Ann"),
         ("My sister lent the bike to my cousin", "My cousin borrowed the bike from my sister"),
-        ("The lamp is above the desk", "The desk is below the lamp"),
+        ("The red box is heavier than the blue one", "The blue one is lighter than the red box"),
+        ("La mesa es más alta que la silla", "La silla es más baja que la mesa"),
         ("El gato está encima de la mesa", "La mesa está debajo de el gato"),
     ],
     "existence": [

@@ -29,6 +29,7 @@ SHAPES = [
     ("All dogs are older than some cats", "Some cats are younger than all dogs"),
     ("Nada es mejor que el agua", "El agua es peor que nada"),
     ("Juan says Ana is older than Bob", "Bob is younger than Juan says Ana"),
+    ("The rope is longer than the man", "The man is shorter than the rope"),
     ("The app stopped working on Monday", "The app no longer works on Monday"),
     ("On Monday the app stopped working", "On Monday the app no longer works"),
     ("Are there children?", "Do you have children?"),
