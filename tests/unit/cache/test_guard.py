@@ -208,7 +208,7 @@ def test_no_look_alike_of_the_development_half_is_accepted() -> None:
 def test_most_paraphrases_of_the_development_half_are_accepted() -> None:
     """A floor under what the published file says, so that a change of a rule can't lose them."""
     for language in ("en", "es"):
-        for difficulty, least in (("easy", 0.9), ("hard", 0.55)):
+        for difficulty, least in (("easy", 0.85), ("hard", 0.5)):
             verdicts = [
                 compare(pair["a"], pair["b"]).accepted
                 for pair in DEVELOPMENT
