@@ -190,9 +190,9 @@ class _Builder:
     def _item(self, position: int) -> Item | None:
         return self._items[position] if 0 <= position < len(self._items) else None
 
-    def _next_word(self, position: int) -> str:
-        following = self._item(position + 1)
-        return following.word if following is not None else ""
+    def _word_at(self, position: int) -> str:
+        item = self._item(position)
+        return item.word if item is not None else ""
 
     # Everything but words
 
@@ -283,7 +283,7 @@ class _Builder:
             amount = self._amounts.word(position, after_number)
             if amount is not None:
                 return self._amount(amount)
-        if item.word in _BEFORE_DAYS and self._next_word(position) in lexicon.weekdays:
+        if item.word in _BEFORE_DAYS and self._word_at(position + 1) in lexicon.weekdays:
             self._emit(item.word, Kind.DATE_TIME, item.word)  # "el lunes" is not every Monday
             return 1
         if self._is_light(position):
@@ -326,9 +326,8 @@ class _Builder:
         assert lexicon is not None
         gender = lexicon.genders.get(self._items[position].word, "")
         following = self._item(position + 1)
-        if gender and following is not None and following.plain.startswith(("a", "ha")):
-            return ""
-        return gender
+        before_a = following is not None and following.plain.startswith(("a", "ha"))
+        return "" if before_a else gender
 
     def _pause_follows(self, position: int) -> bool:
         """Whether a comma or the like stands between this word and a later one ("No, thanks")."""
@@ -354,7 +353,7 @@ class _Builder:
         copula = lexicon.copulas.get(word)
         if copula is None and lexicon.code == "es" and item.plain in ("esta", "estan"):
             copula = "estar"
-        next_word = self._next_word(position)
+        next_word = self._word_at(position + 1)
         if copula is not None:
             if lexicon.code == "es":
                 if inflection.is_gerund(next_word):
@@ -368,9 +367,7 @@ class _Builder:
         """Whether "do" or "does" carries a question or a negation and no meaning of its own."""
         lexicon = self._lexicon
         assert lexicon is not None
-        previous = self._item(position - 1)
-        before = previous.word if previous is not None else ""
-        next_word = self._next_word(position)
+        before, next_word = self._word_at(position - 1), self._word_at(position + 1)
         if self._asking and not self._helped and next_word:
             self._helped = True
             return True
