@@ -106,16 +106,14 @@ class _Builder:
         self._lexicon = lexicon
         self._analysis = analysis
         self._moods = moods
-        self._after_pause = False
-        self._after_light = False
+        self._after_pause = self._after_light = False
         self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
         self._notable = lexicon.notable if lexicon is not None else frozenset[str]()
         self._noun = False
         self._gender = ""
         self._after_copula = False
         self._sentence_start = True
-        self._asking = False
-        self._ordering = False
+        self._asking = self._ordering = False
         self._empty_sentence = True
         self._sentence_at = 0
         self._helped = False
@@ -142,8 +140,7 @@ class _Builder:
                 self._helper_to_front()
         self._sentence_at = len(self._analysis.terms)
         self._helped = False
-        self._asking = False
-        self._ordering = False
+        self._asking = self._ordering = False
         self._sentence_start = True
         self._empty_sentence = True
 
@@ -325,9 +322,8 @@ class _Builder:
         lexicon = self._lexicon
         assert lexicon is not None
         gender = lexicon.genders.get(self._items[position].word, "")
-        following = self._item(position + 1)
-        before_a = following is not None and following.plain.startswith(("a", "ha"))
-        return "" if before_a else gender
+        following = inflection.without_accents(self._word_at(position + 1))
+        return "" if following.startswith(("a", "ha")) else gender
 
     def _pause_follows(self, position: int) -> bool:
         """Whether a comma or the like stands between this word and a later one ("No, thanks")."""
