@@ -42,6 +42,9 @@ _GROUNDS = words(
 )
 """What holds for a whole sentence, however many verbs there are in it."""
 _DAYS = words("today tomorrow yesterday tonight hoy mañana ayer anoche el los")
+_REASONS = words("because because_of for porque por para")
+_OPERATORS = (Kind.NEGATION, Kind.QUANTIFIER)
+_NOT_YET = words("ya aún todavía")
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
 _MAX_MOVED_TERMS = 8
@@ -276,6 +279,7 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         verb = _leading_verb(front, lexicon)
         return (
             0 < verb < len(front)
+            and not any(term.kind in _OPERATORS for term in front[verb:])
             and _equal(front[verb:], back[: len(front) - verb], lexicon)
             and _equal(front[:verb], back[len(front) - verb :], lexicon)
         )
@@ -310,6 +314,8 @@ def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:
             first.key not in _GROUNDS
             and (moves.second_verb(terms, lexicon) or moves.joins_clauses(terms[1:]))
         )
+        # "I did not go because it rained": perhaps something else was the reason.
+        or (first.key in _REASONS and any(term.kind is Kind.NEGATION for term in terms))
         or (len(terms) > 1 and moves.describes(first, None, terms[1]))
     )
 
@@ -319,7 +325,7 @@ def _leading_verb(terms: list[Term], lexicon: Lexicon) -> int:
     for at, term in enumerate(terms[:_MAX_LEADING]):
         if term.key in lexicon.movable_verbs:
             return at + 1
-        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE, Kind.QUANTIFIER):
+        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE) and term.key not in _NOT_YET:
             return 0
     return 0
 

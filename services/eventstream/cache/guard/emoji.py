@@ -30,12 +30,11 @@ _GLAD_WORDS = words(
 _CROSS_WORDS = words(
     "bad terrible terribly awful horrible horribly worst angry furious disappointed disappointing"
     " disappointment sad annoyed annoying upset hate hated broke broken fail failed fails failing"
-    " unacceptable disgusting disgusted frustrated frustrating rude ridiculous unfortunately lost"
-    " ruined slow stolen mal malo mala malos malas pesimo pesima pesimos pesimas peor enfadado"
+    " unacceptable disgusting disgusted frustrated frustrating rude ridiculous unfortunately"
+    " ruined mal malo mala malos malas pesimo pesima pesimos pesimas peor enfadado"
     " enfadada enojado enojada triste tristes decepcion decepcionado decepcionada decepcionante"
     " fatal roto rota rotos rotas molesto molesta inaceptable asco verguenza furioso furiosa"
-    " lamentable desastre odio perdio perdieron perdido perdida lento lenta lentos lentas robado"
-    " robada robaron"
+    " lamentable desastre odio"
 )
 _TURNS = words(
     "but pero again another yet otra otro otras otros vez so tan thanks thank gracias returned"
@@ -71,8 +70,10 @@ _ENDS = frozenset({TokenType.EMOJI, TokenType.STOP, TokenType.QUESTION, TokenTyp
 
 def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without the emoji that say nothing more than the words of their sentence."""
-    if TokenType.EMOJI not in [item.type for item in items]:
+    types = [item.type for item in items]
+    if TokenType.EMOJI not in types:
         return items
+    asks = TokenType.QUESTION in types  # "is it bad?" tells no feeling
     kept: list[Item] = []
     said: list[str] = []
     ended = False
@@ -86,7 +87,7 @@ def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> l
             item.type is TokenType.EMOJI
             and (following is None or following.type in _ENDS)
             and (
-                _echoes(item.text, said, lexicon)
+                _echoes(item.text, said, lexicon, asks=asks)
                 or (item.text in _DRESS and _left_out(items, at, kept))
             )
         ):
@@ -106,10 +107,9 @@ def _mood(said: Sequence[str], lexicon: Lexicon) -> int:
     return glad - cross
 
 
-def _echoes(emoji: str, said: Sequence[str], lexicon: Lexicon) -> bool:
-    if (emoji in _GLAD and _mood(said, lexicon) > 0) or (
-        emoji in _CROSS and _mood(said, lexicon) < 0
-    ):
+def _echoes(emoji: str, said: Sequence[str], lexicon: Lexicon, *, asks: bool) -> bool:
+    mood = 0 if asks else _mood(said, lexicon)
+    if (emoji in _GLAD and mood > 0) or (emoji in _CROSS and mood < 0):
         return True
     shown = _SHOWS.get(emoji)
     return shown is not None and not shown.isdisjoint(said)

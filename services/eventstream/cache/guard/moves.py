@@ -2,7 +2,8 @@
 
 Each rule asks for the same terms in both texts and says which of them may stand elsewhere. A time
 may belong to either of two verbs, so nothing moves where clauses are joined or a second verb hangs
-on the first. Nothing moves across a negation, nor away from the participle that it describes.
+on the first. Nothing moves across a negation or a quantifier, nor away from the participle that it
+describes.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ _JOINS = words(
     "and or but if when while because that who which before after until since than whether although"
     " y e o u pero si cuando mientras porque que quien antes después hasta desde aunque"
 )
+_SUBJECTS = words("i you he she it we they")
 _MAKES_ANOTHER = words(
     "let lets letting make makes made making see sees saw hear hears heard watch watched help helps"
     " helped have had get got"
@@ -60,8 +62,12 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
 
 
 def joins_clauses(terms: Sequence[Term]) -> bool:
-    """Whether there may be two clauses, so that a time belongs to either."""
-    return any(term.key in _JOINS for term in terms)
+    """Whether there may be two clauses, so that a time belongs to either ("the car you sold me
+    yesterday broke")."""
+    return any(term.key in _JOINS for term in terms) or any(
+        behind.key in _SUBJECTS and term.open and not behind.after_pause
+        for term, behind in pairwise(terms)
+    )
 
 
 def second_verb(terms: Sequence[Term], lexicon: Lexicon) -> bool:
@@ -105,13 +111,14 @@ def _describes(terms: Sequence[Term], moving: frozenset[str]) -> bool:
 
 
 def _scopes(terms: Sequence[Term], moving: frozenset[str]) -> list[int]:
-    """How many negations stand before each of the words that may move."""
-    negations = 0
+    """How many negations and quantifiers stand before each of the words that may move."""
+    operators = 0
     scopes = []
     for term in terms:
-        negations += term.kind is Kind.NEGATION
         if term.key in moving:
-            scopes.append(negations)
+            scopes.append(operators)
+        else:
+            operators += term.kind in (Kind.NEGATION, Kind.QUANTIFIER)
     return scopes
 
 

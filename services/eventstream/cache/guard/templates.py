@@ -36,7 +36,9 @@ _SHORT = 3
 _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _ENGLISH_HELPERS = words("do does did is are was were has have can could will would")
 _SIDES = frozenset({"a", "b"})
-_NO_SIDES = (Kind.QUANTIFIER, Kind.NEGATION, Kind.MODALITY, Kind.TENSE)
+_DENYING = words("no not ya_no nunca never sin without")
+_OPERATORS = (Kind.QUANTIFIER, Kind.NEGATION)
+_NO_SIDES = (*_OPERATORS, Kind.MODALITY, Kind.TENSE)
 _CHOOSING = words(
     "only just even each every both most any either neither none everyone everybody nobody anyone"
     " solo sólo solamente únicamente unicamente hasta cada ningun ningún ninguno ninguna todos"
@@ -94,6 +96,12 @@ class _Template:
     shape: tuple[_Part, ...]
     result: tuple[str, ...]
     asks: bool
+
+    @cached_property
+    def denies(self) -> bool:
+        """Whether one of its own words is a negation."""
+        own = {word for part in self.shape for word in part.words} | set(self.result)
+        return not own.isdisjoint(_DENYING)
 
     @cached_property
     def _certain(self) -> tuple[frozenset[str], ...]:
@@ -228,12 +236,21 @@ class Templates:
             if opens and template.shape[0].name and not template.asks:
                 continue  # "does it have Wi-Fi" is not "it has Wi-Fi"
             slots = template.match(words, present.keys())
-            if slots is not None and self._plain_sides(slots, sentence):
+            if slots is not None and self._keeps_scope(template, slots, sentence):
                 return _filled(template.result, slots, sentence), template.asks
         return None
 
-    def _plain_sides(self, slots: Mapping[str, slice], sentence: Sequence[Item]) -> bool:
-        """Whether no side of a comparison or the like has a part of its own sentence in it."""
+    def _keeps_scope(
+        self, template: _Template, slots: Mapping[str, slice], sentence: Sequence[Item]
+    ) -> bool:
+        """Whether nothing changes sides with a quantifier: in a comparison or the like no side has
+        a part of its own sentence in it, and beside a negation no slot says how many."""
+        if template.denies and any(
+            self._lexicon.closed_classes.get(item.word) in _OPERATORS or item.word in _CHOOSING
+            for slot in slots.values()
+            for item in sentence[slot]
+        ):
+            return False
         if not slots.keys() >= _SIDES:
             return True
         return all(map(self._says_nothing_else, map(sentence.__getitem__, slots.values()))) and all(

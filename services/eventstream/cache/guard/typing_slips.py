@@ -20,8 +20,11 @@ _PREFIXES = ("re", "un", "de", "mis", "pre")
 
 def is_slip(one: str, other: str, lexicon: Lexicon) -> bool:
     """Whether one of two words is on the list, and the other is no word but that one with two
-    neighbours exchanged or, in English and behind no prefix, one letter too many or too few, anywhere
-    but at its ends. A wrong letter too often makes another word ("paintings", "printings")."""
+    neighbours exchanged or, in English and behind no prefix, one letter too many or too few,
+    anywhere but at its ends.
+
+    A wrong letter too often makes another word: "paintings" and "printings".
+    """
     return _is_slip(one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es")
 
 
