@@ -16,18 +16,20 @@ from eventstream.cache.guard.tokens import TokenType
 
 _NUMBER_JOINS = words("and y")
 _AT = words("at las la")
-_OF_CLOCKS = words("o'clock h hs hrs horas")
 _BEHIND = words("on today tomorrow tonight hoy mañana o'clock")
 _ENDS = frozenset({TokenType.STOP, TokenType.PAUSE, TokenType.QUESTION})
 _CLOCK_PARTS = {"half": 30, "quarter": 15, "media": 30, "cuarto": 15}
+_UNTIL_NOON = frozenset(range(1, 12))
+_NO_HOURS = frozenset[int]()
+# The hours that each part of the day has before noon and after it; it says nothing of others.
 _HALVES = {
-    ("in", "the", "morning"): "am",
-    ("in", "the", "afternoon"): "pm",
-    ("in", "the", "evening"): "pm",
-    ("de", "la", "madrugada"): "am",
-    ("de", "la", "mañana"): "am",
-    ("de", "la", "tarde"): "pm",
-    ("de", "la", "noche"): "pm",
+    ("in", "the", "morning"): (_UNTIL_NOON, _NO_HOURS),
+    ("in", "the", "afternoon"): (_NO_HOURS, frozenset({12, *range(1, 7)})),
+    ("in", "the", "evening"): (_NO_HOURS, frozenset(range(4, 12))),
+    ("de", "la", "madrugada"): (frozenset({12, *range(1, 7)}), _NO_HOURS),
+    ("de", "la", "mañana"): (_UNTIL_NOON, _NO_HOURS),
+    ("de", "la", "tarde"): (_NO_HOURS, frozenset({12, *range(1, 9)})),
+    ("de", "la", "noche"): (frozenset({12, *range(1, 6)}), frozenset(range(7, 12))),
 }
 
 
@@ -65,7 +67,7 @@ class Amounts:
     def time(self, position: int) -> Amount:
         """The time in figures ("7:30", "7:30 pm") at `position`."""
         written = self._items[position].text
-        half, used = self._half(position + 1, certain=True)
+        half, used = self._half(position + 1, int(written.split(":")[0]), certain=True)
         return _one(quantities.time_key(written, half), Kind.DATE_TIME, written, 1 + used)
 
     def sign(self, position: int) -> Amount | None:
@@ -88,13 +90,15 @@ class Amounts:
     def number(self, position: int) -> Amount:
         """The number in figures at `position`, and what hangs on it ("3rd", "3pm", "3 million")."""
         item = self._items[position]
-        half, used = self._half(position + 1, certain=self._word(position - 1) in _AT)
-        if half is not None and item.text.isdigit():
+        hour = int(item.text) if item.text.isdecimal() and len(item.text) <= 2 else None
+        certain = self._word(position - 1) in _AT
+        half, used = self._half(position + 1, hour, certain=certain)
+        if half is not None and hour is not None:
             return _one(quantities.time_key(item.text, half), Kind.DATE_TIME, item.text, 1 + used)
         key = quantities.number_key(item.text, self._code)
         following = self._item(position + 1)
         if self._is_hour(position, following):
-            used = 2 if following is not None and following.word in _OF_CLOCKS else 1
+            used = 2 if following is not None and following.word == "o'clock" else 1
             return _one(quantities.time_key(item.text, None), Kind.DATE_TIME, item.text, used)
         if self._counts_money(position):
             key = quantities.money_key(key)
@@ -102,7 +106,12 @@ class Amounts:
             return _one(key, Kind.NUMBER, item.text, 1)
         if not following.attached:
             return self._times_thousands(key, position)
-        if following.word == "k" and key.count(".") <= 1 and key.replace(".", "").isdecimal():
+        if (
+            following.word == "k"
+            and self._in_currency(position)
+            and key.count(".") <= 1
+            and key.replace(".", "").isdecimal()
+        ):
             value = Decimal(key) * 1000
             if value == int(value):
                 return _one(str(int(value)), Kind.NUMBER, item.text, 2)
@@ -118,14 +127,29 @@ class Amounts:
         return _one(key, Kind.NUMBER, item.text, 1)
 
     def _is_hour(self, position: int, following: Item | None) -> bool:
-        """Whether a number is the hour of a clock: "at 8", "8 o'clock", "a las 20 h"."""
+        """Whether a number is the hour of a clock: "at 8", "8 o'clock", "a las 20".
+
+        Never of one with its unit: "a las 24 h" may be after as many hours.
+        """
         text = self._items[position].text
         if not (text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 24):
             return False
-        if following is not None and following.word in _OF_CLOCKS:
-            return following.word == "o'clock" or self._word(position - 1) == "las"
-        hour = self._word(position - 1) in ("at", "las")
+        if following is not None and following.word == "o'clock":
+            return True
+        hour = self._word(position - 1) == "at" or self._at_las(position)
         return hour and (following is None or following.type in _ENDS or following.word in _BEHIND)
+
+    def _at_las(self, position: int) -> bool:
+        """Whether "a las" stands before: "trabajo las 8" is about hours, and about no clock."""
+        return self._word(position - 1) == "las" and self._word(position - 2) == "a"
+
+    def _in_currency(self, position: int) -> bool:
+        """Whether a sum is meant ("£5k", "5k euros"): a "4K" screen has no 4,000 of anything."""
+        before, behind = self._item(position - 1), self._item(position + 2)
+        return (before is not None and before.text in quantities.CURRENCY_SIGNS) or (
+            behind is not None
+            and (behind.text in quantities.CURRENCY_SIGNS or behind.word in quantities.CURRENCIES)
+        )
 
     def _counts_money(self, position: int) -> bool:
         before, behind = self._item(position - 1), self._item(position + 1)
@@ -161,7 +185,8 @@ class Amounts:
             behind = self._item(position + used)
             named = behind is not None and behind.word == "o'clock"
             ends = behind is None or behind.type in _ENDS or behind.word in _BEHIND
-            if 1 <= value <= 24 and (named or (ends and self._word(position - 1) in ("at", "las"))):
+            at = self._word(position - 1) == "at" or self._at_las(position)
+            if 1 <= value <= 24 and (named or (ends and at)):
                 time = quantities.time_key(str(value), None)
                 return _one(time, Kind.DATE_TIME, word, used + named)
             return _one(str(value), Kind.NUMBER, word, used)
@@ -238,8 +263,9 @@ class Amounts:
                 return None
             later = link == "y"
         minutes = hour * 60 + (part if later else -part)
-        half, used = self._half(position + 3, certain=True)
-        written = f"{(minutes // 60 - 1) % 12 + 1}:{minutes % 60:02d}"
+        at = (minutes // 60 - 1) % 12 + 1
+        half, used = self._half(position + 3, at, certain=True)
+        written = f"{at}:{minutes % 60:02d}"
         surface = f"{first.word} {link} {second.word}"
         return _one(quantities.time_key(written, half), Kind.DATE_TIME, surface, 3 + used)
 
@@ -253,8 +279,9 @@ class Amounts:
             value = int(item.text)
         return value if value is not None and 1 <= value <= 12 else None
 
-    def _half(self, position: int, *, certain: bool) -> tuple[str | None, int]:
-        """The half of the day at `position`; words for it count where a time is `certain`."""
+    def _half(self, position: int, hour: int | None, *, certain: bool) -> tuple[str | None, int]:
+        """The half of the day at `position`; words for it count where a time is `certain`, and
+        where its `hour` leaves no doubt."""
         word = self._word(position)
         if word in quantities.MORNING:
             return "am", 1
@@ -262,6 +289,7 @@ class Amounts:
             return "pm", 1
         if certain:
             three = (word, self._word(position + 1), self._word(position + 2))
-            if three in _HALVES:
-                return _HALVES[three], 3
+            before_noon, after_noon = _HALVES.get(three, (_NO_HOURS, _NO_HOURS))
+            if hour in before_noon or hour in after_noon:
+                return "am" if hour in before_noon else "pm", 3
         return None, 0

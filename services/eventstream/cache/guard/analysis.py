@@ -38,6 +38,7 @@ _LIKE_PARTICIPLE = words(
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
 _MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
+_BEFORE_DAYS = words("el los")
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
 
 
@@ -105,16 +106,14 @@ class _Builder:
         self._lexicon = lexicon
         self._analysis = analysis
         self._moods = moods
-        self._after_pause = False
-        self._after_light = False
+        self._after_pause = self._after_light = False
         self._determiners = lexicon.possessives if lexicon is not None else frozenset[str]()
         self._notable = lexicon.notable if lexicon is not None else frozenset[str]()
         self._noun = False
         self._gender = ""
         self._after_copula = False
         self._sentence_start = True
-        self._asking = False
-        self._ordering = False
+        self._asking = self._ordering = False
         self._empty_sentence = True
         self._sentence_at = 0
         self._helped = False
@@ -141,8 +140,7 @@ class _Builder:
                 self._helper_to_front()
         self._sentence_at = len(self._analysis.terms)
         self._helped = False
-        self._asking = False
-        self._ordering = False
+        self._asking = self._ordering = False
         self._sentence_start = True
         self._empty_sentence = True
 
@@ -188,6 +186,10 @@ class _Builder:
 
     def _item(self, position: int) -> Item | None:
         return self._items[position] if 0 <= position < len(self._items) else None
+
+    def _word_at(self, position: int) -> str:
+        item = self._item(position)
+        return item.word if item is not None else ""
 
     # Everything but words
 
@@ -278,6 +280,9 @@ class _Builder:
             amount = self._amounts.word(position, after_number)
             if amount is not None:
                 return self._amount(amount)
+        if item.word in _BEFORE_DAYS and self._word_at(position + 1) in lexicon.weekdays:
+            self._emit(item.word, Kind.DATE_TIME, item.word)  # "el lunes" is not every Monday
+            return 1
         if self._is_light(position):
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
@@ -317,10 +322,8 @@ class _Builder:
         lexicon = self._lexicon
         assert lexicon is not None
         gender = lexicon.genders.get(self._items[position].word, "")
-        following = self._item(position + 1)
-        if gender and following is not None and following.plain.startswith(("a", "ha")):
-            return ""
-        return gender
+        following = inflection.without_accents(self._word_at(position + 1))
+        return "" if following.startswith(("a", "ha")) else gender
 
     def _pause_follows(self, position: int) -> bool:
         """Whether a comma or the like stands between this word and a later one ("No, thanks")."""
@@ -346,8 +349,7 @@ class _Builder:
         copula = lexicon.copulas.get(word)
         if copula is None and lexicon.code == "es" and item.plain in ("esta", "estan"):
             copula = "estar"
-        following = self._item(position + 1)
-        next_word = following.word if following is not None else ""
+        next_word = self._word_at(position + 1)
         if copula is not None:
             if lexicon.code == "es":
                 if inflection.is_gerund(next_word):
@@ -361,9 +363,7 @@ class _Builder:
         """Whether "do" or "does" carries a question or a negation and no meaning of its own."""
         lexicon = self._lexicon
         assert lexicon is not None
-        previous, following = self._item(position - 1), self._item(position + 1)
-        before = previous.word if previous is not None else ""
-        next_word = following.word if following is not None else ""
+        before, next_word = self._word_at(position - 1), self._word_at(position + 1)
         if self._asking and not self._helped and next_word:
             self._helped = True
             return True

@@ -12,7 +12,7 @@ from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
-from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.spelling import american, sound_alike
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
@@ -36,6 +36,15 @@ _NOTED = (
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
+_GROUNDS = words(
+    "if because because_of although unless unfortunately luckily fortunately si porque como aunque"
+    " desgraciadamente lamentablemente afortunadamente"
+)
+"""What holds for a whole sentence, however many verbs there are in it."""
+_DAYS = words("today tomorrow yesterday tonight hoy mañana ayer anoche el los")
+_REASONS = words("because because_of for porque por para")
+_OPERATORS = (Kind.NEGATION, Kind.QUANTIFIER)
+_NOT_YET = words("ya aún todavía")
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
 _MAX_MOVED_TERMS = 8
@@ -185,11 +194,12 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
         return frozenset({Kind.SYNONYM})
-    if lexicon.code == "es" and sound_alike(a.surface, b.surface):
+    one_known = (a.surface in lexicon.vocabulary) != (b.surface in lexicon.vocabulary)
+    if lexicon.code == "es" and one_known and sound_alike(a.surface, b.surface):
         return frozenset({Kind.SPELLING})
     if american(a.surface) == american(b.surface):
         return frozenset({Kind.SPELLING})
-    if is_slip(a.surface, b.surface, lexicon.long_words):
+    if is_slip(a.surface, b.surface, lexicon):
         return frozenset({Kind.TYPING})
     return None
 
@@ -255,7 +265,8 @@ def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
         end -= 1
     rest_a, rest_b = a.terms[start:end], b.terms[start:end]
     return len(rest_a) > 1 and (
-        moves.subject_moved(rest_a, rest_b, same) or moves.complement_moved(rest_a, rest_b, same)
+        moves.subject_moved(rest_a, rest_b, same, lexicon)
+        or moves.complement_moved(rest_a, rest_b, same)
     )
 
 
@@ -268,11 +279,14 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         verb = _leading_verb(front, lexicon)
         return (
             0 < verb < len(front)
+            and not any(term.kind in _OPERATORS for term in front[verb:])
             and _equal(front[verb:], back[: len(front) - verb], lexicon)
             and _equal(front[:verb], back[len(front) - verb :], lexicon)
         )
     if first.kind is back[0].kind is Kind.DATE_TIME:
         return False  # "9:00 17:00" is no "17:00 9:00"
+    if _belongs_to_what_follows(front, lexicon):
+        return False
     tried = 0
     for at in range(1, len(front)):
         if tried == _MAX_FRONTINGS:
@@ -289,12 +303,29 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
     return False
 
 
+def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:
+    """Whether the first term may say something of the second ("Monday deliveries stopped") or of
+    one of two verbs ("on Monday I want to cancel"), so that it has to stay where it is."""
+    first = terms[0]
+    alone = first.after_light and not first.noun and not first.after_copula  # "on Monday"
+    return (
+        (first.kind is Kind.DATE_TIME and first.key not in _DAYS and not alone)
+        or (
+            first.key not in _GROUNDS
+            and (moves.second_verb(terms, lexicon) or moves.joins_clauses(terms[1:]))
+        )
+        # "I did not go because it rained": perhaps something else was the reason.
+        or (first.key in _REASONS and any(term.kind is Kind.NEGATION for term in terms))
+        or (len(terms) > 1 and moves.describes(first, None, terms[1]))
+    )
+
+
 def _leading_verb(terms: list[Term], lexicon: Lexicon) -> int:
     """How many terms a verb takes whose subject may stand on either side; 0 when none leads."""
     for at, term in enumerate(terms[:_MAX_LEADING]):
         if term.key in lexicon.movable_verbs:
             return at + 1
-        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE, Kind.QUANTIFIER):
+        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE) and term.key not in _NOT_YET:
             return 0
     return 0
 

@@ -19,8 +19,8 @@ _MAX_WORDS = 14
 _THANKS = words(
     "thanks thank so very much lots a lot again in advance for your you the any all of kind help"
     " helping assistance time patience understanding attention reply response answer quick prompt"
-    " speedy and everyone everybody team guys folks million bunch ton me us reading this getting"
-    " back to dear both sincerely truly really kindly to"
+    " speedy and everyone everybody team guys folks million me us reading this"
+    " dear both sincerely truly really kindly"
 )
 _SORRY = words(
     "sorry i am so very really for to about the bother bothering disturb disturbing trouble"

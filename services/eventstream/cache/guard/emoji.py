@@ -1,55 +1,66 @@
 """Tells an emoji that repeats what the words say from one that adds to them.
 
-"Great service 👍" says what "Great service" says; "Great 🙄" does not. A face is left out only
+"Great service 😍" says what "Great service" says; "Great 🙄" does not. A face is left out only
 where all words of feeling point its way and nothing is negated, a picture only beside a word
-for what it shows, and either only at the end of a clause.
+for what it shows, and either only at the end of a clause. Words count whole: "latest" is not late.
 """
 
 from collections.abc import Sequence
 
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
-from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import TokenType
 
-_GLAD = frozenset("👍😊🙂😀😃😄😁☺❤💖💕♥😍🥰🤩👏🎉✨⭐🌟💯👌😋🥳🙌😇😎💪") | {
-    ":)", ":-)", ":D", ":-D", "=)", "<3"
-}  # fmt: skip
+_GLAD = frozenset("😊❤💖💕♥😍🥰😋") | {"<3"}
+"""None that is as often meant the other way: a thumb up, a smile or applause may be bitter."""
 _CROSS = frozenset("😡😠🤬😤😞😢😭☹🙁😔😩😫😒👎💔😖😣😟😕") | {":(", ":-("}
-_GLAD_STEMS = (
-    "good", "great", "love", "lovely", "excellent", "amazing", "awesome", "perfect", "happy",
-    "fantastic", "wonderful", "best", "nice", "brilliant", "delicious", "friendly", "recommend",
-    "enjoy", "superb", "beautiful", "congratulations", "pleased", "glad", "impress", "helpful",
-    "delight", "thank", "buen", "bien", "genial", "excelent", "encant", "perfect", "feliz",
-    "felic", "gracias", "maravill", "mejor", "delicios", "riquisim", "rica", "amable", "recom",
-    "content", "estupend", "fantastic", "bonit", "precios", "increible", "gust", "alegr",
-)  # fmt: skip
-_CROSS_STEMS = (
-    "bad", "terribl", "awful", "horribl", "worst", "angry", "furious", "disappoint", "sad",
-    "annoy", "upset", "hate", "broke", "fail", "unacceptabl", "disgust", "frustrat", "rude",
-    "ridiculous", "unfortunate", "late", "lost", "ruin", "mal", "pesim", "peor", "enfad", "enoj",
-    "trist", "decepc", "fatal", "rot", "molest", "inaceptabl", "asco", "verguenza", "furios",
-    "lament", "desastr", "odi", "perd", "tarde", "slow", "lent", "stolen", "robad", "roba",
-)  # fmt: skip
+_GLAD_WORDS = words(
+    "good great love loved loves loving lovely excellent amazing awesome perfect happy fantastic"
+    " wonderful nice brilliant delicious friendly enjoy enjoyed superb beautiful congratulations"
+    " pleased glad impressed impressive helpful delighted delightful"
+    " buen bueno buena buenos buenas bien genial geniales excelente excelentes encanta encanto"
+    " encantan encantado encantada encantaron perfecto perfecta perfectos perfectas feliz felices"
+    " felicidades maravilla maravilloso maravillosa delicioso deliciosa riquisimo riquisima amable"
+    " amables contento contenta contentos contentas estupendo estupenda fantastico fantastica"
+    " bonito bonita bonitos bonitas precioso preciosa increible gusta gusto gustan gustaron alegra"
+    " alegre alegria"
+)
+_CROSS_WORDS = words(
+    "bad terrible terribly awful horrible horribly worst angry furious disappointed disappointing"
+    " disappointment sad annoyed annoying upset hate hated broke broken fail failed fails failing"
+    " unacceptable disgusting disgusted frustrated frustrating rude ridiculous unfortunately"
+    " ruined mal malo mala malos malas pesimo pesima pesimos pesimas peor enfadado"
+    " enfadada enojado enojada triste tristes decepcion decepcionado decepcionada decepcionante"
+    " fatal roto rota rotos rotas molesto molesta inaceptable asco verguenza furioso furiosa"
+    " lamentable desastre odio"
+)
+_TURNS = words(
+    "but pero again another yet otra otro otras otros vez so tan thanks thank gracias returned"
+    " crash crashed crashes delay delayed delays late problem problems error errors refund cancel"
+    " cancelled canceled losing lose complaint averia averias retraso retrasos problema problemas"
+    " errores tarde cancelar cancelado cancelada perder reembolso devolver devolucion queja"
+)
+"""Beside them "great" may be bitter, and a face says which."""
 _SHOWN = (
-    "📦 parcel package order box paquete pedido caja|🍕 pizza|🍔 burger hamburguesa|☕ coffee"
-    " cafe|🍺 beer cerveza|🍷 wine vino|🎂 birthday cake cumple tarta|🐶 dog puppy perr|🐱 cat"
-    " gat|🏨 hotel|🏠 house home casa|✈ flight plane fly vuelo avion vol|🚗 car coche auto"
-    " carro|🚌 bus autobus|🚆 train tren|🚲 bike bicycle bici|📱 phone mobile movil celular"
-    " telefono|🎧 headphone auricular|💻 laptop computer ordenador computadora portatil|📷"
-    " photo camera foto camara|📧 email mail correo|🔋 battery bateria|🎉 party birthday"
-    " fiesta cumple|⏰ alarm late alarma despertador tarde hora|💰 money dinero|🌧 rain lluvi"
-    " lluev|☀ sun sol|❄ snow cold nieve frio|🔥 fire hot fuego caliente|👋 hi hello hey bye"
-    " hola adios buen|🙏 please thank por gracias favor porfa|🏖 beach playa|📚 book libro|🎵"
-    " music song musica cancion|⚽ football soccer futbol|🔑 key llave|💳 card tarjeta|🛒 cart"
-    " carrito|😴 sleep tired sueño cansad dorm|😂 funny laugh haha lol gracios risa jaj"
-    " divertid|🤒 sick ill enferm fiebre|😱 scar miedo susto|🤔 wonder doubt dud|⚠ warning"
-    " aviso alerta|💔 heart corazon|🎁 gift present regalo|🌹 rose rosa|💐 flower flor"
+    "📦 parcel parcels package packages order orders box paquete paquetes pedido pedidos caja"
+    "|🍕 pizza pizzas|🍔 burger burgers hamburguesa hamburguesas|☕ coffee cafe|🍺 beer beers"
+    " cerveza cervezas|🍷 wine vino|🎂 birthday cake cumpleaños tarta|🐶 dog dogs puppy perro"
+    " perra perros|🐱 cat cats gato gata gatos|🏨 hotel hotels hoteles|🏠 house home casa"
+    "|✈ flight flights plane vuelo vuelos avion|🚗 car cars coche coches auto carro|🚌 bus buses"
+    " autobus|🚆 train trains tren trenes|🚲 bike bikes bicycle bici bicicleta|📱 phone phones"
+    " mobile movil celular telefono|🎧 headphone headphones auricular auriculares|💻 laptop laptops"
+    " computer ordenador computadora portatil|📷 photo photos camera foto fotos camara|📧 email"
+    " emails mail correo correos|🔋 battery batteries bateria baterias"
+    "|⏰ alarm alarma despertador|💰 money dinero|🌧 rain raining lluvia llueve|☀ sun sol"
+    "|❄ snow nieve|👋 hi hello hey bye hola adios|🏖 beach beaches playa playas|📚 book books libro"
+    " libros|🎵 music song songs musica cancion canciones|⚽ football soccer futbol|🔑 key keys"
+    " llave llaves|💳 card cards tarjeta tarjetas|🛒 cart carrito|⚠ warning aviso alerta"
+    "|🎁 gift gifts present presents regalo regalos|🌹 rose roses rosa rosas|💐 flowers flores"
 )
 _SHOWS = {
-    emoji: tuple(stems.split())
-    for emoji, _, stems in (group.partition(" ") for group in _SHOWN.split("|"))
+    emoji: words(shown) for emoji, _, shown in (group.partition(" ") for group in _SHOWN.split("|"))
 }
 _DRESS = frozenset({"\ufe0f", "\ufe0e", *"🏻🏼🏽🏾🏿"})
 """What makes another emoji of no sign: variation selectors and colours of skin."""
@@ -59,14 +70,16 @@ _ENDS = frozenset({TokenType.EMOJI, TokenType.STOP, TokenType.QUESTION, TokenTyp
 
 def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without the emoji that say nothing more than the words of their sentence."""
-    if TokenType.EMOJI not in [item.type for item in items]:
+    types = [item.type for item in items]
+    if TokenType.EMOJI not in types:
         return items
+    asks = TokenType.QUESTION in types  # "is it bad?" tells no feeling
     kept: list[Item] = []
-    words: list[str] = []
+    said: list[str] = []
     ended = False
     for at, item in enumerate(items):
         if item.type is TokenType.WORD:
-            words = [item.plain] if ended else [*words, item.plain]
+            said = [item.plain] if ended else [*said, item.plain]
             ended = False
         ended = ended or item.type in _SENTENCE_ENDS
         following = items[at + 1] if at + 1 < len(items) else None
@@ -74,7 +87,7 @@ def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> l
             item.type is TokenType.EMOJI
             and (following is None or following.type in _ENDS)
             and (
-                _echoes(item.text, words, lexicon)
+                _echoes(item.text, said, lexicon, asks=asks)
                 or (item.text in _DRESS and _left_out(items, at, kept))
             )
         ):
@@ -84,22 +97,22 @@ def without_echoes(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> l
     return kept
 
 
-def _mood(words: Sequence[str], lexicon: Lexicon) -> int:
+def _mood(said: Sequence[str], lexicon: Lexicon) -> int:
     """1 where all words of feeling are glad ones, -1 where all are cross ones, 0 otherwise."""
-    if not lexicon.negations.isdisjoint(words) or "pero" in words or "but" in words:
+    if not lexicon.negations.isdisjoint(said):
         return 0
-    glad = any(word.startswith(_GLAD_STEMS) for word in words)
-    cross = any(word.startswith(_CROSS_STEMS) for word in words)
+    glad, cross = not _GLAD_WORDS.isdisjoint(said), not _CROSS_WORDS.isdisjoint(said)
+    if glad and not _TURNS.isdisjoint(said):
+        return 0
     return glad - cross
 
 
-def _echoes(emoji: str, words: Sequence[str], lexicon: Lexicon) -> bool:
-    if (emoji in _GLAD and _mood(words, lexicon) > 0) or (
-        emoji in _CROSS and _mood(words, lexicon) < 0
-    ):
+def _echoes(emoji: str, said: Sequence[str], lexicon: Lexicon, *, asks: bool) -> bool:
+    mood = 0 if asks else _mood(said, lexicon)
+    if (emoji in _GLAD and mood > 0) or (emoji in _CROSS and mood < 0):
         return True
-    stems = _SHOWS.get(emoji)
-    return stems is not None and any(word.startswith(stems) for word in words)
+    shown = _SHOWS.get(emoji)
+    return shown is not None and not shown.isdisjoint(said)
 
 
 def _left_out(items: Sequence[Item], at: int, kept: Sequence[Item]) -> bool:

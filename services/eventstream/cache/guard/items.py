@@ -134,9 +134,9 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
         word = item.word
         if word and word not in vocabulary and (at == 0 or item.text.islower()):
             meant = slips_of(lexicon).meant(word)
-            if meant is not word:
+            if meant != word:
                 analysis.note(Kind.TYPING, word)
-                items[at] = _placed(meant)
+                items[at] = _placed(meant, attached=item.attached)
     index = lexicon.shorthand
     if index.keys().isdisjoint([item.plain for item in items]):
         return items
@@ -154,7 +154,7 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
             position += 1
         else:
             analysis.note(phrase.kind, " ".join(phrase.words))
-            result.extend(map(_placed, phrase.replacement))
+            result.extend(_all_placed(phrase.replacement, items[position]))
             position += len(phrase.words)
     return result
 
@@ -226,6 +226,7 @@ def apply_phrases(
             position += 1
             continue
         analysis.note(phrase.kind, " ".join(phrase.words))
+        first = items[position]
         position += len(phrase.words)
         if phrase.kind is Kind.COURTESY and not any(map(_is_word, result)):
             position = behind_but(items, position)
@@ -239,14 +240,21 @@ def apply_phrases(
             moods[len(result)] = False
         elif phrase.replacement in _HOW:
             moods[len(result)] = True
-        result.extend(_placed(word) for word in phrase.replacement)
+        result.extend(_all_placed(phrase.replacement, first))
     return result, moods
 
 
-def _placed(word: str) -> Item:
+def _all_placed(words: tuple[str, ...], instead_of: Item) -> list[Item]:
+    """Items for `words`, the first of which stands where `instead_of` stood."""
+    return [
+        _placed(word, attached=at == 0 and instead_of.attached) for at, word in enumerate(words)
+    ]
+
+
+def _placed(word: str, *, attached: bool) -> Item:
     if word.isdecimal():
-        return Item(TokenType.NUMBER, "", word, False)
-    return Item(TokenType.WORD, word, word, False, inflection.without_accents(word))
+        return Item(TokenType.NUMBER, "", word, attached)
+    return Item(TokenType.WORD, word, word, attached, inflection.without_accents(word))
 
 
 def _matches(

@@ -1,11 +1,15 @@
 """Changes of order that keep who does what: adverbs on the move, subjects behind their verbs.
 
 Each rule asks for the same terms in both texts and says which of them may stand elsewhere. A time
-may belong to either of two verbs, so nothing moves where clauses are joined.
+may belong to either of two verbs, so nothing moves where clauses are joined or a second verb hangs
+on the first. Nothing moves across a negation or a quantifier, nor away from the participle that it
+describes.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
+from eventstream.cache.guard.inflection import is_infinitive
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import Term
@@ -14,23 +18,28 @@ Same = Callable[[Term, Term], bool]
 
 _MOVING = {
     "en": words(
-        "today tomorrow yesterday tonight now already yet suddenly recently finally eventually"
+        "today tomorrow yesterday tonight now already suddenly recently finally eventually"
         " immediately constantly repeatedly regularly automatically quickly slowly permanently"
-        " temporarily daily weekly monthly unfortunately again also"
+        " temporarily unfortunately again"
     ),
     "es": words(
         "hoy mañana ayer anoche ahora ya todavía repentinamente recientemente finalmente"
         " inmediatamente constantemente repetidamente continuamente automáticamente rápidamente"
-        " lentamente diario semanal mensual desgraciadamente lamentablemente siempre también"
-        " a_menudo a_veces últimamente"
+        " lentamente desgraciadamente lamentablemente a_menudo a_veces últimamente"
     ),
 }
 _JOINS = words(
     "and or but if when while because that who which before after until since than whether although"
     " y e o u pero si cuando mientras porque que quien antes después hasta desde aunque"
 )
+_SUBJECTS = words("i you he she it we they")
+_MAKES_ANOTHER = words(
+    "let lets letting make makes made making see sees saw hear hears heard watch watched help helps"
+    " helped have had get got"
+)
 _MAX_MOVED = 2
 _MAX_SUBJECT = 5
+_PARTICIPLES = ("ed", "en", "ado", "ada", "ados", "adas", "ido", "ida", "idos", "idas")
 _BESIDE_VERB = (Kind.NEGATION, Kind.PERSON, Kind.TENSE, Kind.MODALITY)
 
 
@@ -41,20 +50,86 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
     moved_a = [term.key for term in a if term.key in moving]
     if not 1 <= len(moved_a) <= _MAX_MOVED or moved_a != [t.key for t in b if t.key in moving]:
         return False
-    if any(term.key in _JOINS or term.key in lexicon.reports for term in a):
+    if joins_clauses(a) or any(term.key in lexicon.reports for term in a):
+        return False
+    if second_verb(a, lexicon) or second_verb(b, lexicon):
+        return False
+    if _describes(a, moving) or _describes(b, moving) or _scopes(a, moving) != _scopes(b, moving):
         return False
     rest_a = [term for term in a if term.key not in moving]
     rest_b = [term for term in b if term.key not in moving]
     return bool(rest_a) and _equal(rest_a, rest_b, same)
 
 
-def subject_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+def joins_clauses(terms: Sequence[Term]) -> bool:
+    """Whether there may be two clauses, so that a time belongs to either ("the car you sold me
+    yesterday broke")."""
+    return any(term.key in _JOINS for term in terms) or any(
+        behind.key in _SUBJECTS and term.open and not behind.after_pause
+        for term, behind in pairwise(terms)
+    )
+
+
+def second_verb(terms: Sequence[Term], lexicon: Lexicon) -> bool:
+    """Whether a verb may hang on another one ("I want to cancel", "he denied stealing", "they let
+    me leave")."""
+    if lexicon.code == "en":
+        return any(
+            term.key.endswith("_to")
+            or (term.key.strip("#") == "to" and not (behind.noun or behind.proper))
+            or (term.key in _MAKES_ANOTHER and behind.kind is Kind.PERSON)
+            or (
+                behind.open
+                and behind.surface.endswith("ing")
+                and not (behind.noun or behind.after_copula)
+                and term.kind not in _BESIDE_VERB
+            )
+            for term, behind in pairwise(terms)
+        )
+    return any(term.open and not term.noun and is_infinitive(term.surface) for term in terms)
+
+
+def describes(term: Term, before: Term | None, behind: Term | None) -> bool:
+    """Whether an adverb belongs to a participle or a noun: "(the) recently renovated (hotel)"."""
+    if term.noun:
+        return True
+    if behind is None or not behind.surface.endswith(_PARTICIPLES):
+        return False
+    return before is None or before.kind not in _BESIDE_VERB
+
+
+def _describes(terms: Sequence[Term], moving: frozenset[str]) -> bool:
+    return any(
+        describes(
+            term,
+            terms[at - 1] if at else None,
+            terms[at + 1] if at + 1 < len(terms) else None,
+        )
+        for at, term in enumerate(terms)
+        if term.key in moving
+    )
+
+
+def _scopes(terms: Sequence[Term], moving: frozenset[str]) -> list[int]:
+    """How many negations and quantifiers stand before each of the words that may move."""
+    operators = 0
+    scopes = []
+    for term in terms:
+        if term.key in moving:
+            scopes.append(operators)
+        else:
+            operators += term.kind in (Kind.NEGATION, Kind.QUANTIFIER)
+    return scopes
+
+
+def subject_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexicon) -> bool:
     """Whether a Spanish subject stands before its verb in one text and behind it in the other.
 
     `a` and `b` are without what both begin and end with. What stands there has an article and
-    the verb has none, so an adjective and its noun never count.
+    the verb has none, so an adjective and its noun never count. Only verbs without an object:
+    "compró la empresa" is nothing that "la empresa compró" says.
     """
-    return _behind_verb(a, b, same) or _behind_verb(b, a, same)
+    return _behind_verb(a, b, same, lexicon) or _behind_verb(b, a, same, lexicon)
 
 
 def complement_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
@@ -78,7 +153,7 @@ def complement_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
     return False
 
 
-def _behind_verb(front: Sequence[Term], back: Sequence[Term], same: Same) -> bool:
+def _behind_verb(front: Sequence[Term], back: Sequence[Term], same: Same, lexicon: Lexicon) -> bool:
     if len(front) != len(back):
         return False
     verb = 0
@@ -86,7 +161,7 @@ def _behind_verb(front: Sequence[Term], back: Sequence[Term], same: Same) -> boo
         verb += 1
     verb += 1
     subject = len(front) - verb
-    if not 1 <= subject <= _MAX_SUBJECT or not front[verb - 1].open:
+    if not 1 <= subject <= _MAX_SUBJECT or front[verb - 1].key not in lexicon.movable_verbs:
         return False
     return (
         front[verb].noun

@@ -1,12 +1,14 @@
 """One spelling for numbers, units, currencies, dates and times, however they are written.
 
-"3.10" is not "3.1", because the same digits may be a version; only money loses its last zeros.
+"3.10" is not "3.1", because the same digits may be a version; only money loses the zeros of its
+cents, and "1.500" never does, which in some countries is fifteen hundred.
 """
 
 import re
 from decimal import Decimal
 
 _THOUSANDS_COMMA = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_CENTS = re.compile(r"([-+−]?\d+)(?:\.00|(\.\d)0)")
 _THOUSANDS_POINT = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?")
 
 CURRENCY_SIGNS = {"$": "dollar", "€": "euro", "£": "pound sterling", "¥": "yen", "₹": "rupee"}
@@ -15,7 +17,7 @@ CURRENCIES = {
     "dólares": "dollar", "dolares": "dollar", "usd": "usd", "euro": "euro", "euros": "euro",
     "eur": "euro", "gbp": "pound sterling", "yen": "yen", "yenes": "yen", "peso": "peso",
     "pesos": "peso", "rupee": "rupee", "rupees": "rupee", "cents": "cent", "cent": "cent",
-    "céntimos": "cent", "centavos": "cent", "pounds": "pound sterling", "quid": "pound sterling",
+    "céntimos": "cent", "centavos": "cent", "quid": "pound sterling",
 }  # fmt: skip
 _UNIT_ALIASES = (
     "kg kgs kilo kilos kilogram kilograms kilogramo kilogramos|g gr gram grams gramo gramos"
@@ -59,8 +61,8 @@ def number_key(written: str, language: str | None) -> str:
 
 def money_key(key: str) -> str:
     """The key of a number that counts money: "20.00" is "20" there, and "20.50" is "20.5"."""
-    whole, point, decimals = key.partition(".")
-    return key if not point or "." in decimals else f"{whole}.{decimals}".rstrip("0").rstrip(".")
+    match = _CENTS.fullmatch(key)
+    return key if match is None else match[1] + (match[2] or "")
 
 
 _SAME_QUANTITY = {

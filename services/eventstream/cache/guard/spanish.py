@@ -31,7 +31,7 @@ _HUNDREDS = numbered(
 # Their subject stands before them or behind: "llegó el paquete", "el paquete llegó".
 _INTRANSITIVE = words(
     "llegar venir:ie aparecer desaparecer funcionar fallar faltar salir caer morir:ue nacer ocurrir"
-    " suceder existir doler:ue sonar:ue arder explotar crecer gustar encantar caducar"
+    " suceder existir doler:ue sonar:ue arder crecer gustar encantar caducar"
 )
 
 _SYNONYMS, _SYNONYM_PHRASES = read_synonyms("spanish_synonyms.txt", "es")
@@ -99,7 +99,7 @@ SPANISH = Lexicon(
         form
         for verb in _INTRANSITIVE
         for tag, form in spanish_verb(verb)
-        if tag[-2:] in ("3s", "3p")
+        if tag[-2:] in ("3s", "3p") or tag == "pp"
     ),
     reports=words(
         "dice dijo dicen dijeron cree creo creía piensa pensó sé sabe sabía oí oyó afirma afirmó"

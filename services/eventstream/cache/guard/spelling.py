@@ -1,17 +1,20 @@
 """Two ways to spell one word: British and American English, and Spanish by ear.
 
 Spanish is written as it sounds, so "enpezar", "aver" and "jente" can be told from other words by
-their sound. Pairs of words that sound alike and are two all the same are listed and stay apart.
+their sound. Pairs of words that sound alike and are two all the same are listed and stay apart,
+those of verbs in all their forms.
 """
 
 import re
 from functools import lru_cache
 
+from eventstream.cache.guard.conjugation import spanish_verb
 from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.lexicon import groups
 
 _SHORTEST = 4
 _NONE = frozenset[int]()
+_NOTHING = frozenset[str]()
 _SOUNDS = (
     (re.compile("ch"), "C"),
     (re.compile("h"), ""),
@@ -69,7 +72,20 @@ _TWO_WORDS = groups(
     " barita | ético hético | ética hética | suma zuma | vocal bocal | villa billa | vaga"
     " baga | vacante bacante | vario bario | vocear bocear | vasco basco | seña ceña |"
     " señar ceñar | civil sibil | severa cebera | venino benino | vellido bellido |"
-    " vaquero baquero"
+    " vaquero baquero | haremos aremos | hará ara ará | harás aras arás | haré are aré | harán aran"
+    " arán | vestía bestia | hierba hierva | sexto cesto | rallo rayo | rallos rayos | risa riza"
+    " | risas rizas | brasas brazas | seno ceno | fase face | valla baya | vallas bayas | usar"
+    " húsar | balido valido | vela bela | gana ghana | saca zaca | saque zaque | arma harma"
+    " | usada husada | beneficio veneficio | cenada senada | callada cayada | acera hacera"
+    " | asesinar acecinar | fresa freza | falla faya | causa cauza | cese sece"
+)
+_TWO_VERBS = (
+    "casar cazar|cocer coser|rebelar revelar|abrazar abrasar|votar botar|grabar gravar|cerrar"
+    " serrar|segar cegar|rehusar reusar|vocear vosear|vocear bocear|hojear ojear|errar herrar"
+    "|rallar rayar|injerir ingerir|abocar avocar|bolar volar|cavar cabar|rebosar rebozar|asar azar"
+    "|expiar espiar|expirar espirar|fucilar fusilar|visar bizar|encauzar encausar|valar balar"
+    "|bazar basar|tasar tazar|rizar risar|hablar ablar"
+    "|sesear cecear|vendar bendar|bastar vastar|halar alar"
 )
 _BRITISH = re.compile(
     r"^(?P<our>colo|favo|hono|labo|neighbo|flavo|behavio|humo|harbo|rumo|vapo|odo|armo|endeavo|parlo|savio|savo|vigo"
@@ -97,6 +113,26 @@ _OTHER_BRITISH = {
     british: other
     for british, _, other in (each.partition(" ") for each in _BRITISH_TABLE.split("|"))
 }
+
+
+def _forms_of_two_verbs() -> dict[str, frozenset[str]]:
+    """The forms that sound like another verb's, each with those others, and both without accents.
+
+    All changes of the vowel are tried: what nobody writes makes no difference.
+    """
+    others: dict[str, set[str]] = {}
+    for pair in _TWO_VERBS.split("|"):
+        one, other = pair.split()
+        for change in ("", ":ie", ":ue"):
+            forms = dict(spanish_verb(other + change))
+            for tag, form in spanish_verb(one + change):
+                for a, b in ((form, forms[tag]), (forms[tag], form)):
+                    others.setdefault(a, set()).add(b)
+                    others.setdefault(without_accents(a), set()).add(without_accents(b))
+    return {form: frozenset(alike) for form, alike in others.items()}
+
+
+_OTHER_VERB = _forms_of_two_verbs()
 
 
 @lru_cache(maxsize=4096)
@@ -134,7 +170,8 @@ def sound_alike(one: str, other: str) -> bool:
     if plain_one == plain_other or _sound(plain_one) != _sound(plain_other):
         return False
     return not any(
-        not _TWO_WORDS.get(a, _NONE).isdisjoint(_TWO_WORDS.get(b, _NONE))
+        b in _OTHER_VERB.get(a, _NOTHING)
+        or not _TWO_WORDS.get(a, _NONE).isdisjoint(_TWO_WORDS.get(b, _NONE))
         for a, b in (
             (one, other),
             (plain_one, plain_other),

@@ -1,7 +1,8 @@
 """Brings sentences that are built differently into one shape ("how tall is X": "the height of X").
 
 A template is a whole sentence with slots. It rewrites each text by itself, without looking at the
-other, so two texts come out alike only when they fill the same slots of the same shape.
+other, so two texts come out alike only when they fill the same slots of the same shape. Shapes of
+two sides ("A is older than B") take plain names of things only: "only A" does not change sides.
 """
 
 import re
@@ -34,6 +35,17 @@ _ONE_OF_SLOT = {
 _SHORT = 3
 _ASKS_WITH_PREPOSITION = words("by from until a de en por con para desde hasta")
 _ENGLISH_HELPERS = words("do does did is are was were has have can could will would")
+_SIDES = frozenset({"a", "b"})
+_DENYING = words("no not ya_no nunca never sin without")
+_OPERATORS = (Kind.QUANTIFIER, Kind.NEGATION)
+_NO_SIDES = (*_OPERATORS, Kind.MODALITY, Kind.TENSE)
+_CHOOSING = words(
+    "only just even each every both most any either neither none everyone everybody nobody anyone"
+    " solo sólo solamente únicamente unicamente hasta cada ningun ningún ninguno ninguna todos"
+    " todas"
+)
+"""They choose among others, and what they choose from stays on their side."""
+_MAX_SIDE = 3
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 
 
@@ -84,6 +96,12 @@ class _Template:
     shape: tuple[_Part, ...]
     result: tuple[str, ...]
     asks: bool
+
+    @cached_property
+    def denies(self) -> bool:
+        """Whether one of its own words is a negation."""
+        own = {word for part in self.shape for word in part.words} | set(self.result)
+        return not own.isdisjoint(_DENYING)
 
     @cached_property
     def _certain(self) -> tuple[frozenset[str], ...]:
@@ -137,13 +155,21 @@ def _rarest(parts: Iterable[_Part]) -> Iterable[str]:
 class Templates:
     """The templates of one language, found by words that they begin with and have to contain."""
 
-    def __init__(self, name: str, questions: frozenset[str]) -> None:
-        self._questions = questions
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._lexicon = lexicon
+        self._determiners = (
+            lexicon.articles
+            | lexicon.possessives
+            | lexicon.light
+            | lexicon.near_demonstratives
+            | lexicon.far_demonstratives
+        )
+        self._questions = lexicon.questions | _ASKS_WITH_PREPOSITION
         self._first: dict[str, dict[str, list[_Template]]] = {}
         self._inner: dict[str, list[_Template]] = {}
         result: tuple[str, ...] = ()
         asks = False
-        for number, line in enumerate(read_lines(name)):
+        for number, line in enumerate(read_lines(lexicon.templates)):
             if line.startswith("["):
                 words = line.strip("[]").split()
                 asks = words[0] == "?"
@@ -210,9 +236,46 @@ class Templates:
             if opens and template.shape[0].name and not template.asks:
                 continue  # "does it have Wi-Fi" is not "it has Wi-Fi"
             slots = template.match(words, present.keys())
-            if slots is not None:
+            if slots is not None and self._keeps_scope(template, slots, sentence):
                 return _filled(template.result, slots, sentence), template.asks
         return None
+
+    def _keeps_scope(
+        self, template: _Template, slots: Mapping[str, slice], sentence: Sequence[Item]
+    ) -> bool:
+        """Whether nothing changes sides with a quantifier: in a comparison or the like no side has
+        a part of its own sentence in it, and beside a negation no slot says how many."""
+        if template.denies and any(
+            self._lexicon.closed_classes.get(item.word) in _OPERATORS or item.word in _CHOOSING
+            for slot in slots.values()
+            for item in sentence[slot]
+        ):
+            return False
+        if not slots.keys() >= _SIDES:
+            return True
+        return all(map(self._says_nothing_else, map(sentence.__getitem__, slots.values()))) and all(
+            self._names(sentence[slots[side]]) for side in _SIDES
+        )
+
+    def _says_nothing_else(self, slot: Sequence[Item]) -> bool:
+        """Whether a slot is without quantifiers, negations and verbs ("only Ana", "no phone")."""
+        lexicon = self._lexicon
+        for item in slot:
+            kind = lexicon.closed_classes.get(item.word)
+            verb = item.word in lexicon.synonyms.verbal and item is not slot[-1]
+            if verb or kind in _NO_SIDES or item.word in _CHOOSING or item.word in lexicon.reports:
+                return False
+        return True
+
+    def _names(self, side: Sequence[Item]) -> bool:
+        """Whether `side` is a word, a name, or an article or the like with a word or two behind it:
+        too short for a sentence of its own ("the boss noticed Ana")."""
+        if len(side) == 1:
+            return True
+        shouted = all(item.text.isupper() for item in side)
+        named = all(item.text[:1].isupper() or item.type is TokenType.NUMBER for item in side)
+        determined = side[0].word in self._determiners
+        return (named and not shouted) or (determined and len(side) <= _MAX_SIDE)
 
     def _candidates(self, first: str, present: Set[str]) -> list[_Template]:
         """The templates that a sentence may fit, those with its first word before the others."""
@@ -225,14 +288,10 @@ class Templates:
         return candidates
 
 
+@cache
 def templates_of(lexicon: Lexicon) -> Templates:
     """The templates of a language, read once."""
-    return _read(lexicon.templates, lexicon.questions | _ASKS_WITH_PREPOSITION)
-
-
-@cache
-def _read(name: str, questions: frozenset[str]) -> Templates:
-    return Templates(name, questions)
+    return Templates(lexicon)
 
 
 def _written(item: Item) -> str:

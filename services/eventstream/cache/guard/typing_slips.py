@@ -1,10 +1,12 @@
 """Tells a slip of the keyboard from another word: "recieved" is "received".
 
 Only words on a list of long ones count, each of which was checked beforehand: no slip of one
-letter inside it makes another word. "Contract" is not on it, because "contact" is one.
+letter inside it makes another word. "Contract" is not on it, because "contact" is one. Spanish
+verbs have too many forms for that ("revisa", "revista"), and so has "re-" in English ("returned",
+"retuned"): there only an exchange of two neighbours counts, and nowhere a word that is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 
 from eventstream.cache.guard.inflection import without_accents
@@ -12,27 +14,44 @@ from eventstream.cache.guard.lexicon import Lexicon
 
 _SHORTEST = 5
 _MAX_KNOWN = 4096
+_PREFIXES = ("re", "un", "de", "mis", "pre")
+"""They make words that no dictionary has all of."""
 
 
-def is_slip(one: str, other: str, long_words: frozenset[str]) -> bool:
-    """Whether one of two words is on the list, and the other is it with one letter too many, one
-    too few, a wrong one, or two neighbours exchanged, anywhere but at its ends."""
+def is_slip(one: str, other: str, lexicon: Lexicon) -> bool:
+    """Whether one of two words is on the list, and the other is no word but that one with two
+    neighbours exchanged or, in English and behind no prefix, one letter too many or too few,
+    anywhere but at its ends.
+
+    A wrong letter too often makes another word: "paintings" and "printings".
+    """
+    return _is_slip(one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es")
+
+
+def _is_slip(
+    one: str, other: str, long_words: Set[str], vocabulary: Set[str], exchanged_only: bool
+) -> bool:
     if abs(len(one) - len(other)) > 1 or max(len(one), len(other)) < _SHORTEST:
         return False
     if one[0] != other[0] or one[-1] != other[-1]:
         return False
-    one, other = without_accents(one), without_accents(other)
-    if (one in long_words) == (other in long_words):
+    plain_one, plain_other = without_accents(one), without_accents(other)
+    if (plain_one in long_words) == (plain_other in long_words):
         return False
-    return _one_edit(one, other)
+    unlisted = {other, plain_other} if plain_one in long_words else {one, plain_one}
+    exchanged_only = exchanged_only or plain_one.startswith(_PREFIXES)
+    return vocabulary.isdisjoint(unlisted) and _one_edit(plain_one, plain_other, exchanged_only)
 
 
 class Slips:
     """Finds the listed word behind a slip, so that phrases which it is part of are found too."""
 
-    def __init__(self, long_words: frozenset[str], vocabulary: frozenset[str]) -> None:
+    def __init__(
+        self, long_words: Set[str], vocabulary: Set[str], *, exchanged_only: bool = False
+    ) -> None:
         self._long_words = long_words
         self._vocabulary = vocabulary
+        self._exchanged_only = exchanged_only
         self._shortened: Mapping[str, frozenset[str]] | None = None
         self._known: dict[str, str] = {}
 
@@ -61,7 +80,7 @@ class Slips:
             candidate
             for short in _one_letter_less(plain)
             for candidate in self._shortened.get(short, ())
-            if is_slip(plain, candidate, self._long_words)
+            if _is_slip(word, candidate, self._long_words, self._vocabulary, self._exchanged_only)
         }
         return near.pop() if len(near) == 1 else word
 
@@ -69,14 +88,14 @@ class Slips:
 @cache
 def slips_of(lexicon: Lexicon) -> Slips:
     """The slips of a language, indexed once."""
-    return Slips(lexicon.long_words, lexicon.vocabulary)
+    return Slips(lexicon.long_words, lexicon.vocabulary, exchanged_only=lexicon.code == "es")
 
 
 def _one_letter_less(word: str) -> set[str]:
     return {word} | {word[:at] + word[at + 1 :] for at in range(1, len(word) - 1)}
 
 
-def _one_edit(one: str, other: str) -> bool:
+def _one_edit(one: str, other: str, exchanged_only: bool) -> bool:
     start = 0
     shorter = min(len(one), len(other))
     while start < shorter and one[start] == other[start]:
@@ -86,5 +105,5 @@ def _one_edit(one: str, other: str) -> bool:
         end += 1
     middle_one, middle_other = one[start : len(one) - end], other[start : len(other) - end]
     if max(len(middle_one), len(middle_other)) <= 1:
-        return True
+        return not exchanged_only and len(one) != len(other)
     return len(middle_one) == 2 and middle_one == middle_other[::-1]

@@ -2,6 +2,8 @@
 
 Only for sentences of one clause, in English and Spanish. Who does it and whom it is done to change
 places together with the verb, so "the man was bitten by the dog" never becomes the other story.
+Where nobody acts ("the shop was closed") a passive is mostly a state, so those few verbs count
+that tell of none.
 """
 
 from collections.abc import Iterator, Sequence, Set
@@ -35,6 +37,20 @@ _ENDS_AGENT = {
 _ENGLISH_PAST_BE = words("was were been")
 _PASSIVE = _ENGLISH_BE | _SPANISH_BE
 _WHICH = words("last this next el la este esta")
+# What is done by them is done by somebody else, or happens beside them ("left by the door").
+_NO_AGENTS = words(
+    "mistake accident door phone telephone mail email card cash cheque check chance default hand"
+    " law nature surprise force design definition weight name far way time window road river sea"
+    " side gate end noon midnight morning evening night error letter text sms chat credit debit"
+    " correo accidente telefono teléfono tarjeta ley defecto ejemplo fin favor mano puerta ventana"
+    " carta vía"
+)
+_VEHICLES = words("train bus car plane air boat taxi tren avión avion coche barco")
+# A participle of these tells what was done, never how things were ("was closed", "was broken").
+_EVENTS = words(
+    "cancelled canceled stolen refused rejected denied postponed shipped sent delivered refunded"
+    " robbed towed arrested hired fired invited"
+)
 _DAYS = words("yesterday today ayer hoy anoche")
 _HOW = words("mal bien")
 _CLAUSES = words("and but or that which who if because when while y pero o que si porque cuando")
@@ -69,7 +85,7 @@ def active_forms(items: Sequence[Item], lexicon: Lexicon, said: Set[str]) -> Ite
     while agent_end < end and not _ends_agent(body, agent_end, lexicon):
         agent_end += 1
     agent, tail = body[at + 1 : agent_end], body[agent_end:]
-    if not agent:
+    if not agent or agent[-1].word in (_NO_AGENTS if len(agent) > 1 else _NO_AGENTS | _VEHICLES):
         return
     for clause in made(body[:at], agent, tail):
         yield clause + closing
@@ -89,22 +105,17 @@ def _without_time(items: list[Item], lexicon: Lexicon) -> tuple[list[Item], list
 def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[list[Item]]:
     """The active sentences of a passive one that does not say who acts: "they cancelled it"."""
     if lexicon.code == "en":
-        if any(item.word in _ENGLISH_PAST_BE for item in body):
-            for agent in {"they", "someone"} & said:
-                yield from _english(body, [_word(agent)], [])
+        past = any(item.word in _ENGLISH_PAST_BE for item in body)
+        if past and "they" in said and any(item.word in _EVENTS for item in body):
+            yield from _english(body, [_word("they")], [])
         return
-    if "se" not in said and not any(word.endswith("ron") for word in said):
+    if not any(word.endswith("ron") for word in said):
         return
     for clause in _spanish(body, [], []):
-        verb = clause[0]
-        for number in ("they", "se"):
-            forms = frozenset(
-                form for form in verb.forms if form.endswith("ron") == (number == "they")
-            )
-            if forms:
-                key = min(forms)
-                active = [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
-                yield active if number == "they" else [_word("se"), *active]
+        forms = frozenset(form for form in clause[0].forms if form.endswith("ron"))
+        if forms:
+            key = min(forms)
+            yield [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
 
 
 def _ends_agent(body: list[Item], at: int, lexicon: Lexicon) -> bool:
