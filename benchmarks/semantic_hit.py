@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ WHERE = (
     " entries. RedisVL makes one round trip, with more Python around it, compares no texts, and"
     " searches a flat index whatever its size"
 )
+LEAST_HITS = 0.95
+"""HNSW is approximate: now and then it has not the nearest entry, and the look-up misses."""
 WHOLE_REACH = {1_000: 0.8, 10_000: 1.0, 100_000: 0.2}
 Call = Callable[[int], Awaitable[object]]
 
@@ -112,7 +115,13 @@ async def run(options: Options) -> Section:
         name=NAME,
         title=TITLE,
         figures=tuple(figures),
-        tables=(Table("Indexes", ("dimensions", "entries", "index", "building it"), tuple(rows)),),
+        tables=(
+            Table(
+                "Indexes",
+                ("dimensions", "entries", "index", "building it", "found by ours"),
+                tuple(rows),
+            ),
+        ),
         conditions=(
             "one server, one connection, calls in turns; ours becomes HNSW from 10,000 entries on,"
             " RedisVL's index is flat; 100,000 entries of 1,536 dimensions need 3 GB and ten"
@@ -148,8 +157,9 @@ async def _measure(
         await cache.maintain()
         built = time.perf_counter() - began
         kind = next(iter((await cache.stats()).indexes.values()))
-        rows.append((str(dimension), f"{size:,}", kind, f"{built:.0f} s" if built > 1 else "-"))
-        knn, whole, plain = await _pairs(client, cache, peer, embedder, size, pairs, times)
+        knn, whole, plain, hits = await _pairs(client, cache, peer, embedder, size, pairs, times)
+        took = f"{built:.0f} s" if built > 1 else "-"
+        rows.append((str(dimension), f"{size:,}", kind, took, f"{hits:.1%}"))
         for words, measured, reach, peers in (
             ("KNN step ÷ raw FT.SEARCH", knn, at_most(1.3), "raw"),
             ("whole look-up ÷ RedisVL check", whole, _whole_reach(size), "RedisVL"),
@@ -183,7 +193,7 @@ async def _pairs(
     size: int,
     pairs: int,
     times: int,
-) -> tuple[Pairs, Pairs, Pairs]:
+) -> tuple[Pairs, Pairs, Pairs, float]:
     model = model_digest(embedder.name, embedder.dimension)
     alias = CacheKeys().alias(model)
     step = max(1, size // 997)
@@ -192,6 +202,7 @@ async def _pairs(
     vectors = {text: embedder.vector(text) for text in asked}
     at = 0
     knn, whole, plain = Pairs(), Pairs(), Pairs()
+    kinds: Counter[str] = Counter()
     for turn in range(pairs + 1):
         here = asked[at : at + times]
         at += times
@@ -210,15 +221,13 @@ async def _pairs(
 
         async def look_up(index: int, here: list[str] = here) -> object:
             [answer] = await cache.look_up([query(here[index])], embedder)
-            if answer.kind != "semantic":
-                raise RuntimeError(f"no semantic hit ({answer.outcome}): this is no figure")
+            kinds[answer.kind] += 1
             return answer
 
         async def without_guard(index: int, here: list[str] = here) -> object:
             text = OTHER_GREETING + here[index].removeprefix(GREETING)
             [answer] = await cache.look_up([query(text, "threshold")], embedder)
-            if answer.kind != "semantic":
-                raise RuntimeError(f"no semantic hit ({answer.outcome}): this is no figure")
+            kinds[answer.kind] += 1
             return answer
 
         async def check(index: int, here: list[str] = here) -> object:
@@ -232,4 +241,7 @@ async def _pairs(
             knn.add(steps["ours"], steps["raw"])
             whole.add(wholes["ours"], wholes["peer"])
             plain.add(wholes["plain"], wholes["peer"])
-    return knn, whole, plain
+    hits = kinds["semantic"] / kinds.total()
+    if hits < LEAST_HITS:
+        raise RuntimeError(f"only {hits:.1%} semantic hits: this is no figure")
+    return knn, whole, plain, hits

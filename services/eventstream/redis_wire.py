@@ -36,10 +36,8 @@ class _Exchanging:
     """What a connection adds to redis-py's own."""
 
     # Of redis.asyncio.connection.AbstractConnection, which the classes below are too.
-    _reader: Any
     _writer: Any
     _parser: Any
-    is_connected: bool
     socket_timeout: float | None
 
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -62,8 +60,6 @@ class _Exchanging:
         packed = [self.pack_command(*words)[0] for words, _ in commands]
         try:
             async with asyncio.timeout(self.socket_timeout):
-                if not self.is_connected:
-                    await self.connect()  # type: ignore[attr-defined]
                 await self.check_health()  # type: ignore[attr-defined]
                 self._writer.writelines(packed)
                 await self._writer.drain()

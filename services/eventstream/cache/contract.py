@@ -142,6 +142,11 @@ class CacheAnswer:
     unavailable: str = ""
     pair: Pair | None = None
 
+    @classmethod
+    def miss(cls, query: CacheQuery, unavailable: str = "") -> "CacheAnswer":
+        """Nothing was found; `unavailable`: because the cache could not look."""
+        return cls("miss", "miss", query.key, unavailable=unavailable)
+
 
 @dataclass(frozen=True, eq=False)
 class CacheEntry:

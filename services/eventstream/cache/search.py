@@ -73,7 +73,7 @@ class Searcher:
         """
         problem = await self._prepare(embedder)
         if problem:
-            return [_miss(query, problem) for query in queries]
+            return [CacheAnswer.miss(query, problem) for query in queries]
         embeddings = self._embeddings(embedder)
         if kept is None:
             texts = list({query.text: None for query in queries})
@@ -81,7 +81,7 @@ class Searcher:
             embeddings.append_reads(pipeline, texts)
             kept, problem = await self._execute(pipeline, "embeddings")
             if kept is None:
-                return [_miss(query, problem) for query in queries]
+                return [CacheAnswer.miss(query, problem) for query in queries]
         else:
             texts = [query.text for query in queries]
         known = embeddings.read(texts, kept)
@@ -159,7 +159,7 @@ class Searcher:
         for query in queries:
             embedding = vectors.get(query.text)
             if embedding is None:
-                answers.append(_miss(query, embed_problem))
+                answers.append(CacheAnswer.miss(query, embed_problem))
                 continue
             reply = next(reply_of, None)
             if isinstance(reply, Exception):
@@ -234,7 +234,3 @@ class Searcher:
         if replies is None:
             metrics.CACHE_ERRORS.labels(call).inc()
         return replies, problem
-
-
-def _miss(query: CacheQuery, problem: str) -> CacheAnswer:
-    return CacheAnswer("miss", "miss", query.key, unavailable=problem)

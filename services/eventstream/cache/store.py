@@ -145,7 +145,7 @@ class SemanticCache:
             return pipeline
 
         replies, problem = await self._execute_patiently(build, "look_up")
-        return _miss(query, problem) if replies is None else _exact(query, replies[0])
+        return CacheAnswer.miss(query, problem) if replies is None else _exact(query, replies[0])
 
     async def store(self, entries: Sequence[CacheEntry], flight: FlightLease | None = None) -> int:
         """Keep answers; how many were kept (0 when the cache is away). Never raises an error.
@@ -199,7 +199,7 @@ class SemanticCache:
             # Two keys are two nodes there, whose replies have no order.
             flight = await self.claim_flight(query.key)
             if not isinstance(flight, FlightLease):
-                return flight, _miss(query)
+                return flight, CacheAnswer.miss(query)
             try:
                 return flight, await self.look_again(query)
             except BaseException:
@@ -208,7 +208,7 @@ class SemanticCache:
         flight, reply = await self._flights.claim_and_read(
             query.key, lambda pipeline: append_exact_read(pipeline, self._keys, query)
         )
-        return flight, _miss(query) if reply is None else _exact(query, reply)
+        return flight, CacheAnswer.miss(query) if reply is None else _exact(query, reply)
 
     async def _look_up_unique(
         self, queries: list[CacheQuery], embedder: Embedder | None
@@ -267,7 +267,7 @@ class SemanticCache:
         replies, problem = await self._execute(pipeline, "look_up")
         if replies is None:
             self._counts.give_back(counts)
-            return [_miss(query, problem) for query in queries], None
+            return [CacheAnswer.miss(query, problem) for query in queries], None
         self._evidence.read(known, replies[exact_reads : exact_reads + len(known)])
         read = read_together(replies[0], len(queries)) if in_one_step else replies[:exact_reads]
         answers = [_exact(query, reply) for query, reply in zip(queries, read, strict=True)]
@@ -386,12 +386,8 @@ def _identity(query: CacheQuery) -> tuple[str, str, float | None, float | None]:
 def _exact(query: CacheQuery, reply: Any) -> CacheAnswer:
     response = read_exact(reply)
     if response is None:
-        return _miss(query, _refusal(reply))
+        return CacheAnswer.miss(query, _refusal(reply))
     return CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0)
-
-
-def _miss(query: CacheQuery, problem: str = "") -> CacheAnswer:
-    return CacheAnswer("miss", "miss", query.key, unavailable=problem)
 
 
 def _refusal(reply: Any) -> str:
