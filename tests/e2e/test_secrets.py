@@ -13,6 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -91,9 +92,10 @@ def listening(pid: int) -> set[str]:
     """The addresses that a process listens on, as /proc has them (hexadecimal)."""
     inodes = set()
     for handle in Path(f"/proc/{pid}/fd").iterdir():
-        found = re.match(r"socket:\[(\d+)\]", str(handle.readlink()))
-        if found:
-            inodes.add(found[1])
+        with suppress(FileNotFoundError):  # closed since it was listed
+            found = re.match(r"socket:\[(\d+)\]", str(handle.readlink()))
+            if found:
+                inodes.add(found[1])
     addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

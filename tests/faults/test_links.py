@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,11 +44,30 @@ def provider_trouble(site: Installation) -> float:
     )
 
 
-def missed_wake_ups(site: Installation) -> float:
+def wake_ups(site: Installation, outcome: str, *services: str) -> float:
     return sum(
-        site.metric(service, "eventstream_wake_ups_total", outcome="failed")
-        for service in ("api", "worker", "consumer")
+        site.metric(service, "eventstream_wake_ups_total", outcome=outcome)
+        for service in services or ("api", "worker", "consumer")
     )
+
+
+def wakes_up(site: Installation) -> None:
+    """Wait until the API and the consumer have woken a worker: a failure is news to both again."""
+    before = site.counters()
+    ids: list[str] = []
+
+    def until_sent(service: str, begin_one: Callable[[], str]) -> None:
+        sent = wake_ups(site, "sent", service)
+
+        def more_are_sent() -> bool:
+            ids.append(begin_one())
+            return wake_ups(site, "sent", service) > sent
+
+        until(more_are_sent, SECONDS, lambda: f"{service} sends no wake-up")
+
+    until_sent("api", lambda: site.post(f"wake {uuid.uuid4().hex}"))
+    until_sent("consumer", lambda: site.send(1)[0])
+    site.settle(before, ids)
 
 
 RESULTS = Link(
@@ -136,7 +156,8 @@ def test_leases_are_renewed_over_a_slow_link(site: Installation) -> None:
 @pytest.mark.parametrize("fault", ["cut", "half_open", "away"])
 def test_a_broker_of_wake_ups_that_is_gone_for_a_while(site: Installation, fault: str) -> None:
     """Who is at work looks for himself: nothing waits for a wake-up that never came."""
-    before, missed = site.counters(), missed_wake_ups(site)
+    wakes_up(site)
+    before, missed = site.counters(), wake_ups(site, "failed")
     lines = Lines(site.worker, site.consumer, site.api)
     proxy = site.links["broker"]
     cuts = proxy.cuts
@@ -151,17 +172,18 @@ def test_a_broker_of_wake_ups_that_is_gone_for_a_while(site: Installation, fault
         proxy.refuse()
     site.until_answered(300, before)
     if fault != "cut":
-        more = site.send(200)
-        until(
-            lambda: lines.say("wake_up_failed") and missed_wake_ups(site) > missed,
-            SECONDS,
-            lambda: "no wake-up was missed",
-        )
-        ids += more
+
+        def one_was_missed() -> bool:
+            # A wake-up is wanted for what comes when the one before counts as lost.
+            ids.extend(site.send(1))
+            return lines.say("wake_up_failed") and wake_ups(site, "failed") > missed
+
+        until(one_was_missed, SECONDS, lambda: "no wake-up was missed")
     proxy.mend()
     site.provider.seconds = 0
 
     site.settle(before, [*ids, *posting()])
+    wakes_up(site)
     site.works_as_ever()
 
 

@@ -23,6 +23,7 @@ from eventstream.llm.contract import LocalModelProtocol
 from eventstream.logs import configure_logs, get_logger
 from eventstream.settings import Settings, load_settings
 from eventstream.wakeup import DRAIN_TASK, broker_options
+from eventstream.worker import acks
 from eventstream.worker.board import Board
 from eventstream.worker.housekeeping import Housekeeping
 from eventstream.worker.process import WorkerProcess
@@ -61,6 +62,7 @@ def make_app(settings: Settings) -> Celery:
 
 
 settings = load_settings()
+acks.install()
 app = make_app(settings)
 
 
