@@ -131,6 +131,11 @@ class Pool(redis.asyncio.BlockingConnectionPool):
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)
 
+    async def close_free(self) -> None:
+        """Close the connections that nobody uses; they connect again when they are needed."""
+        for connection in list(self._available_connections):
+            await connection.disconnect(nowait=True)
+
 
 class _Pipeline(Pipeline):
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
@@ -178,6 +183,10 @@ async def _exchange(
             # Connecting uses `asyncio.wait_for`, which may lose a cancellation on Python 3.11.
             raise asyncio.CancelledError
         replies = await connection.exchange(commands)
+    except TimeoutError:
+        # A host that is gone, or a firewall, answers none of them: one time-out is enough.
+        await pool.close_free()
+        raise
     finally:
         await pool.release(connection)
     return [

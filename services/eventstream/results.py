@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -196,10 +197,15 @@ def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) ->
 
 
 class FinishedListener:
-    """Wakes whoever waits for an event: one subscription, held only while somebody waits."""
+    """Wakes whoever waits for an event: one subscription, held only while somebody waits.
 
-    def __init__(self, redis: AsyncRedis, keys: Keys) -> None:
+    A subscription that was silent for `silent_seconds` is asked whether it is still there, and has
+    as long to answer: on a link that a firewall forgot nothing would ever come, and no error.
+    """
+
+    def __init__(self, redis: AsyncRedis, keys: Keys, *, silent_seconds: float = 10.0) -> None:
         self._redis = redis
+        self._silent_seconds = silent_seconds
         self._channel = keys.finished_channel
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._pubsub: PubSub | None = None
@@ -255,11 +261,21 @@ class FinishedListener:
 
     async def _read(self, pubsub: PubSub) -> None:
         idle_rounds = 0
+        heard_at, asked_at = time.monotonic(), 0.0
         try:
             while self._waiting or idle_rounds < 10:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=1.0)
                 idle_rounds = 0 if self._waiting else idle_rounds + 1
+                now = time.monotonic()
                 if message is None:
+                    if asked_at and now - asked_at > self._silent_seconds:
+                        raise TimeoutError("the subscription does not answer")
+                    if not asked_at and now - heard_at > self._silent_seconds:
+                        await pubsub.ping()
+                        asked_at = now
+                    continue
+                heard_at, asked_at = now, 0.0
+                if message["type"] != "message":
                     continue
                 for event_id in message["data"].decode().split("\n"):
                     for event in self._waiting.get(event_id, ()):

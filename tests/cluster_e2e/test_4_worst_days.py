@@ -1,4 +1,4 @@
-"""Drain, upgrade, rollback and kill -9, each under load: nothing is lost, and nothing fails."""
+"""Drain, upgrade, rollback, kill -9 and a node gone under load: nothing is lost, nothing fails."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.cluster_e2e.installation import (
 )
 
 pytestmark = pytest.mark.timeout(600)
+
+COMPONENTS = ("worker", "consumer", "operator", "redis-state", "redis-cache", "kafka", "api")
 
 
 def test_a_stream_that_is_no_longer_needed_leaves_balanced_counts(
@@ -104,22 +106,36 @@ def _upgrade_and_roll_back(installation: Installation) -> list[int]:
     return [upgraded, installation.replicas("ai-worker")]
 
 
-@pytest.mark.parametrize(
-    "component", ["worker", "consumer", "operator", "redis-state", "redis-cache", "kafka", "api"]
-)
+@pytest.mark.parametrize("component", COMPONENTS)
 def test_kill_9_of_any_pod_loses_nothing(
     installation: Installation, slow_stream: str, component: str
 ) -> None:
-    before = installation.account(slow_stream)
-    texts = {f"{component}-{n}": f"Letter {n} for the {component}." for n in range(200)}
-    ids = installation.send_by_id(texts, slow_stream, "--kafka")
+    _kill_under_load(installation, slow_stream, component)
 
-    stream = slow_stream if component in ("worker", "consumer") else None
-    pod = installation.pod(component, stream)
-    installation.target.kill(pod)
-    installation.wait_restarted(pod)
 
-    account = installation.wait_finished(slow_stream, ids, ANSWERED_SECONDS)
+def test_a_node_that_goes_off_at_once_loses_nothing(
+    installation: Installation, slow_stream: str
+) -> None:
+    """Nobody is left who could say goodbye to, or wait for, anybody."""
+    _kill_under_load(installation, slow_stream, *COMPONENTS)
+
+
+def _kill_under_load(installation: Installation, stream: str, *components: str) -> None:
+    before = installation.account(stream)
+    name = "-".join(components)
+    texts = {f"{name}-{n}": f"Letter {n} for the {name}." for n in range(200)}
+    ids = installation.send_by_id(texts, stream, "--kafka")
+
+    pods = [
+        installation.pod(each, stream if each in ("worker", "consumer") else None)
+        for each in components
+    ]
+    with ThreadPoolExecutor(len(pods)) as executioner:
+        list(executioner.map(installation.target.kill, pods))
+    for pod in pods:
+        installation.wait_restarted(pod)
+
+    account = installation.wait_finished(stream, ids, ANSWERED_SECONDS)
     assert account.states == {"SUCCESS": len(ids)}
     assert account.answered - before.answered == len(ids)
     assert account.failed == before.failed

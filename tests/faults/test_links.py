@@ -125,6 +125,19 @@ def test_a_neighbour_that_is_gone_for_a_while(site: Installation, link: Link, fa
     site.works_as_ever()
 
 
+@pytest.mark.parametrize("name", ["results", "broker", "cache", "kafka", "provider"])
+def test_connections_that_a_firewall_forgot(site: Installation, name: str) -> None:
+    """Nobody mends them: each end has to find out, and connect anew."""
+    before = site.counters()
+    ids, posting = load(site)
+
+    site.links[name].forget()
+    site.provider.seconds = 0
+
+    site.settle(before, [*ids, *posting()])
+    site.works_as_ever()
+
+
 @pytest.mark.parametrize(
     ("name", "seconds"), [("results", 0.1), ("broker", 0.1), ("cache", 0.1), ("kafka", 1.2)]
 )

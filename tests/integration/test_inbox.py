@@ -363,6 +363,50 @@ async def test_a_subscription_that_fails_takes_no_connection_out_of_the_pool(
         await client.aclose()
 
 
+async def test_a_subscription_that_a_firewall_forgot_is_found_out(
+    redis_server: RedisServer, inbox: Inbox, results: Results, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    with Proxy(redis_server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=5)
+        listener = FinishedListener(client, keys, silent_seconds=0.2)
+        waiting = asyncio.create_task(listener.wait_for(results, "a", 300))
+        while not listener.listening:
+            await asyncio.sleep(0)
+
+        proxy.forget()
+        await inbox.finish([an_answer(held)])
+
+        status = await asyncio.wait_for(waiting, 60)
+        assert status is not None
+        assert status.status is State.SUCCESS
+        await listener.aclose()
+        await client.aclose()
+
+
+async def test_a_subscription_that_answers_is_kept_while_it_is_silent(
+    redis_server: RedisServer, inbox: Inbox, results: Results, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    with Proxy(redis_server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=5)
+        listener = FinishedListener(client, keys, silent_seconds=0.1)
+        waiting = asyncio.create_task(listener.wait_for(results, "a", 300))
+        # Each look takes a second: it is asked and answers twice meanwhile.
+        await asyncio.wait({waiting}, timeout=5)
+        made = proxy.connections
+
+        await inbox.finish([an_answer(held)])
+
+        status = await asyncio.wait_for(waiting, 60)
+        assert status is not None
+        assert (status.status, proxy.connections) == (State.SUCCESS, made)
+        await listener.aclose()
+        await client.aclose()
+
+
 async def test_an_absent_redis_is_a_clear_answer() -> None:
     client = connect("redis://127.0.0.1:1/2", timeout_seconds=1)
     inbox = Inbox(client, Keys(), result_ttl_seconds=60, lease_seconds=30)

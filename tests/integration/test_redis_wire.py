@@ -97,6 +97,22 @@ async def test_a_server_that_does_not_answer_costs_the_time_out_and_the_connecti
         await client.aclose()
 
 
+async def test_a_firewall_that_forgot_all_connections_costs_one_time_out(
+    redis_server: RedisServer,
+) -> None:
+    with Proxy(redis_server.port) as proxy:
+        client: Any = connect(proxy.redis_url(9), timeout_seconds=0.3)
+        await asyncio.gather(*(client.set("key", "value") for _ in range(5)))
+        assert len(client.connection_pool._available_connections) == 5
+
+        proxy.forget()
+        with pytest.raises(TimeoutError):
+            await client.get("key")
+
+        assert await asyncio.gather(*(client.get("key") for _ in range(5))) == [b"value"] * 5
+        await client.aclose()
+
+
 async def test_a_link_cut_in_the_middle_of_replies_is_an_error_and_made_anew(
     redis_server: RedisServer,
 ) -> None:

@@ -2,7 +2,8 @@
 
 It passes bytes on, later (`delay`), not at all (`hang`), or for a while only: after so many bytes
 of an answer the connection is cut (`cut_answers`), which is how a link breaks in the middle of a
-reply. `refuse` answers no connection, `reset` breaks those that are there. It knows no protocol.
+reply. `refuse` answers no connection, `reset` breaks those that are there, `forget` leaves them
+silent for good, as a firewall does or a host that is gone. It knows no protocol.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class _Link:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     answered: int = 0
+    forgotten: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -97,8 +99,17 @@ class Proxy:
 
         self._do(break_links())
 
+    def forget(self) -> None:
+        """Nothing comes through on the connections that are there, ever; new ones are welcome."""
+
+        async def forget_links() -> None:
+            for link in self._links:
+                link.forgotten = True
+
+        self._do(forget_links())
+
     def mend(self) -> None:
-        """Everything as it should be; what hung comes through now."""
+        """Everything as it should be, but for what was forgotten; what hung comes through now."""
 
         async def open_again() -> None:
             self._delay_seconds, self._cut_after, self._cuts_left = 0.0, None, 0
@@ -161,6 +172,8 @@ class Proxy:
                     await self._flowing.wait()
                 finally:
                     self.held -= 1
+                if link.forgotten:
+                    continue
                 if answers and self._cut_after is not None and self._cuts_left > 0:
                     rest = self._cut_after - link.answered
                     link.answered += len(data)
