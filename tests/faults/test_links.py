@@ -125,7 +125,7 @@ def test_a_neighbour_that_is_gone_for_a_while(site: Installation, link: Link, fa
     site.works_as_ever()
 
 
-@pytest.mark.parametrize("name", ["results", "broker", "cache", "kafka", "provider"])
+@pytest.mark.parametrize("name", ["results", "broker", "cache", "kafka"])
 def test_connections_that_a_firewall_forgot(site: Installation, name: str) -> None:
     """Nobody mends them: each end has to find out, and connect anew."""
     before = site.counters()

@@ -55,6 +55,7 @@ def make_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         # A broker that refuses a write (full, read-only for a moment) is no reason to end.
         broker_channel_error_retry=True,
+        broker_connection_max_retries=None,  # nor is one that is away, however long
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=30.0,
     )
