@@ -259,12 +259,22 @@ class Installation:
         new = now.accepted - now.duplicates - before.accepted + before.duplicates
         assert new == len(ids)
         assert now.accepted == now.answered + now.failed + now.duplicates
-        assert now.failed == before.failed, now.failed_by_reason
+        assert now.failed == before.failed, self._failures(ids)
         asked = ids if newest is None else ids[-newest:]
         assert self.results_of(asked) == len(asked)
         for queue in queues_of(DEFAULT_STREAM):
             assert self.state.xlen(self.keys.inbox(queue)) == 0
             assert self.state.zcard(self.keys.deferred(queue)) == 0
+
+    def _failures(self, ids: Sequence[str]) -> str:
+        """What the store tells of those that failed."""
+        pipe = self.state.pipeline(transaction=False)
+        for event_id in ids:
+            pipe.hgetall(self.keys.task_meta(event_id))
+        metas = zip(ids, pipe.execute(), strict=True)
+        return "\n".join(
+            f"{each}: {meta}" for each, meta in metas if meta.get(b"status") == b"FAILURE"
+        )
 
     def published(self, ids: Sequence[str]) -> None:
         """Wait until the answers of all these are in the sink."""
