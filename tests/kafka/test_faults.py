@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from structlog.testing import capture_logs
 
 from eventstream.claims import Acceptance, Arrival
+from eventstream.consumer.poller import Poller
 from eventstream.consumer.service import consumer_tools
 from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.inbox import Inbox
@@ -157,6 +159,35 @@ async def test_a_consumer_stops_in_good_order_while_its_broker_is_away(
             own_kafka.kill()
         # The block's end has waited for the consumer's end.
         assert (await here.counters()).accepted == 1
+
+
+async def test_a_client_that_fails_while_it_closes_is_made_anew(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Out of its close() comes an error that is no exception, and the process looks well."""
+    failed: list[str] = []
+
+    def fails_once(name: str) -> None:
+        works = getattr(Poller, name)
+
+        def method(poller: Poller, consumer: Consumer, *arguments: object) -> object:
+            if name in failed or not poller.positions():
+                return works(poller, consumer, *arguments)
+            failed.append(name)
+            consumer.store_offsets(offsets=[TopicPartition("not of ours", 0, 1)])
+            raise AssertionError("the client has stored it")
+
+        monkeypatch.setattr(Poller, name, method)
+
+    async with stream.consumed():
+        await stream.produce(a_text("before"))
+        await stream.committed_all(1)
+        fails_once("_finish")
+        fails_once("_turn")
+        await stream.produce(a_text("after"))
+        await stream.accepted(2)
+
+    assert failed == ["_turn", "_finish"]
 
 
 async def test_a_dead_letter_topic_that_takes_nothing_holds_the_stream_and_skips_nothing(

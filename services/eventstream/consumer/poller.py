@@ -8,6 +8,7 @@ offsets committed before the partition is let go. It decides nothing about recor
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,8 @@ class Poller:
                 self._leave(consumer)
         except Exception as error:  # noqa: BLE001  # handed to the loop, which decides
             ended_by = error
+        except:  # noqa: E722  # out of close() the client raises a KafkaError, which is no exception
+            ended_by = KafkaException(sys.exc_info()[1])
         self._on_end(ended_by)
 
     def _turn(self, consumer: Consumer) -> None:
