@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from eventstream.cache.contract import CacheAnswer
 from eventstream.claims import Answered, Held, Source
 from eventstream.events import Event, Result
 from eventstream.llm.contract import ModelReply
+from eventstream.llm.wire import MOST_TOKENS
+
+MOST_MICRODOLLARS: Final = 10**15
+"""No call costs more; Redis could not count sums of what a broken entry may hold."""
 
 
 class StoredAnswer(BaseModel):
@@ -17,9 +21,9 @@ class StoredAnswer(BaseModel):
 
     response: str
     model: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_microdollars: int | None = None
+    prompt_tokens: Annotated[int, Field(ge=0, le=MOST_TOKENS)] = 0
+    completion_tokens: Annotated[int, Field(ge=0, le=2 * MOST_TOKENS)] = 0
+    cost_microdollars: Annotated[int, Field(ge=0, le=MOST_MICRODOLLARS)] | None = None
     finish_reason: str = "stop"
 
 

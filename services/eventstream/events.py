@@ -29,6 +29,10 @@ from eventstream.spec import BUILT_IN_TASK_TYPES, TASK_TYPE_ALIASES, StreamSpec
 MAX_TEXT_CHARS: Final = 200_000
 MAX_ID_CHARS: Final = 256
 MAX_METADATA_BYTES: Final = 16_384
+MAX_NESTING: Final = 100
+"""Of JSON from outside. Parsers and writers of JSON end at 200 to 255 levels, ours among them, and
+what is stored and published stands a level or two deeper than what came.
+"""
 MAX_OUTPUT_TOKENS: Final = 100_000
 
 
@@ -55,7 +59,25 @@ def _id_from_number(value: object) -> object:
     return value
 
 
+def is_nested_too_deeply(value: object) -> bool:
+    """Whether JSON in memory has more than `MAX_NESTING` arrays and objects inside one another."""
+    level = [value]
+    for _ in range(MAX_NESTING):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
+
+
 def _bounded_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if is_nested_too_deeply(value):
+        raise ValueError(f"must not be nested more than {MAX_NESTING} levels deep")
     try:
         size = len(orjson.dumps(value))
     except (TypeError, ValueError) as error:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import (
     MAX_METADATA_BYTES,
+    MAX_NESTING,
     Event,
     KafkaSource,
     ProcessRequest,
@@ -29,6 +30,13 @@ MANY = b'{"text": "' + b"a" * 200_001 + b'"}'
 
 def from_kafka(value: bytes | None, spec: StreamSpec = SPEC) -> Event:
     return event_from_kafka(value, SOURCE, "default", spec, 1_000_000)
+
+
+def nested(levels: int) -> bytes:
+    """JSON objects inside one another, and lists in the innermost half of them."""
+    lists = levels // 2
+    objects = levels - lists
+    return b'{"a":' * objects + b"[" * lists + b"1" + b"]" * lists + b"}" * objects
 
 
 @pytest.mark.parametrize(
@@ -59,6 +67,11 @@ def from_kafka(value: bytes | None, spec: StreamSpec = SPEC) -> Event:
             Reason.INVALID_FIELD,
             "metadata: must be at most",
         ),
+        (
+            b'{"text": "a", "metadata": ' + nested(MAX_NESTING + 1) + b"}",
+            Reason.INVALID_FIELD,
+            "metadata: must not be nested",
+        ),
     ],
 )
 def test_a_record_that_can_not_be_read_is_refused_with_its_reason(
@@ -69,6 +82,18 @@ def test_a_record_that_can_not_be_read_is_refused_with_its_reason(
 
     assert raised.value.reason is reason
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("levels", [1, MAX_NESTING])
+def test_what_may_be_nested_is_stored_and_published(levels: int) -> None:
+    event = from_kafka(b'{"text": "a", "metadata": ' + nested(levels) + b"}")
+
+    assert Event.from_json(event.to_json()) == event
+    answer = Result(
+        response="r", task_type="t", model="m", processing_time=0, from_cache=False,
+        metadata={"parsed": orjson.loads(nested(levels))}, event_metadata=event.metadata,
+    )  # fmt: skip
+    assert Result.model_validate_json(answer.to_json()) == answer
 
 
 @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))

@@ -86,6 +86,11 @@ def main() -> None:
         # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
         # stack would start all the same. Until the stack listens, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for argument in sys.argv[1:]:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            sys.exit(_say(f"{argument!r} is not UTF-8: write it in UTF-8", EXIT_USAGE))
     try:
         code = eventstream.main(standalone_mode=False)
     except click.exceptions.Abort:

@@ -118,7 +118,9 @@ def print_json(document: object) -> None:
 
 def stdout_console() -> Console:
     """Where tables go: as wide as the terminal, or as wide as they need in a pipe or a file."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+    width = None if sys.stdout.isatty() else 200
+    # What others wrote is shown as it is: "[/b]" is no markup of ours.
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
 
 
 def a_table(*columns: str, numbers: Sequence[str] = (), long: str = "") -> Table:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from eventstream.events import KafkaSource
+from eventstream.logs import get_logger
+
+log = get_logger(__name__)
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -43,7 +46,17 @@ def record_from(message: Message) -> SourceRecord:
 
 
 def _headers(message: Message) -> Headers:
-    found = message.headers()
+    try:
+        found = message.headers()
+    except (SystemError, UnicodeDecodeError):
+        # A name that is not UTF-8: brokers take it, the client can't give it. The rest is whole.
+        log.warning(
+            "headers_unreadable",
+            topic=message.topic(),
+            partition=message.partition(),
+            offset=message.offset(),
+        )
+        return ()
     pairs = found.items() if isinstance(found, dict) else found or ()
     return tuple(
         (name, value.encode() if isinstance(value, str) else value) for name, value in pairs

@@ -20,6 +20,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from eventstream.errors import ConfigurationError
+from eventstream.events import MAX_NESTING, is_nested_too_deeply
 from eventstream.llm.prompts import TaskForm
 
 _FENCE: Final = re.compile(r"^```[a-zA-Z]*\s*\n(.*?)\n?```$", re.DOTALL)
@@ -75,6 +76,8 @@ def _check_json(answer: str, schema: dict[str, Any]) -> Checked:
         value = orjson.loads(fenced.group(1) if fenced else answer)
     except orjson.JSONDecodeError as error:
         raise OutputProblem(f"the answer is not JSON: {error}") from error
+    if is_nested_too_deeply(value):
+        raise OutputProblem(f"the answer is nested more than {MAX_NESTING} levels deep")
     validator = _validator(orjson.dumps(schema))
     try:
         problem: ValidationError | None = best_match(validator.iter_errors(value))

@@ -21,6 +21,8 @@ from eventstream.llm.limits import Advertised, Quantity
 from eventstream.llm.tokens import estimate_tokens
 
 _MESSAGE_CHARS: Final = 300
+MOST_TOKENS: Final = 1_000_000_000
+"""No call has more, and sums of so many stay within what Redis counts."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -151,7 +153,11 @@ def _error_object(content: bytes) -> dict[str, Any]:
     if isinstance(body, list) and body:
         body = body[0]
     inner = body.get("error", body) if isinstance(body, dict) else None
-    return inner if isinstance(inner, dict) else {}
+    if isinstance(inner, dict) and "message" not in inner and isinstance(inner.get("detail"), str):
+        inner = inner["detail"]  # as FastAPI says it, and servers made with it
+    return (
+        {"message": inner} if isinstance(inner, str) else inner if isinstance(inner, dict) else {}
+    )
 
 
 def _provider_message(detail: dict[str, Any], secret: str | None) -> str:
@@ -222,18 +228,22 @@ def _document(reply: Reply) -> dict[str, Any]:
 def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
     """What the provider counted; the estimate where it says nothing: no call is free."""
     usage = document.get("usage") or {}
-    if not usage.get("prompt_tokens") and not usage.get("completion_tokens"):
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if not prompt and not completion:
         return estimate
     details = usage.get("prompt_tokens_details") or {}
-    prompt = int(usage.get("prompt_tokens") or 0)
     return Tokens(
         prompt=prompt,
         # Gemini bills thinking as output, and counts it in the total only.
-        completion=max(
-            int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt
-        ),
-        cached_prompt=int(details.get("cached_tokens") or 0),
+        completion=max(completion, _count(usage, "total_tokens") - prompt),
+        cached_prompt=min(prompt, _count(details, "cached_tokens")),
     )
+
+
+def _count(counts: dict[str, Any], name: str) -> int:
+    """A number of tokens; 0 where none is said, or what can be none (a gateway's underflow)."""
+    number = float(counts.get(name) or 0)
+    return int(number) if 0 <= number <= MOST_TOKENS else 0
 
 
 def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:

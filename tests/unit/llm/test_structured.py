@@ -72,6 +72,7 @@ def test_json_comes_back_compact_and_parsed(answer: str) -> None:
         ('{"stars": "3"}', r"\['stars'\]: '3' is not of type 'integer'"),
         ("{}", "'stars' is a required property"),
         ("[]", "is not of type 'object'"),
+        ('{"stars": ' + "[" * 250 + "]" * 250 + "}", "nested more than 100 levels"),
     ],
 )
 def test_what_is_wrong_with_json_is_said(answer: str, says: str) -> None:

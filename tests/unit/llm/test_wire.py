@@ -70,6 +70,15 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
         # Nothing is said: the estimate.
         (None, Tokens(40, 5)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Tokens(40, 5)),
+        # What can be no number of tokens says nothing either.
+        ({"prompt_tokens": 2**64 - 1, "completion_tokens": 5}, Tokens(0, 5)),
+        ({"prompt_tokens": 1e300}, Tokens(40, 5)),
+        ({"prompt_tokens": -100_000, "completion_tokens": -5, "total_tokens": -100_005},
+         Tokens(40, 5)),
+        ({"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": -1}, Tokens(100, 5)),
+        ({"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": -900}}, Tokens(100)),
+        ({"prompt_tokens": 100, "prompt_tokens_details": {"cached_tokens": 900}},
+         Tokens(100, 0, 100)),
     ],
 )  # fmt: skip
 def test_tokens_are_what_will_be_billed(usage: object, tokens: Tokens) -> None:
@@ -122,6 +131,7 @@ def refused(status: int, body: object, headers: dict[str, str] | None = None) ->
         ("Gemini on schemas", 400,
          [{"error": {"message": "Unknown name \"x\" at 'generation_config.response_schema'"}}],
          "format_refused"),
+        ("vLLM's way", 404, {"detail": "Not Found"}, "refused"),
         ("too long", 400, {"message": "maximum context length is 8192"}, "refused"),
         ("no such model", 404, {"message": "does not exist"}, "refused"),
         ("a body of its own kind", 422, "what?", "refused"),
