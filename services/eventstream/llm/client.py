@@ -28,6 +28,7 @@ from eventstream.llm.wire import (
     Reply,
     Vectors,
     chat_answer,
+    error_in_answer,
     status_error,
     vectors_of,
 )
@@ -85,19 +86,13 @@ class ProviderClient:
         wanted = (request.model, orjson.dumps(form))
         if form is not None and wanted not in self._refused_formats:
             try:
-                return chat_answer(
-                    await self._post(
-                        "/chat/completions", {**payload, "response_format": form}, timeout_seconds
-                    ),
-                    prompt_tokens,
-                )
+                formatted = {**payload, "response_format": form}
+                return await self._ask(formatted, prompt_tokens, timeout_seconds)
             except ProviderError as error:
                 if error.kind is not ErrorKind.FORMAT:
                     raise
                 self._refused_formats.add(wanted)
-        return chat_answer(
-            await self._post("/chat/completions", payload, timeout_seconds), prompt_tokens
-        )
+        return await self._ask(payload, prompt_tokens, timeout_seconds)
 
     async def embed(
         self, model: str, texts: Sequence[str], dimension: int, *, timeout_seconds: float
@@ -114,6 +109,17 @@ class ProviderClient:
     async def aclose(self) -> None:
         """Close all connections."""
         await self._transport.aclose()
+
+    async def _ask(
+        self, payload: dict[str, Any], prompt_tokens: int, timeout_seconds: float
+    ) -> ChatAnswer:
+        reply = await self._post("/chat/completions", payload, timeout_seconds)
+        try:
+            return chat_answer(reply, prompt_tokens)
+        except ProviderError as error:
+            formatted = "response_format" in payload
+            said = error_in_answer(reply, formatted=formatted, secret=self._endpoint.key)
+            raise (said or error) from error
 
     async def _post(self, path: str, payload: dict[str, Any], timeout_seconds: float) -> Reply:
         reply = await self._transport.post(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -137,6 +137,24 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
         retry_after_seconds=retry_after_seconds,
         said=advertised(reply.headers),
     )
+
+
+def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> ProviderError | None:
+    """The error that stands where an answer should, in a reply whose status says that all is well;
+    None where there is none. Gateways do so once they have begun to answer.
+    """
+    try:
+        body = orjson.loads(reply.content)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(body, dict) or not body.get("error"):
+        return None
+    detail = _error_object(reply.content)
+    code = detail.get("code")
+    if isinstance(code, int) and 400 <= code <= 599:
+        return status_error(replace(reply, status=code), formatted=formatted, secret=secret)
+    words = _provider_message(detail, secret)
+    return ProviderError(ErrorKind.MALFORMED, f"an error in place of an answer: {words}")
 
 
 def _about_format(message: str) -> bool:

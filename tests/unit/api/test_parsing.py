@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from eventstream.api.parsing import parse_json, read_model
+from eventstream.api.parsing import EXPLAINED_BYTES, parse_json, read_model
 from eventstream.api.problems import Problem
 from eventstream.events import ProcessRequest
 
@@ -27,6 +27,7 @@ def refusal(body: bytes) -> Problem:
         (b'{"text": "a\x01b"}', "invalid_json", "control character"),
         (b'{"text": "caf\xe9"}', "not_utf8", "Byte 13"),
         (b"[" * 100_000, "invalid_json", "depth"),
+        (b"[NaN" + b",0" * EXPLAINED_BYTES + b"]", "invalid_json", "Line 1, column 2"),
     ],
 )
 def test_what_is_not_json(body: bytes, reason: str, said: str) -> None:

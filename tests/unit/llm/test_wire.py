@@ -14,6 +14,7 @@ from eventstream.llm.wire import (
     Reply,
     advertised,
     chat_answer,
+    error_in_answer,
     retry_after,
     status_error,
 )
@@ -93,6 +94,26 @@ def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
     with pytest.raises(ProviderError) as error:
         chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1)
     assert error.value.kind is ErrorKind.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        ({"message": "slow down", "code": 429}, ErrorKind.RATE_LIMITED, "429: slow down"),
+        ({"message": "key sk-1 is spent", "code": "x"}, ErrorKind.MALFORMED, "key *** is spent"),
+        ("overloaded", ErrorKind.MALFORMED, "in place of an answer: overloaded"),
+    ],
+)
+def test_an_error_in_place_of_an_answer_is_told(error: object, kind: ErrorKind, says: str) -> None:
+    reply = Reply(200, {}, orjson.dumps({"error": error}))
+    found = error_in_answer(reply, formatted=False, secret="sk-1")
+    assert found is not None
+    assert (found.kind, found.message[-len(says) :]) == (kind, says)
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"error": null, "choices": []}'])
+def test_where_no_error_is_said_there_is_none(content: bytes) -> None:
+    assert error_in_answer(Reply(200, {}, content), formatted=False, secret=None) is None
 
 
 def test_batches_keep_the_order_and_the_size() -> None:
