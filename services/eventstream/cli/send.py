@@ -181,6 +181,9 @@ def _show_receipts(
         display.close()
         say(f"interrupted: {_how_to_go_on(file, tally)}")
         raise
+    except BrokenPipeError:
+        say(f"nobody reads the output any more: {_how_to_go_on(file, tally)}")
+        raise
     except (OneSentence, EventStreamError):
         display.close()
         if tally.accepted:

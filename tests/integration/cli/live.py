@@ -63,6 +63,16 @@ class LiveCommand:
         assert self._process.returncode is not None
         return self._process.returncode, err.decode(), out.decode()
 
+    async def end_unread(self, rest: str) -> str:
+        """Type `rest` while nobody reads stdout any more; what stood on stderr at the end."""
+        transport: Any = self._process._transport  # type: ignore[attr-defined]
+        transport.get_pipe_transport(1).close()
+        await self.write(rest)
+        assert self._process.stderr is not None
+        err = await self._process.stderr.read()
+        await self._process.wait()
+        return err.decode()
+
     async def kill(self) -> None:
         """End it, if it has not ended by itself."""
         if self._process.returncode is None:

@@ -259,6 +259,22 @@ class TestSending:
             "eventstream: interrupted: 3 accepted; to go on, send the same input with --from-line 4"
         )
 
+    async def test_who_stops_reading_is_told_how_to_go_on(
+        self, env: dict[str, str], inbox: Inbox, stream: str, live: Live
+    ) -> None:
+        """As `eventstream send FILE | head -1` does."""
+        send = await live("send", "--stream", stream, env=env)
+        await send.write("first\n")
+        await send.line()
+
+        err = await send.end_unread("second\n")
+
+        assert len(await events_of(inbox, stream)) == 2
+        assert err.strip() == (
+            "eventstream: nobody reads the output any more: 2 accepted; to go on, send the same"
+            " input with --from-line 3"
+        )
+
     async def test_nothing_to_send_is_no_mistake(self, env: dict[str, str], stream: str) -> None:
         ended = await run("send", "--stream", stream, stdin="\n\n", env=env)
 
