@@ -230,6 +230,7 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> str:
 
 def soak(seconds: float, seed: int, say: Callable[[str], None]) -> int:
     """One run; the exit code."""
+    say(f"seed {seed}")
     with (
         tempfile.TemporaryDirectory(prefix="eventstream-soak-") as name,
         an_installation(Path(name)) as site,
