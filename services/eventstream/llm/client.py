@@ -119,7 +119,9 @@ class ProviderClient:
         except ProviderError as error:
             formatted = "response_format" in payload
             said = error_in_answer(reply, formatted=formatted, secret=self._endpoint.key)
-            raise (said or error) from error
+            if said is None:
+                raise
+            raise said from error
 
     async def _post(self, path: str, payload: dict[str, Any], timeout_seconds: float) -> Reply:
         reply = await self._transport.post(
