@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
 import orjson
+from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from eventstream import lua
@@ -51,12 +52,16 @@ class Inbox:
         self._keys = keys
         self._ttl_seconds = result_ttl_seconds
         self._lease_ms = int(lease_seconds * 1000)
+
+        def also_when_full(name: str) -> AsyncScript:
+            return redis.register_script(lua.ALSO_WHEN_FULL + lua.source(name))
+
         self._accept = redis.register_script(lua.source("accept"))
-        self._claim = redis.register_script(lua.source("claim"))
-        self._finish = redis.register_script(lua.source("finish"))
-        self._put_back = redis.register_script(lua.source("put_back"))
-        self._renew = redis.register_script(lua.source("renew"))
-        self._cancel = redis.register_script(lua.source("cancel"))
+        self._claim = also_when_full("claim")
+        self._finish = also_when_full("finish")
+        self._put_back = also_when_full("put_back")
+        self._renew = also_when_full("renew")
+        self._cancel = also_when_full("cancel")
 
     # -- transports ------------------------------------------------------------------------
 

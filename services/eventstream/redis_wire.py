@@ -126,7 +126,7 @@ class Pool(redis.asyncio.BlockingConnectionPool):
     async def release(self, connection: Any) -> None:
         """Give a connection back; there is no moment at which a cancellation could lose it."""
         if self._waiting or connection.should_reconnect():
-            await super().release(connection)
+            await asyncio.shield(super().release(connection))
             return
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)

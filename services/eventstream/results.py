@@ -246,7 +246,8 @@ class FinishedListener:
 
     async def _listen(self) -> None:
         async with self._starting:
-            if self._reader is not None and not self._reader.done():
+            # A reader that is on its way out has given up its subscription already.
+            if self._reader is not None and not self._reader.done() and self._pubsub is not None:
                 return
             async with reading_or_writing("subscribing to results"):
                 pubsub = self._redis.pubsub()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import orjson
 import pytest
+from redis.asyncio.client import PubSub
 
 from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.errors import StoreUnavailable
-from eventstream.events import State
+from eventstream.events import State, TaskStatus
 from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
-from eventstream.results import FinishedListener, Results
+from eventstream.results import FinishedListener, Results, _close
 from tests.support.events import a_failure, an_answer, an_event
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -269,6 +271,83 @@ async def test_what_was_cancelled_and_forgotten_stays_so_when_its_answer_comes_l
     assert status.status is State.PENDING
 
 
+async def test_an_answer_to_what_was_forgotten_is_none_to_another_text_of_that_id(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a", "one text"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    await inbox.cancel("a")
+    await inbox.cancel("a")
+    await inbox.accept([Arrival(an_event("a", "another text"))])
+
+    assert await inbox.finish([an_answer(held, "of the one")]) == [False]
+
+    [anew] = (await inbox.claim(QUEUE_HTTP, OTHER, 10)).fresh
+    assert await inbox.finish([an_answer(anew, "of the other")]) == [True]
+    status = await results.status("a")
+    assert status is not None
+    assert status.result is not None
+    assert status.result.response == "of the other"
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.failed, counters.answered) == (2, 1, 1)
+    assert (counters.late_answers, counters.open) == (1, 0)
+
+
+@pytest.mark.parametrize("wait_seconds", [0.0, 0.001, 3600.0])
+async def test_what_was_finished_by_a_late_process_does_not_begin_again(
+    inbox: Inbox, short_lease: Inbox, results: Results, wait_seconds: float
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [frozen] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    [taken] = (await short_lease.claim(QUEUE_HTTP, OTHER, 0, suspects="take")).suspects
+    assert await inbox.put_back(OTHER, [taken.wait(0)]) == [True]
+    [third] = (await inbox.claim(QUEUE_HTTP, OTHER, 10)).fresh
+    assert await inbox.finish([an_answer(frozen)]) == [True]
+
+    assert await inbox.put_back(OTHER, [third.wait(wait_seconds)]) == [False]
+
+    status = await results.status("a")
+    assert status is not None
+    assert status.status is State.SUCCESS
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 0
+    assert await inbox.finish([an_answer(third)]) == [False]
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.answered, counters.open) == (1, 1, 0)
+
+
+async def test_a_result_that_was_forgotten_does_not_come_back_with_a_late_answer(
+    inbox: Inbox, short_lease: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [frozen] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    [taken] = (await short_lease.claim(QUEUE_HTTP, OTHER, 0, suspects="take")).suspects
+    await inbox.finish([an_answer(taken)])
+    assert await inbox.cancel("a") is Cancellation.FORGOTTEN
+
+    assert await inbox.finish([an_answer(frozen)]) == [False]
+
+    assert await results.status("a") is None
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.answered, counters.recovered) == (1, 1, 0)
+
+
+async def test_a_full_server_gives_out_what_is_due(
+    redis_server: RedisServer, redis_client: AsyncRedis, inbox: Inbox
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    await inbox.put_back(ME, [held.wait(0.001)])
+    before = await redis_client.config_get("maxmemory")
+    await redis_client.config_set("maxmemory", 1)
+    try:
+        async with asyncio.timeout(5):
+            while not (claim := await inbox.claim(QUEUE_HTTP, OTHER, 10, begins=False)).fresh:
+                pass
+        assert await inbox.finish([an_answer(claim.fresh[0])]) == [True]
+    finally:
+        await redis_client.config_set("maxmemory", str(before["maxmemory"]))
+
+
 async def test_an_entry_of_a_newer_process_is_named_not_lost(
     inbox: Inbox, redis_client: AsyncRedis, keys: Keys
 ) -> None:
@@ -363,48 +442,79 @@ async def test_a_subscription_that_fails_takes_no_connection_out_of_the_pool(
         await client.aclose()
 
 
-async def test_a_subscription_that_a_firewall_forgot_is_found_out(
+@dataclass
+class Waiting:
+    """Somebody who waits for an event that is held, and is told through a proxy."""
+
+    held: Held
+    listener: FinishedListener
+    proxy: Proxy
+    waiter: asyncio.Task[TaskStatus | None]
+
+    async def is_told(self, inbox: Inbox) -> None:
+        """Finish the event, and see that whoever waits learns of it."""
+        await inbox.finish([an_answer(self.held)])
+        status = await asyncio.wait_for(self.waiter, 60)
+        assert status is not None
+        assert status.status is State.SUCCESS
+
+
+@pytest.fixture
+async def waiting(
     redis_server: RedisServer, inbox: Inbox, results: Results, keys: Keys
-) -> None:
+) -> AsyncIterator[Waiting]:
     await inbox.accept([Arrival(an_event("a"))])
     [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
     with Proxy(redis_server.port) as proxy:
         client = connect(proxy.redis_url(2), timeout_seconds=5)
         listener = FinishedListener(client, keys, silent_seconds=0.2)
-        waiting = asyncio.create_task(listener.wait_for(results, "a", 300))
+        waiter = asyncio.create_task(listener.wait_for(results, "a", 300))
         while not listener.listening:
             await asyncio.sleep(0)
-
-        proxy.forget()
-        await inbox.finish([an_answer(held)])
-
-        status = await asyncio.wait_for(waiting, 60)
-        assert status is not None
-        assert status.status is State.SUCCESS
+        yield Waiting(held, listener, proxy, waiter)
         await listener.aclose()
         await client.aclose()
+
+
+async def test_a_subscription_that_a_firewall_forgot_is_found_out(
+    waiting: Waiting, inbox: Inbox
+) -> None:
+    waiting.proxy.forget()
+    await waiting.is_told(inbox)
 
 
 async def test_a_subscription_that_answers_is_kept_while_it_is_silent(
-    redis_server: RedisServer, inbox: Inbox, results: Results, keys: Keys
+    waiting: Waiting, inbox: Inbox
 ) -> None:
-    await inbox.accept([Arrival(an_event("a"))])
-    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
-    with Proxy(redis_server.port) as proxy:
-        client = connect(proxy.redis_url(2), timeout_seconds=5)
-        listener = FinishedListener(client, keys, silent_seconds=0.1)
-        waiting = asyncio.create_task(listener.wait_for(results, "a", 300))
-        # Each look takes a second: it is asked and answers twice meanwhile.
-        await asyncio.wait({waiting}, timeout=5)
-        made = proxy.connections
+    # Each look takes a second: it is asked and answers twice meanwhile.
+    await asyncio.wait({waiting.waiter}, timeout=5)
+    made = waiting.proxy.connections
 
-        await inbox.finish([an_answer(held)])
+    await waiting.is_told(inbox)
 
-        status = await asyncio.wait_for(waiting, 60)
-        assert status is not None
-        assert (status.status, proxy.connections) == (State.SUCCESS, made)
-        await listener.aclose()
-        await client.aclose()
+    assert waiting.proxy.connections == made
+
+
+async def test_who_comes_while_a_broken_subscription_is_closed_gets_one_of_his_own(
+    waiting: Waiting, inbox: Inbox, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow_close(pubsub: PubSub) -> None:
+        closing.set()
+        await go_on.wait()
+        await _close(pubsub)
+
+    monkeypatch.setattr("eventstream.results._close", slow_close)
+    waiting.proxy.reset()
+    await asyncio.wait_for(closing.wait(), 30)
+
+    waiting.waiter = asyncio.create_task(waiting.listener.wait_for(results, "a", 300))
+    async with asyncio.timeout(30):
+        while not waiting.listener.listening:
+            await asyncio.sleep(0)
+    await waiting.is_told(inbox)
+    go_on.set()
 
 
 async def test_an_absent_redis_is_a_clear_answer() -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Final
 
 from redis.commands.core import AsyncScript
 
+from eventstream.lua import ALSO_WHEN_FULL
 from eventstream.redis_client import AsyncRedis
-
-# Limits and budgets are part of finishing what was accepted: they go on where Redis is full, or it
-# would stay full for ever (and a call that was paid for would not be counted).
-ALSO_WHEN_FULL: Final = "#!lua flags=allow-oom\n"
 
 
 def script(redis: AsyncRedis, name: str) -> AsyncScript:

@@ -45,7 +45,10 @@ for i = 0, count - 1 do
       fields[#fields + 1] = ARGV[a + 9]
     end
     local entry = redis.call('XADD', inbox, '*', unpack(fields))
-    redis.call('DEL', meta) -- what is left of a forgotten one
+    if redis.call('DEL', meta) == 1 then
+      -- What is left of a forgotten one, on which a worker may still be: its answer is not ours.
+      redis.call('HSET', meta, 'since', entry)
+    end
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],
       'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now)
     add(counters, 'accepted')

@@ -22,3 +22,12 @@ end
 local function finished(status)
   return status == 'SUCCESS' or status == 'FAILURE'
 end
+
+-- Whether one entry id (ms-sequence) is older than another; ids of all inboxes have the same clock.
+local function older(one, other)
+  local ms, sequence = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)-(%d+)$')
+  ms, other_ms = tonumber(ms), tonumber(other_ms)
+  if ms ~= other_ms then return ms < other_ms end
+  return tonumber(sequence) < tonumber(other_sequence)
+end

@@ -40,8 +40,8 @@ for i = 0, count - 1 do
   local k, a = i * 6 + 1, i * 11 + 2
   local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local id, status, source = ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
-  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms')
-  if finished(known[1]) then
+  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'since')
+  if finished(known[1]) or (known[3] and older(ARGV[a + 1], known[3])) then
     add(counters, 'late_answers', 1)
     answers[#answers + 1] = 0
   else

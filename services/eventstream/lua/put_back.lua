@@ -2,7 +2,8 @@
 -- KEYS  an event: inbox, deferred, deferred entries, task_meta, again
 -- ARGV  group, consumer; an event: entry id, event id, wait ms ('0': at once), ending to keep with it
 --       ('': none, or the one that is kept already)
--- Returns 1 an event that was put back, 0 where this consumer did not hold it any more.
+-- Returns 1 an event that was put back, 0 where this consumer did not hold it any more or somebody
+-- else has finished it meanwhile.
 local answers = {}
 local now = now_ms()
 local count = (#ARGV - 2) / 4
@@ -13,11 +14,14 @@ for i = 0, count - 1 do
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
   local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
-  if #found == 0 then
-    answers[#answers + 1] = 0
-  else
+  if #found > 0 then
     redis.call('XACK', inbox, ARGV[1], entry)
     redis.call('XDEL', inbox, entry)
+  end
+  -- Finished by a process that had lost its lease: what is over must not begin again.
+  if #found == 0 or finished(redis.call('HGET', meta, 'status')) then
+    answers[#answers + 1] = 0
+  else
     local fields = found[1][2]
     if field_of(fields, 'raw') then
       -- From Kafka: how far back its unfinished events reach must not be lost with the entry's id.
