@@ -172,6 +172,13 @@ class Client(redis.asyncio.Redis):
         return reply
 
 
+async def close_free(client: Any) -> None:
+    """Close the free connections of a client of `connect`; nothing with another kind of client."""
+    pool = getattr(client, "connection_pool", None)
+    if isinstance(pool, Pool):
+        await pool.close_free()
+
+
 async def _exchange(
     pool: Any, callbacks: Mapping[Any, Any], commands: Sequence[Command]
 ) -> list[Any]:

@@ -207,13 +207,11 @@ async def test_a_dead_letter_topic_that_takes_nothing_holds_the_stream_and_skips
         await stream.set_topic(stream.dead_letter_topic, "max.message.bytes", "1000000")
         await stream.committed_all(3)
         counters = await stream.counters()
-        [letter] = await stream.dead_letters(1)
+        letters = await stream.dead_letters(1)
 
     assert (counters.accepted, counters.duplicates) == (2, 0)
-    assert letter.source is not None
-    assert letter.source.offset == 1
-    # The topic may have grown between a try with the value and the one without.
-    assert (letter.value, letter.value_left_out_bytes) in ((b"bad", None), (None, len(b"bad")))
+    # A value that is shorter than the header that says it is left out is never left out.
+    assert [letter.value for letter in letters] == [b"bad"]
 
 
 class Gated(Inbox):

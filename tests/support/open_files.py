@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-ESTABLISHED = "01"
-
 
 def open_files(pid: int, ports: Mapping[int, str]) -> Counter[str]:
     """How many open files of each kind: a name of `ports` for a connection to that port, or what

@@ -7,6 +7,8 @@ from typing import Any, Final
 from redis.asyncio import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
+from eventstream.redis_wire import close_free
+
 REDIS_FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 """Everything that a Redis which is away, slow or refusing makes the client raise."""
 
@@ -85,6 +87,9 @@ class BoundedPipelines:
             async with asyncio.timeout(self._timeout_seconds):
                 replies = await pipeline.execute(raise_on_error=False)
         except REDIS_FAILURES as error:
+            if isinstance(error, TimeoutError):
+                # A host that is gone answers on no connection: one time-out is enough.
+                await close_free(self._client)
             self._failed(unavailable(error))
             return None, self._problem
         self._failed_at = None

@@ -147,14 +147,18 @@ class Intake:
         letter = refused.letter
         try:
             await self._producer.produce(topic, letter.value, letter.key, letter.headers)
-        except RecordTooLarge:
+        except RecordTooLarge as error:
             # Trying again would stop the stream for good. The coordinates say where the bytes are.
-            await self._produce_without_value(topic, refused)
+            await self._produce_without_value(topic, refused, error)
 
-    async def _produce_without_value(self, topic: str, refused: Refused) -> None:
+    async def _produce_without_value(
+        self, topic: str, refused: Refused, too_large: RecordTooLarge
+    ) -> None:
         shorter = refused.letter.without_value()
         way_out = f"raise max.message.bytes of {topic}"
         try:
+            if shorter is None:
+                raise too_large
             await self._producer.produce(topic, None, shorter.key, shorter.headers)
         except RecordTooLarge as error:
             raise KafkaUnavailable(

@@ -62,9 +62,15 @@ class Record:
     key: bytes | None
     headers: Headers
 
-    def without_value(self) -> Record:
-        """The same dead letter for a topic that does not take its value: the coordinates remain."""
-        size = str(len(self.value or b"")).encode()
+    def without_value(self) -> Record | None:
+        """The same dead letter for a topic that does not take its value: the coordinates remain.
+
+        None where that would be no smaller: the header that says so has its own size.
+        """
+        value = self.value or b""
+        size = str(len(value)).encode()
+        if len(value) <= len(VALUE_LEFT_OUT_HEADER) + len(size):
+            return None
         return replace(self, value=None, headers=(*self.headers, (VALUE_LEFT_OUT_HEADER, size)))
 
 

@@ -100,16 +100,23 @@ class KafkaAftermath:
         )
         try:
             await producer.produce(topic, letter.value, key=letter.key, headers=letter.headers)
-        except RecordTooLarge:
-            await self._without_value(producer, topic, letter.without_value())
+        except RecordTooLarge as error:
+            await self._without_value(producer, topic, letter, error)
         KAFKA_PRODUCED.labels(topic, "dead_letter").inc()
         await self._results.add_to_counter(held.event.stream, "dead_lettered")
 
     async def _without_value(
-        self, producer: Producer, topic: str, letter: dead_letters.Record
+        self,
+        producer: Producer,
+        topic: str,
+        letter: dead_letters.Record,
+        too_large: RecordTooLarge,
     ) -> None:
+        shorter = letter.without_value()
         try:
-            await producer.produce(topic, letter.value, key=letter.key, headers=letter.headers)
+            if shorter is None:
+                raise too_large
+            await producer.produce(topic, None, key=shorter.key, headers=shorter.headers)
         except RecordTooLarge as error:
             # The topic takes not even the coordinates: somebody must raise its max.message.bytes.
             raise KafkaUnavailable(str(error)) from error

@@ -1,5 +1,6 @@
 """The cache's server without search, away, slow, or a cluster: events never pay for it."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import connect
 from tests.integration.cache.support import OneVector, cluster_node, command, entry, query
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 
@@ -163,3 +165,23 @@ async def test_a_redis_cluster_serves_exact_hits_and_understands_searches(
             ]
             assert await cache.clear() == 1
             await cache.aclose()
+
+
+async def test_a_firewall_that_forgot_all_connections_costs_one_time_out(
+    plain_server: RedisServer,
+) -> None:
+    clock = Clock()
+    with Proxy(plain_server.port) as proxy:
+        async with cache_on(proxy.redis_url(0), timeout_seconds=0.3, clock=clock) as cache:
+
+            async def five_at_once() -> list[str]:
+                found = [cache.look_up([query(f"text {number}")], None) for number in range(5)]
+                return [answer.unavailable for [answer] in await asyncio.gather(*found)]
+
+            assert await five_at_once() == [""] * 5
+            proxy.forget()
+            [missed] = await cache.look_up([query("text")], None)
+            assert missed.unavailable
+            clock.now += PAUSE_SECONDS
+
+            assert await five_at_once() == [""] * 5

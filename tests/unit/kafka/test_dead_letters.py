@@ -156,7 +156,11 @@ def test_headers_do_not_pile_up_over_replays() -> None:
 def test_a_value_that_is_too_large_for_the_topic_is_left_out_and_said() -> None:
     letter = from_refusal(a_record(b"x" * 99), "reviews", Reason.TOO_LARGE, "large", NOW)
 
-    shorter = read_back(letter.without_value())
-
+    without = letter.without_value()
+    assert without is not None
+    shorter = read_back(without)
     assert (shorter.value, shorter.value_left_out_bytes) == (None, 99)
+    assert from_refusal(
+        a_record(b"x" * 9), "reviews", Reason.TOO_LARGE, "large", NOW
+    ).without_value() is None  # fmt: skip
     assert shorter.source == SOURCE

@@ -152,7 +152,6 @@ def refused(status: int, body: object, headers: dict[str, str] | None = None) ->
         ("Gemini on schemas", 400,
          [{"error": {"message": "Unknown name \"x\" at 'generation_config.response_schema'"}}],
          "format_refused"),
-        ("vLLM's way", 404, {"detail": "Not Found"}, "refused"),
         ("too long", 400, {"message": "maximum context length is 8192"}, "refused"),
         ("no such model", 404, {"message": "does not exist"}, "refused"),
         ("a body of its own kind", 422, "what?", "refused"),
@@ -166,6 +165,8 @@ def test_what_a_status_means(story: str, status: int, body: object, kind: str) -
 
 def test_the_providers_own_words_are_given_in_part() -> None:
     assert refused(404, {"message": "No such model"}).message == "404: No such model"
+    assert refused(404, {"detail": "Not Found"}).message == "404: Not Found"
+    assert refused(400, {"error": "no such model"}).message == "400: no such model"
     assert refused(404, None).message == "404: no reason was given"
     assert len(refused(400, {"message": "x" * 9000}).message) < 400
 
