@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import sys
 from dataclasses import replace
 
 import httpx
 
+from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.errors import Reason
 from eventstream.events import State, default_event_id
-from eventstream.kafka.topics import TopicPlan
+from eventstream.kafka.topics import TopicPlan, plans_for
 from eventstream.keys import queue_for
 from eventstream.spec import Source, StreamSpec, Task
 from tests.kafka.harness import Stream, a_text, metric, until
@@ -248,3 +251,37 @@ async def test_a_metrics_port_in_use_is_said_in_a_sentence(stream: Stream) -> No
     ran = await stream.command("consumer", METRICS_PORT=taken)
 
     assert (ran.code, "METRICS_PORT" in ran.err) == (2, True)
+
+
+NO_UTF8 = """
+import sys
+from kafka import KafkaProducer
+
+class Name(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+producer = KafkaProducer(bootstrap_servers=sys.argv[1])
+for value in sys.argv[3:]:
+    producer.send(sys.argv[2], value.encode(), headers=[(Name("x"), b"1")], partition=0)
+producer.close()
+"""
+"""Writes records with a header name as a producer in another language may write it. It is a program
+of its own: its client library warns while it is imported."""
+
+
+async def test_a_record_whose_headers_cannot_be_read_is_read_without_them(
+    stream: Stream, kafka: ApacheKafka
+) -> None:
+    await stream.tools.admin.ensure_topics(plans_for(stream.spec))
+    arguments = (kafka.bootstrap_servers, stream.topic, a_text("odd").decode(), "bad")
+    writing = await asyncio.create_subprocess_exec(sys.executable, "-c", NO_UTF8, *arguments)
+    assert await asyncio.wait_for(writing.wait(), 60) == 0
+
+    async with stream.consumed():
+        await stream.produce(a_text("good"))
+        await stream.accepted(2)
+        [letter] = await stream.dead_letters(1)
+        await stream.committed_all(3)
+
+    assert (letter.value, letter.headers) == (b"bad", ())
