@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -53,3 +55,15 @@ def test_the_page_about_the_command_line_names_every_command() -> None:
 
 def test_a_command_that_does_not_exist_ends_with_2() -> None:
     assert CliRunner().invoke(eventstream, ["sned"]).exit_code == 2
+
+
+def test_an_argument_that_is_not_utf_8_is_refused_in_words() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "eventstream", "result", b"caf\xe9"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr == b"eventstream: 'caf\\udce9' is not UTF-8: write it in UTF-8\n"
