@@ -269,6 +269,7 @@ class Flights:
         for wait in waits:
             pipeline.get(self._keys.flight(wait.key))
         replies, _ = await self._pipelines.execute(pipeline)
+        await self._release_again([each for each in due if self._leads.get(each.key) is not each])
         if replies is None and not self._pipelines.away:
             return
         for position, wait in enumerate(waits):
@@ -276,3 +277,11 @@ class Flights:
             if replies is None or replies[len(due) + position] != wait._token:
                 self._waits.pop(wait.key, None)
                 wait._landing.done.set()
+
+    async def _release_again(self, leases: Sequence[FlightLease]) -> None:
+        """Give up in Redis what was given up while it was renewed: nobody has these any more."""
+        if leases:
+            pipeline = self._pipelines.new()
+            for lease in leases:
+                self.append_release(pipeline, lease)
+            await self._pipelines.execute(pipeline)

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -265,3 +267,33 @@ async def test_a_wait_is_bounded(cache_client: AsyncRedis, prefix: str) -> None:
     assert not await wait.wait()
     await leader.aclose()
     await impatient.aclose()
+
+
+class Overtaken(BoundedPipelines):
+    """Something else reaches Redis before the next pipeline does."""
+
+    before: Callable[[], Awaitable[None]] | None = None
+
+    async def execute(self, pipeline: Any) -> tuple[list[Any] | None, str]:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await super().execute(pipeline)
+
+
+async def test_a_lead_given_up_while_it_is_renewed_is_nobodys(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    now = 0.0
+    keys = CacheKeys(prefix)
+    overtaken = Overtaken(cache_client, timeout_seconds=5, monotonic=time.monotonic)
+    ours = Flights(overtaken, keys, clock=lambda: now, lease_seconds=60, tick_seconds=0.01)
+    [lease] = await ours.claim(["question"])
+    assert isinstance(lease, FlightLease)
+    tending = ours._tending
+    assert tending is not None
+
+    overtaken.before = lease.release
+    now = 30.0  # its renewal is due
+    await asyncio.wait_for(tending, 30)  # without leads and waits there is nothing left to tend
+    assert await cache_client.get(keys.flight("question")) is None
