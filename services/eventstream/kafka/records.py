@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import methodcaller
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
@@ -10,6 +11,12 @@ from eventstream.events import KafkaSource
 from eventstream.logs import get_logger
 
 log = get_logger(__name__)
+
+_CALL_HEADERS = methodcaller("headers")
+"""Calls it with a check of what comes back. Where a name is not UTF-8 the client returns a broken
+list and sets an error as well. Python's own fast calls do not look: the error comes up somewhere
+later, and whoever touches the list ends the process.
+"""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -47,8 +54,8 @@ def record_from(message: Message) -> SourceRecord:
 
 def _headers(message: Message) -> Headers:
     try:
-        found = message.headers()
-    except (SystemError, UnicodeDecodeError):
+        found = _CALL_HEADERS(message)
+    except SystemError:
         # A name that is not UTF-8: brokers take it, the client can't give it. The rest is whole.
         log.warning(
             "headers_unreadable",
