@@ -228,11 +228,13 @@ async def test_a_living_leader_keeps_its_lead(cache_client: AsyncRedis, prefix: 
         tick_seconds=0.2,
         sleep=counted_sleep,
     )
+    other = flights(cache_client, prefix)
     await leader.claim(["q"])
     for _ in range(12):
         await renewals.acquire()
 
-    assert isinstance((await flights(cache_client, prefix).claim(["q"]))[0], FlightWait)
+    assert isinstance((await other.claim(["q"]))[0], FlightWait)
+    await other.aclose()
     await leader.aclose()
 
 
