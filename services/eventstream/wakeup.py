@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from eventstream.logs import get_logger
 from eventstream.metrics import WAKE_UPS
@@ -103,10 +102,11 @@ class WakeUps:
                         ignore_result=True,
                         expires=WAKE_UP_EXPIRES_SECONDS,
                     )
-                except (OperationalError, OSError) as error:
+                except Exception as error:  # noqa: BLE001  # without this thread nobody is woken again
                     self._count(queue, "failed")
                     if not away:
-                        log.warning("wake_up_failed", queue=queue, error=str(error))
+                        why = str(error) or type(error).__name__
+                        log.warning("wake_up_failed", queue=queue, error=why)
                     away = True
                     connection.close()
                 else:

@@ -46,6 +46,18 @@ def partitions_of(lines: Lines) -> set[object]:
     }
 
 
+def hold_up_the_consumer(site: Installation) -> None:
+    """It has records in hand that Redis does not take, for longer than a commit takes."""
+    lines = Lines(site.consumer)
+
+    def seconds_waited() -> float:
+        waits = (line for line in lines if line["event"] == "consumer_waits")
+        return sum(float(str(line["next_try_seconds"])) for line in waits)
+
+    site.links["results"].refuse()
+    until(lambda: seconds_waited() > 5, SECONDS, site.consumer.tail)
+
+
 def test_kill_9_of_pool_processes_and_of_a_whole_worker(
     site: Installation, second_worker: Service
 ) -> None:
@@ -148,15 +160,7 @@ def test_a_consumer_killed_while_nothing_is_accepted_skips_nothing(site: Install
     site.provider.seconds = SLOW_SECONDS
     ids = site.send(EVENTS)
     site.until_answered(100, before)
-    lines = Lines(site.consumer)
-
-    def seconds_waited() -> float:
-        waits = (line for line in lines if line["event"] == "consumer_waits")
-        return sum(float(str(line["next_try_seconds"])) for line in waits)
-
-    site.links["results"].refuse()
-    # Longer than it takes to commit what is stored.
-    until(lambda: seconds_waited() > 5, SECONDS, site.consumer.tail)
+    hold_up_the_consumer(site)
     site.consumer.kill()
     site.links["results"].mend()
     site.start_consumer()
@@ -172,8 +176,10 @@ def test_a_frozen_consumer_loses_its_partitions_and_skips_nothing(site: Installa
     ids = site.send(EVENTS)
     site.until_answered(100, before)
     lines = Lines(site.consumer)
+    hold_up_the_consumer(site)
 
     os.killpg(site.consumer.pid, signal.SIGSTOP)
+    site.links["results"].mend()
     assert site.counters().accepted - before.accepted < EVENTS
     second = site.run_consumer()
     assigned = Lines(second)

@@ -14,6 +14,7 @@ from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
 from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Hold, Spending, Usage
 from eventstream.redis_client import AsyncRedis, connect
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 SPENDER = """
@@ -37,9 +38,9 @@ async def main(url, prefix, budget, seed):
             await asyncio.sleep(0.01)
             continue
         waited, cost = 0, drawn.randint(1, 997)
-        print("paid", cost, flush=True)
+        print(f"paid {cost}", flush=True)
         await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=cost)
-        print("told", cost, flush=True)
+        print(f"told {cost}", flush=True)
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -172,6 +173,29 @@ async def test_what_could_not_be_told_is_told_at_the_end(tmp_path: Path, keys: K
             await spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
         await spending.aclose()  # away still: no reason not to end
         server.start()
+        await spending.aclose()
+        assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
+        await client.aclose()
+
+
+async def test_a_paid_call_is_counted_when_telling_it_is_cancelled(
+    tmp_path: Path, keys: Keys
+) -> None:
+    with RedisServer(tmp_path) as server, Proxy(server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=30)
+        spending = Spending(client, keys, now=lambda: NOON)
+        paid = await held(spending, 300)
+        proxy.hang()
+        telling = asyncio.create_task(
+            spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
+        )
+        while not proxy.held:
+            await asyncio.sleep(0.01)
+        telling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await telling
+        proxy.refuse()  # what was on its way never arrives
+        proxy.mend()
         await spending.aclose()
         assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
         await client.aclose()

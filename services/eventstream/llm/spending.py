@@ -8,6 +8,7 @@ the process sets more aside; until then the estimate stands for it.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -111,7 +112,8 @@ class Spending:
     async def record(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> None:
         """Count what was used (`cost` in micro-dollars) and let go of what was set aside.
 
-        Where that fails it is told again before the next `hold`, and counted once.
+        Where that fails, or is cancelled, it is told again before the next `hold` (or by `aclose`),
+        and counted once.
         """
         keys = [
             self._keys.usage(hold.stream, hold.day),
@@ -129,7 +131,7 @@ class Spending:
         ]
         try:
             await self._tell(keys, args)
-        except StoreUnavailable:
+        except (StoreUnavailable, asyncio.CancelledError):
             if hold.member:
                 self._untold.append((keys, args))
             raise
