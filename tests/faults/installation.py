@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -187,7 +188,8 @@ class Installation:
 
     def post(self, key: str) -> str:
         """One text over HTTP, as a careful client does it: again until it is accepted; its id."""
-        while True:
+        give_up = time.monotonic() + SECONDS  # or a test that fails would never end
+        while time.monotonic() < give_up:
             try:
                 reply = requests.post(
                     f"{self.deployment.url}/process",
@@ -203,6 +205,7 @@ class Installation:
             assert reply.status_code == 503, reply.text
             assert int(reply.headers["Retry-After"]) > 0
             until_next_try()
+        raise AssertionError(f"{key!r} was not accepted within {SECONDS} s")
 
     def post_many(self, count: int, name: str = "") -> Callable[[], list[str]]:
         """Begin to post so many texts, a few at a time; call what is returned for their ids."""

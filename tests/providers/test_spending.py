@@ -186,9 +186,7 @@ async def test_a_paid_call_is_counted_when_telling_it_is_cancelled(
         spending = Spending(client, keys, now=lambda: NOON)
         paid = await held(spending, 300)
         proxy.hang()
-        telling = asyncio.create_task(
-            spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
-        )
+        telling = asyncio.create_task(spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45))
         while not proxy.held:
             await asyncio.sleep(0.01)
         telling.cancel()
