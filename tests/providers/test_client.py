@@ -139,6 +139,7 @@ async def test_a_redirection_is_refused_and_the_key_goes_nowhere_else(server: Ra
         with pytest.raises(ProviderError) as failure:
             await ask(server.url)
         assert (failure.value.kind, failure.value.status) == (ErrorKind.REFUSED, 307)
+        assert f"{other.url}/chat/completions" in failure.value.message
         assert (len(server.requests), other.requests) == (1, [])
 
 

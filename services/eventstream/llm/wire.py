@@ -112,7 +112,17 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
     """
     status = reply.status
     detail = _error_object(reply.content)
-    message = _provider_message(detail, secret)
+    location = reply.headers.get("location", "")
+    if 300 <= status < 400 and location:
+        # Bytes that are no ASCII come as half characters, which no log line can hold.
+        where = location.encode("ascii", "backslashreplace").decode()
+        message = _sayable(
+            f"it redirects to {where}, where the key does not follow:"
+            " set the provider's address to where it leads",
+            secret,
+        )
+    else:
+        message = _provider_message(detail, secret)
     if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
         # A spent account: no short wait helps it.
         kind = ErrorKind.QUOTA
@@ -180,7 +190,10 @@ def _error_object(content: bytes) -> dict[str, Any]:
 
 def _provider_message(detail: dict[str, Any], secret: str | None) -> str:
     text = detail.get("message")
-    words = text if isinstance(text, str) and text else "no reason was given"
+    return _sayable(text if isinstance(text, str) and text else "no reason was given", secret)
+
+
+def _sayable(words: str, secret: str | None) -> str:
     if secret:
         words = words.replace(secret, "***")
     return words if len(words) <= _MESSAGE_CHARS else words[: _MESSAGE_CHARS - 1] + "…"

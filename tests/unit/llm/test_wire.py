@@ -171,6 +171,15 @@ def test_the_providers_own_words_are_given_in_part() -> None:
     assert len(refused(400, {"message": "x" * 9000}).message) < 400
 
 
+def test_a_redirection_says_where_to_and_no_secret() -> None:
+    leads_to = {"location": "https://new.example/\udce9?key=sk-secret"}
+    error = status_error(Reply(301, leads_to, b""), formatted=False, secret="sk-secret")
+    assert error.kind is ErrorKind.REFUSED
+    assert r"it redirects to https://new.example/\udce9?key=***" in error.message
+    assert "set the provider's address" in error.message
+    assert refused(301, None).message == "301: no reason was given"
+
+
 def test_a_gateways_page_is_no_reason() -> None:
     error = status_error(Reply(502, {}, b"<html>Bad gateway</html>"), formatted=False)
     assert (error.kind, error.message) == (ErrorKind.SERVER, "502: no reason was given")
