@@ -18,14 +18,20 @@ class Batcher(Generic[Item, Answer]):
     """Gathers items into batches of at most `max_items` and hands each item its answer.
 
     `flush` takes a batch and returns one answer an item, in order; what it raises, every waiter of
-    that batch raises. One flush runs at a time.
+    that batch raises. One flush runs at a time. `wanted_only`: an item whose waiter has left before
+    its flush began is dropped.
     """
 
     def __init__(
-        self, flush: Callable[[list[Item]], Awaitable[list[Answer]]], *, max_items: int
+        self,
+        flush: Callable[[list[Item]], Awaitable[list[Answer]]],
+        *,
+        max_items: int,
+        wanted_only: bool = False,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
+        self._wanted_only = wanted_only
         self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
@@ -44,8 +50,9 @@ class Batcher(Generic[Item, Answer]):
 
     async def _run(self) -> None:
         while self._waiting:
-            size = min(self._max_items, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(size)]
+            batch = self._next_batch()
+            if not batch:
+                return
             try:
                 answers = await self._flush([item for item, _ in batch])
             except Exception as error:  # noqa: BLE001  # handed to every waiter, who decides
@@ -56,3 +63,11 @@ class Batcher(Generic[Item, Answer]):
                 for (_, future), answer in zip(batch, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)
+
+    def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:
+        batch: list[tuple[Item, asyncio.Future[Answer]]] = []
+        while self._waiting and len(batch) < self._max_items:
+            waiting = self._waiting.popleft()
+            if not (self._wanted_only and waiting[1].done()):
+                batch.append(waiting)
+        return batch

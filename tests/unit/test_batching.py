@@ -58,3 +58,28 @@ async def test_closing_waits_for_what_was_submitted_and_a_waiter_may_leave() -> 
     await batcher.aclose()
 
     assert flushed == [1]
+
+
+async def test_what_nobody_waits_for_any_more_is_dropped_where_that_is_asked_for() -> None:
+    flushed: list[list[int]] = []
+    go_on = asyncio.Event()
+
+    async def flush(batch: list[int]) -> list[int]:
+        flushed.append(batch)
+        await go_on.wait()
+        return batch
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=2, wanted_only=True)
+    tasks = [asyncio.create_task(batcher.submit(1))]
+    while not flushed:
+        await asyncio.sleep(0)
+    tasks += [asyncio.create_task(batcher.submit(item)) for item in range(2, 8)]
+    await asyncio.sleep(0)
+    for leaving in tasks[:4]:
+        leaving.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+
+    assert await asyncio.gather(*tasks[4:]) == [5, 6, 7]
+    # The first was under way already.
+    assert flushed == [[1], [5, 6], [7]]

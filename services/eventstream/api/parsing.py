@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -21,6 +22,8 @@ Model = TypeVar("Model", bound=BaseModel)
 EXPLAINED_BYTES: Final = 64 * 1024
 """Of a longer body that is not JSON only line and column are told: looking for the field takes some
 half a second a megabyte, in which nobody else is answered."""
+MAX_FIELDS: Final = 20
+"""Of an object with more no field is told by itself: a body holds some hundred thousand."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -58,27 +61,36 @@ def _refuse_what_only_python_takes(body: bytes) -> None:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return
-    waiting: list[tuple[str, Any]] = [("", document)]
-    while waiting:
-        where, value = waiting.pop()
+    # One level of nesting an entry, each with the name of the part that is looked at: what a place
+    # is called is put together for the one that is wrong only.
+    names: list[str | int] = []
+    levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", document)])]
+    while levels:
+        name, value = next(levels[-1], (None, None))
+        if name is None:
+            levels.pop()
+            del names[-1:]
+            continue
         wrong = ""
         if isinstance(value, dict):
-            waiting += [(f"{where}.{name[:100]}", part) for name, part in value.items()]
             wrong = "" if all(map(_encodable, value)) else "has a name with half a character"
-        elif isinstance(value, list):
-            waiting += [(f"{where}.{index}", part) for index, part in enumerate(value)]
         elif isinstance(value, float) and not math.isfinite(value):
             wrong = "must be a finite number; JSON has no NaN and no Infinity"
         elif isinstance(value, str) and not _encodable(value):
             wrong = "holds half a character (a lone surrogate such as \\ud800)"
         if wrong:
-            field = where.removeprefix(".").encode("utf-8", "replace").decode()
-            message = f"{field or 'the body'}: {wrong}"
-            raise Problem(
-                Reason.INVALID_FIELD,
-                message,
-                errors=(FieldError(field, Reason.INVALID_FIELD, message),),
-            ) from None
+            raise _wrong_at([*names, name], wrong) from None
+        if isinstance(value, dict | list):
+            names.append(name)
+            levels.append(iter(value.items() if isinstance(value, dict) else enumerate(value)))
+
+
+def _wrong_at(names: Sequence[str | int], wrong: str) -> Problem:
+    place = ".".join(str(name)[:100] for name in names[1:])
+    field = place.encode("utf-8", "replace").decode()
+    message = f"{field or 'the body'}: {wrong}"
+    error = FieldError(field, Reason.INVALID_FIELD, message)
+    return Problem(Reason.INVALID_FIELD, message, errors=(error,))
 
 
 def _encodable(text: str) -> bool:
@@ -102,6 +114,14 @@ def read_model(model: type[Model], document: Any, where: str = "") -> Model:
             Reason.NOT_AN_OBJECT,
             message,
             errors=(FieldError(where, Reason.NOT_AN_OBJECT, message),) if where else (),
+        )
+    if len(document) > MAX_FIELDS:
+        name = where or "The body"
+        message = f"{name} has {len(document)} fields; it takes {', '.join(model.model_fields)}"
+        raise Problem(
+            Reason.INVALID_FIELD,
+            message,
+            errors=(FieldError(where, Reason.INVALID_FIELD, message),),
         )
     try:
         try:

@@ -137,7 +137,9 @@ async def open_parts(
         body=BodyReader(settings.api_max_body_bytes, settings.api_body_timeout_seconds),
         watch=watch,
         lifecycle=lifecycle,
-        acceptor=Batcher(accept, max_items=ACCEPTED_AT_ONCE),
+        # Who was told to come back later does so: what they left behind would pile up behind a
+        # Redis that hangs, and be accepted beyond every bound once it answers.
+        acceptor=Batcher(accept, max_items=ACCEPTED_AT_ONCE, wanted_only=True),
         accept=accept,
     )
     background = asyncio.create_task(_background(parts, door))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -44,6 +45,7 @@ def test_what_is_not_json(body: bytes, reason: str, said: str) -> None:
         (b'{"temperature": 1e999}', "temperature", "finite"),
         (b'{"text": "\\ud83d"}', "text", "surrogate"),
         (b'{"a": {"\\udc00": 1}}', "a", "half a character"),
+        (b'[{"a": [1, [2]], "b": 3}, [], NaN]', "2", "finite"),
         (b"NaN", "", "the body"),
     ],
 )
@@ -78,6 +80,31 @@ def test_every_wrong_field_is_named(document: Any, reason: str, fields: list[str
         read_model(ProcessRequest, document)
     assert problem.value.reason == reason
     assert [error.field for error in problem.value.errors] == fields
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"' + b"a" * 100 + b'":' + (b'{"' + b"a" * 100 + b'":') * 299
+        + b"[" + b"1," * 15_000 + b"NaN]" + b"}" * 300,
+        b"{" + b",".join(b'"%d": 1' % number for number in range(40_000)) + b"}",
+    ],
+    ids=["a wrong value deep down among many", "many fields that nobody knows"],
+)  # fmt: skip
+def test_saying_what_is_wrong_takes_little_memory(body: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(Problem) as problem:
+        read_model(ProcessRequest, parse_json(body))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 15_000_000
+    assert problem.value.reason == "invalid_field"
+
+
+def test_many_fields_that_nobody_knows_are_told_by_their_number() -> None:
+    with pytest.raises(Problem) as problem:
+        read_model(ProcessRequest, {"text": "a"} | {f"x{number}": 1 for number in range(30)})
+    assert "has 31 fields; it takes text, task_type" in problem.value.detail
 
 
 def test_the_refused_value_is_not_repeated() -> None:
