@@ -210,7 +210,7 @@ class FinishedListener:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._pubsub: PubSub | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
 
     async def wait_for(self, results: Results, event_id: str, seconds: float) -> TaskStatus | None:
         """The event's status once it is finished, or as it stands after `seconds`."""
@@ -240,25 +240,30 @@ class FinishedListener:
         for events in list(self._waiting.values()):
             for event in events:
                 event.set()
-        if self._reader is not None:
-            await end(self._reader)
+        await end(*(task for task in (self._opening, self._reader) if task is not None))
         await self._drop()
 
     async def _listen(self) -> None:
-        async with self._starting:
-            # A reader that is on its way out has given up its subscription already.
-            if self._reader is not None and not self._reader.done() and self._pubsub is not None:
-                return
-            async with reading_or_writing("subscribing to results"):
-                pubsub = self._redis.pubsub()
-                try:
-                    await pubsub.subscribe(self._channel)
-                except BaseException:
-                    # It has taken a connection out of the pool, which is short by one otherwise.
-                    await _close(pubsub)
-                    raise
-            self._pubsub = pubsub
-            self._reader = asyncio.create_task(self._read(pubsub))
+        # A reader that is on its way out has given up its subscription already.
+        if self._reader is not None and not self._reader.done() and self._pubsub is not None:
+            return
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(_look_at)
+        # All who wait share one try: a Redis that hangs costs each of them one time-out.
+        await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        async with reading_or_writing("subscribing to results"):
+            pubsub = self._redis.pubsub()
+            try:
+                await pubsub.subscribe(self._channel)
+            except BaseException:
+                # It has taken a connection out of the pool, which is short by one otherwise.
+                await _close(pubsub)
+                raise
+        self._pubsub = pubsub
+        self._reader = asyncio.create_task(self._read(pubsub))
 
     async def _read(self, pubsub: PubSub) -> None:
         idle_rounds = 0
@@ -293,6 +298,12 @@ class FinishedListener:
         pubsub, self._pubsub = self._pubsub, None
         if pubsub is not None:
             await _close(pubsub)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """All who waited for it may have left: nobody else asks what it ended with."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _close(pubsub: PubSub) -> None:

@@ -442,6 +442,23 @@ async def test_a_subscription_that_fails_takes_no_connection_out_of_the_pool(
         await client.aclose()
 
 
+async def test_all_who_wait_share_one_try_to_subscribe(redis_server: RedisServer, keys: Keys) -> None:
+    """Or each would sit out the time-outs of all who came before."""
+    with Proxy(redis_server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=0.5)
+        listener, results = FinishedListener(client, keys), Results(client, keys)
+        proxy.hang()
+
+        ended = await asyncio.gather(
+            *(listener.wait_for(results, "a", 30) for _ in range(20)), return_exceptions=True
+        )
+
+        assert [type(error) for error in ended] == [StoreUnavailable] * 20
+        assert proxy.connections == 1
+        await listener.aclose()
+        await client.aclose()
+
+
 @dataclass
 class Waiting:
     """Somebody who waits for an event that is held, and is told through a proxy."""
