@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -494,6 +495,29 @@ async def test_hits_that_are_being_stored_when_the_worker_stops(
     bench.stop = False
     await bench.drain(ScriptedPipeline(), consumer="another/0").run()
     assert Counter(await bench.states(*names)) == {State.SUCCESS: 20}
+    await bench.assert_the_counts_add_up()
+
+
+async def test_what_takes_longer_than_a_task_may_is_given_back_before_its_end(
+    bench: Bench,
+) -> None:
+    """Claimed by the look-ups' recent share of misses, more is in hand than slots get to."""
+    await bench.accept("a", "b", "c", "d")
+
+    async def model(held: Held) -> Ending:
+        if held.event.id != "a":
+            await asyncio.Event().wait()
+        return an_answer(held)
+
+    drain = bench.drain(ScriptedPipeline(model), slots=2)
+    await asyncio.wait_for(drain.run(ends_at=time.monotonic() + 1), 60)
+
+    states = await bench.states("a", "b", "c", "d")
+    assert states == [State.SUCCESS, *[State.PENDING] * 3]
+    # Nobody's lease has to end: another process has them at once.
+    assert bench.woken
+    await bench.drain(ScriptedPipeline(), consumer="another/0").run()
+    assert await bench.states("a", "b", "c", "d") == [State.SUCCESS] * 4
     await bench.assert_the_counts_add_up()
 
 

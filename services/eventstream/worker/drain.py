@@ -12,6 +12,7 @@ event at a time, so that the event which kills its process is found and not the 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
@@ -36,6 +37,7 @@ from eventstream.worker.order import claim_order
 
 log = get_logger(__name__)
 
+MOST_SECONDS: Final = 60.0
 SUSPECT_LOOK_SECONDS: Final = 1.0
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
@@ -64,7 +66,7 @@ class DrainSettings:
     deadline_seconds: float
     max_deliveries: int
     shutdown_seconds: float
-    most_seconds: float = 60.0
+    most_seconds: float = MOST_SECONDS
     """After this long it claims no more, and ends when what it holds is finished."""
     linger_seconds: float = 0.25
     """How long it looks on when nothing waits: cheaper than a wake-up an event."""
@@ -115,17 +117,26 @@ class Drain:
         self._miss_share = 1.0
         self._looked_for_predecessors: set[str] = set()
         self._suspects_looked_at = float("-inf")
+        self._winds_down_at = math.inf
         self.counts = DrainCounts()
 
-    async def run(self) -> None:
-        """Work until nothing waits, the time is over, or the worker stops."""
+    async def run(self, *, ends_at: float = math.inf) -> None:
+        """Work until nothing waits, the time is over, or the worker stops.
+
+        By `ends_at` (on the clock) it is over: what can't be finished until then is given back.
+        """
         started = self._clock()
+        grace = min(self._settings.shutdown_seconds, (ends_at - started) / 4)
+        self._winds_down_at = ends_at - grace
         self._begun.clear()
         renewal = asyncio.create_task(self._renew_forever())
         try:
             await self._work(started)
             if self._stopping():
-                await self._wind_down()
+                await self._wind_down(self._settings.shutdown_seconds)
+            elif self._must_end():
+                await self._wind_down(grace)
+                self._wake(list(self._queues())[:1])
         finally:
             await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
@@ -133,12 +144,15 @@ class Drain:
             self.counts.busy_seconds += self._clock() - started
             self._tell()
 
+    def _must_end(self) -> bool:
+        return self._stopping() or self._clock() >= self._winds_down_at
+
     # -- claiming ----------------------------------------------------------------------------
 
     async def _work(self, started: float) -> None:
         last_seen = self._clock()
         back_off = 0.05
-        while not self._stopping():
+        while not self._must_end():
             now = self._clock()
             over = now - started > self._settings.most_seconds
             if over and not self._running:
@@ -157,6 +171,8 @@ class Drain:
             except StoreUnavailable as error:
                 STORE_UNAVAILABLE.labels("claim").inc()
                 log.warning("claim_failed", error=str(error))
+                # Leases go on ending while Redis is away. Who holds them renews them first.
+                self._suspects_looked_at = self._clock() + self._settings.lease_seconds / 3
                 if not self._running:
                     return
                 await self._pause(back_off)
@@ -336,7 +352,7 @@ class Drain:
         return any(held_queue == queue for held_queue, _ in self._held)
 
     async def _run_suspects_of(self, queue: str, *, own: bool) -> None:
-        while not self._stopping():
+        while not self._must_end():
             claim: Claim = await self._inbox.claim(
                 queue, self._consumer, 0, suspects="own" if own else "take", begins=False
             )
@@ -367,7 +383,7 @@ class Drain:
                 await self._until_fewer_run(self._settings.slots)
                 continue
             await self._until_fewer_run(1)
-            if self._stopping():
+            if self._must_end():
                 # It is still held, and given back with the rest.
                 return
             if held.deliveries > self._settings.max_deliveries:
@@ -378,7 +394,7 @@ class Drain:
 
     async def _until_fewer_run(self, count: int) -> None:
         """Wait until fewer than `count` run, or the worker stops."""
-        while len(self._running) >= count and not self._stopping():
+        while len(self._running) >= count and not self._must_end():
             await asyncio.wait(
                 self._running, timeout=STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
@@ -437,10 +453,10 @@ class Drain:
         log.warning("lease_lost", event_id=held.event.id, stream=held.event.stream)
         task.cancel()
 
-    async def _wind_down(self) -> None:
-        """The worker stops: finish what ends in time, give the rest back at once."""
+    async def _wind_down(self, seconds: float) -> None:
+        """Finish what ends in time, give the rest back at once."""
         if self._running:
-            await asyncio.wait(self._running, timeout=self._settings.shutdown_seconds)
+            await asyncio.wait(self._running, timeout=seconds)
         await end(*self._running)
         rest = [held for held, _ in self._held.values()]
         if not rest:

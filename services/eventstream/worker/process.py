@@ -39,7 +39,7 @@ from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
-from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
+from eventstream.worker.drain import MOST_SECONDS, Drain, DrainCounts, DrainSettings
 from eventstream.worker.ending import Endings
 from eventstream.worker.leavings import Leavings
 
@@ -47,6 +47,8 @@ log = get_logger(__name__)
 
 QUEUES_AGE_SECONDS: Final = 2.0
 CACHE_MAINTENANCE_SECONDS: Final = 60.0
+LONGEST_SHARE: Final = 0.95
+"""Of Celery's soft time limit: so long a task may take."""
 
 
 class WorkerProcess:
@@ -109,6 +111,9 @@ class WorkerProcess:
         self._busy_since = 0.0
         self._cache_maintained_at = float("-inf")
         self._advise_at = float("-inf")
+        # Celery's own limit comes down in the middle of anything: a task is over before it.
+        self._longest_seconds = LONGEST_SHARE * settings.task_soft_time_limit_seconds
+        winding_down = settings.event_deadline_seconds + settings.worker_shutdown_seconds
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
@@ -131,6 +136,8 @@ class WorkerProcess:
                 deadline_seconds=settings.event_deadline_seconds,
                 max_deliveries=settings.max_deliveries,
                 shutdown_seconds=settings.worker_shutdown_seconds,
+                # So that a call which is begun last has its time, too.
+                most_seconds=min(MOST_SECONDS, max(1.0, self._longest_seconds - winding_down)),
             ),
             stopping=lambda: board.stopping,
             wake=self._wake_ups.send,
@@ -147,12 +154,13 @@ class WorkerProcess:
 
     def drain(self) -> None:
         """Answer what waits; returns when nothing does, or after a minute."""
-        self._runner.run(self._drain_once())
+        self._runner.run(self._drain_once(self._must_end_at()))
 
     def process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
         """A Celery client's event: accept it, work until it is finished, and return its result.
 
-        Raises EventRefused for an event that can't be accepted or that failed.
+        Raises EventRefused for an event that can't be accepted or that failed, or that takes longer
+        than a task may: then it goes on in the inbox.
         """
         return self._runner.run(self._process(body, task_id))
 
@@ -162,7 +170,10 @@ class WorkerProcess:
         self._wake_ups.close()
         self._runner.close()
 
-    async def _drain_once(self) -> None:
+    def _must_end_at(self) -> float:
+        return time.monotonic() + self._longest_seconds
+
+    async def _drain_once(self, ends_at: float) -> None:
         self._busy_since = time.time()
         self._queues = await self._registry.queues(self._settings.worker_streams)
         await self._leavings.settle()
@@ -171,7 +182,7 @@ class WorkerProcess:
         refresh = asyncio.create_task(self._refresh_queues())
         advise = asyncio.create_task(self._advise())
         try:
-            await self._drain.run()
+            await self._drain.run(ends_at=ends_at)
         finally:
             await end(refresh, advise)
             self._busy_since = 0.0
@@ -222,10 +233,13 @@ class WorkerProcess:
             raise EventRefused(
                 Reason.ID_CONFLICT, f"task id {task_id!r} was used for another event", "event_id"
             )
+        ends_at = self._must_end_at()
         while True:
-            await self._drain_once()
-            status = await self._listener.wait_for(self._results, task_id, 5.0)
-            if status is None or status.status.finished or self._board.stopping:
+            await self._drain_once(ends_at)
+            left = max(0.0, ends_at - time.monotonic())
+            status = await self._listener.wait_for(self._results, task_id, min(5.0, left))
+            over = self._board.stopping or time.monotonic() >= ends_at
+            if status is None or status.status.finished or over:
                 return _returned(status, task_id)
 
     def _report(self, counts: DrainCounts) -> None:
@@ -247,7 +261,8 @@ def _returned(status: TaskStatus | None, task_id: str) -> dict[str, Any]:
         raise EventRefused(Reason(reason), status.error or "failed")
     raise EventRefused(
         Reason.INTERNAL_ERROR,
-        f"the worker stopped before {task_id!r} was finished; another one finishes it",
+        f"{task_id!r} is not finished yet, and this task had to end: it goes on, and"
+        " GET /task/{task_id} has its result",
     )
 
 
