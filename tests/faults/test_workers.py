@@ -9,6 +9,7 @@ import uuid
 import orjson
 import pytest
 import requests
+from celery import Celery
 
 from eventstream.events import KafkaSource
 from tests.e2e.services import until
@@ -121,4 +122,30 @@ def test_a_broker_that_is_away_holds_up_kafka_answers_only(
     assert {orjson.loads(value)["event_id"] for value in scored} == {e.id for e in from_kafka}
     # Nobody was asked twice: what had been answered waited with its answer.
     assert set(provider.answered.values()) == {1}
+    assert worker.stop() == 0
+
+
+def test_a_celery_task_that_takes_too_long_says_so_and_its_event_goes_on(
+    bench: Bench, provider: Provider
+) -> None:
+    """Celery's own limit would come down in the middle of the work of others."""
+    worker = bench.start_worker(WORKER_CONCURRENCY="1", TASK_SOFT_TIME_LIMIT_SECONDS="4")
+    lines = Lines(worker)
+    provider.mood = "refuses_key"
+    body = {"text": "it is lovely", "task_type": "sentiment_analysis"}
+    with Celery(
+        broker=bench.deployment.environment()["CELERY_BROKER_URL"],
+        backend=bench.deployment.state.url(2),
+        set_as_current=False,
+    ) as client:
+        task = client.send_task("eventstream.process", kwargs=body, queue="default")
+        with pytest.raises(ValueError, match="it goes on"):
+            task.get(timeout=90)
+        task.forget()
+    assert lines.say("event_deferred")
+
+    provider.behave()
+    bench.until_finished(1)
+    assert bench.counters().answered == 1
+    assert "TimeLimit" not in worker.log.read_text("utf-8")
     assert worker.stop() == 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eventstream.claims import Answered, Arrival, Failed, Held
+from eventstream.claims import Answered, Arrival, Claim, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import KafkaSource, State
 from eventstream.inbox import Inbox
@@ -98,6 +98,18 @@ class SlowlyFinishing(Inbox):
         return await super().finish(endings)
 
 
+class AwayAtFirst(Inbox):
+    """An inbox whose first claim finds no Redis."""
+
+    away = True
+
+    async def claim(self, *args: Any, **kwargs: Any) -> Claim:
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("Redis is away")
+        return await super().claim(*args, **kwargs)
+
+
 @dataclass
 class Bench:
     """A drain on a real inbox, with the knobs that a test turns."""
@@ -119,6 +131,7 @@ class Bench:
         shutdown_seconds: float = 5,
         most_seconds: float = 30,
         lease_seconds: float = 30,
+        clock: Callable[[], float] = time.monotonic,
     ) -> Drain:
         inbox = inbox or self.inbox
         endings = Endings(inbox, published or Published(), consumer=consumer)
@@ -139,6 +152,7 @@ class Bench:
             ),
             stopping=lambda: self.stop,
             wake=self.woken.extend,
+            clock=clock,
         )
 
     async def accept(self, *names: str, via: str = "http") -> None:
@@ -362,6 +376,27 @@ async def test_a_successor_in_the_same_slot_takes_over_at_once(bench: Bench) -> 
     await bench.drain(ScriptedPipeline(), consumer="worker/0").run()
 
     assert await bench.states("a") == [State.SUCCESS]
+
+
+async def test_after_an_outage_those_who_hold_events_may_renew_first(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """All leases are over then, and a call that is under way need not be made twice."""
+    await bench.accept("a")
+    await bench.inbox.claim(QUEUE_HTTP, "another/0", 10)
+    later = 0.0
+    no_lease = AwayAtFirst(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    pipeline = ScriptedPipeline()
+    drain = bench.drain(pipeline, inbox=no_lease, clock=lambda: time.monotonic() + later)
+
+    await drain.run()
+    later = 5.0  # its holder renews it by then
+    await drain.run()
+    assert pipeline.asked == []
+
+    later = 15.0
+    await drain.run()
+    assert pipeline.asked == ["a"]
 
 
 async def test_an_event_waits_with_its_ending_until_that_is_published(
