@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import httpx
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from structlog.testing import capture_logs
+from structlog.typing import EventDict
 
+from eventstream.consumer import poller
 from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.errors import Reason
 from eventstream.events import State, default_event_id
+from eventstream.kafka.config import producer_config
 from eventstream.kafka.topics import TopicPlan, plans_for
 from eventstream.keys import queue_for
 from eventstream.spec import Source, StreamSpec, Task
@@ -170,6 +179,117 @@ async def test_a_full_inbox_pauses_the_partitions_and_a_drained_one_resumes_them
 
 def paused(stream: Stream) -> float:
     return metric("eventstream_kafka_paused_partitions", stream=stream.name)
+
+
+@dataclass
+class HeldUp:
+    """A consumer whose inbox is full, before a partition with 300 records."""
+
+    stream: Stream
+    partition: int
+
+    @property
+    def position(self) -> int:
+        return int(metric("eventstream_kafka_records_consumed_total", **self.stream.labels))
+
+    async def goes_on(self) -> None:
+        """The inbox is emptied until the last record was read."""
+        await until(self._read_all, "the last record is read")
+
+    async def _read_all(self) -> bool:
+        inbox = self.stream.tools.inbox
+        claim = await inbox.claim(queue_for(self.stream.name, "kafka"), "worker", 100)
+        await inbox.finish([an_answer(held) for held in claim.fresh])
+        return (await self.stream.committed())[self.partition] == 300
+
+
+@asynccontextmanager
+async def held_up(stream: Stream) -> AsyncIterator[HeldUp]:
+    await stream.produce(*(a_text(f"text {number}") for number in range(300)), key=b"same")
+    ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+    [partition] = [number for number, end in ends.items() if end == 300]
+    async with stream.consumed(kafka_max_backlog=10, kafka_max_poll_records=5):
+        await until(lambda: paused(stream) == 3, "partitions paused")
+        yield HeldUp(stream, partition)
+
+
+def said_gone(lines: Sequence[EventDict]) -> list[tuple[int, int, int]]:
+    """Partition, first and last offset of each `kafka_records_gone`."""
+    return [
+        (line["partition"], line["first_offset"], line["last_offset"])
+        for line in lines
+        if line["event"] == "kafka_records_gone"
+    ]
+
+
+async def test_what_retention_deletes_while_the_consumer_is_held_up_is_named(
+    stream: Stream,
+) -> None:
+    with capture_logs() as lines:
+        async with held_up(stream) as consumer:
+            position = consumer.position
+            await stream.delete_records(consumer.partition, before=200)
+            await consumer.goes_on()
+            counters = await stream.counters()
+
+    assert said_gone(lines) == [(consumer.partition, position, 199)]
+    assert (counters.accepted, counters.duplicates) == (position + 100, 0)
+
+
+async def test_what_retention_deleted_is_named_though_the_broker_answers_late(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AnswersLate(Consumer):
+        refused = 0
+
+        def get_watermark_offsets(self, place: TopicPartition, *more: Any) -> tuple[int, int]:
+            low, high = super().get_watermark_offsets(place, *more)
+            if low and not AnswersLate.refused:
+                AnswersLate.refused += 1
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            return low, high
+
+    monkeypatch.setattr(poller, "Consumer", AnswersLate)
+    with capture_logs() as lines:
+        async with held_up(stream) as consumer:
+            position = consumer.position
+            await stream.delete_records(consumer.partition, before=200)
+            await consumer.goes_on()
+
+    assert AnswersLate.refused == 1
+    assert said_gone(lines) == [(consumer.partition, position, 199)]
+    assert "consumer_begins_again" not in [line["event"] for line in lines]
+
+
+async def test_what_retention_deletes_after_it_was_read_is_not_named(stream: Stream) -> None:
+    with capture_logs() as lines:
+        async with held_up(stream) as consumer:
+            await stream.delete_records(consumer.partition, before=consumer.position)
+            await consumer.goes_on()
+            counters = await stream.counters()
+
+    assert said_gone(lines) == []
+    assert counters.accepted == 300
+
+
+async def test_markers_of_transactions_are_no_records_that_are_gone(stream: Stream) -> None:
+    await stream.tools.admin.ensure_topics(plans_for(stream.spec))
+    with capture_logs() as lines:
+        async with stream.consumed():
+            await asyncio.to_thread(write_in_transactions, stream, 20)
+            await stream.accepted(20)
+
+    assert said_gone(lines) == []
+
+
+def write_in_transactions(stream: Stream, records: int) -> None:
+    """Each record is a transaction of its own: a marker stands behind it."""
+    producer = Producer(producer_config(stream.settings) | {"transactional.id": stream.topic})
+    producer.init_transactions(30)
+    for number in range(records):
+        producer.begin_transaction()
+        producer.produce(stream.topic, a_text(f"text {number}"), partition=0)
+        producer.commit_transaction(30)
 
 
 async def test_streams_come_and_go_while_the_consumer_runs(stream: Stream) -> None:

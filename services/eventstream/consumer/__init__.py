@@ -17,7 +17,7 @@ before it is in the inbox or in the dead-letter topic. While the loop does not t
 dead letters refused, inbox full), the polling thread finds no room, pauses its partitions and goes
 on polling: the consumer stays in its group and begins again where it was.
 
-modules: `handover` (between thread and loop), `poller` (the thread), `parsing` (pure), `intake`
-(the loop's side), `backlog`, `lag`, `stream` (one stream's life), `service` (all streams), and
-`again` and `dead_letters` for the command line.
+modules: `handover` (between thread and loop), `poller` (the thread), `jumps` (what it did not get
+to read), `parsing` (pure), `intake` (the loop's side), `backlog`, `lag`, `stream` (one stream's
+life), `service` (all streams), and `again` and `dead_letters` for the command line.
 """

@@ -24,6 +24,7 @@ from confluent_kafka import (
 )
 
 from eventstream.consumer.handover import Handover, Polled
+from eventstream.consumer.jumps import Jumps
 from eventstream.kafka.config import Config
 from eventstream.kafka.errors import kafka_error, reason_of
 from eventstream.kafka.records import record_from
@@ -94,6 +95,8 @@ class Poller:
         self._begun_anew: set[int] = set()
         self._paused = False
         self._look_up_at = 0.0
+        self._jumps = Jumps()
+        self._ask_at = 0.0
         self._acknowledged: dict[tuple[int, int], int] = {}
         self._said: dict[int, float] = {}
 
@@ -152,6 +155,7 @@ class Poller:
 
     def _turn(self, consumer: Consumer) -> None:
         self._look_up_positions(consumer)
+        self._look_into_jumps(consumer)
         self._store_acknowledged(consumer)
         self._tell_progress(consumer)
         room = self._handover.room()
@@ -177,7 +181,9 @@ class Poller:
             # A partition that was taken away within this very call is not ours any more.
             assignment = self._assignments.get(message.partition() or 0)
             if assignment is not None:
-                polled.append(Polled(record_from(message), assignment))
+                record = record_from(message)
+                self._jumps.read(record.source.partition, record.source.offset)
+                polled.append(Polled(record, assignment))
         if polled:
             KAFKA_CONSUMED.labels(self._stream, self._topic).inc(len(polled))
             self._handover.offer(polled)
@@ -265,13 +271,7 @@ class Poller:
             for place in committed:
                 low, _ = consumer.get_watermark_offsets(place, LOOK_UP_SECONDS)
                 if 0 <= place.offset < low and place.partition not in self._begun_anew:
-                    self._log.error(
-                        "kafka_records_gone",
-                        partition=place.partition,
-                        first_offset=place.offset,
-                        last_offset=low - 1,
-                        why="the topic's retention deleted them before they were read",
-                    )
+                    self._say_gone(place.partition, place.offset, low)
                 anew = place.partition in self._begun_anew
                 found[place.partition] = low if anew else max(place.offset, low)
                 carried[place.partition] = (
@@ -285,11 +285,46 @@ class Poller:
         with self._lock:
             self._positions = found | self._positions
             self._carried |= carried
+        for number, offset in found.items():
+            self._jumps.begin(number, offset)
+
+    def _look_into_jumps(self, consumer: Consumer) -> None:
+        """Say what retention deleted while it waited for us: the client just goes on behind it."""
+        now = time.monotonic()
+        if now < self._ask_at:
+            return
+        # One a turn: a broker that does not answer holds up what others have sent.
+        number = self._jumps.due(now)
+        if number is not None and not self._settle_jumps(consumer, number):
+            self._ask_at = time.monotonic() + LOOK_UP_AGAIN_SECONDS
+
+    def _settle_jumps(self, consumer: Consumer, number: int) -> bool:
+        """False: the broker did not say where the partition begins."""
+        place = TopicPartition(self._topic, number)
+        try:
+            # Not the cached one: it is known only where statistics are on, and old then.
+            low, _ = consumer.get_watermark_offsets(place, LOOK_UP_SECONDS)
+        except KafkaException as error:
+            self._log.debug("kafka_beginning_unknown", problem=reason_of(error))
+            return False
+        for jump in self._jumps.settle(number, low):
+            self._say_gone(number, jump.first, jump.end)
+        return True
+
+    def _say_gone(self, partition: int, first: int, end: int) -> None:
+        self._log.error(
+            "kafka_records_gone",
+            partition=partition,
+            first_offset=first,
+            last_offset=end - 1,
+            why="the topic's retention deleted them before they were read",
+        )
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assignment_count += 1
         for each in partitions:
             self._assignments[each.partition] = self._assignment_count
+            self._jumps.forget(each.partition)
         self._look_up_at = 0.0
         if partitions:  # a round of cooperative rebalancing may bring none
             numbers = sorted(each.partition for each in partitions)
@@ -317,6 +352,10 @@ class Poller:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = [each.partition for each in partitions]
         self._finish(consumer, numbers)
+        for number in filter(self._jumps.open, numbers):
+            # Nobody else will see these jumps; a broker that does not answer is asked once.
+            if not self._settle_jumps(consumer, number):
+                break
         self._forget(numbers)
         self._log.info("kafka_revoked", partitions=sorted(numbers))
 
@@ -331,6 +370,7 @@ class Poller:
         for number in partitions:
             self._assignments.pop(number, None)
             self._begun_anew.discard(number)
+            self._jumps.forget(number)
         with self._lock:
             for number in partitions:
                 self._positions.pop(number, None)
