@@ -67,11 +67,39 @@ def consumers_figure(
     None unless there is a figure for each of `partitions`: a partition that no consumer holds may
     hide any amount.
     """
-    ours = [figure for name, figure in figures.items() if name.rpartition(":")[0] == topic]
+    ours = _of_topic(figures, topic)
     if not ours or len(ours) < partitions:
         return None
     age = max(0.0, max(unix_now - figure.measured_at for figure in ours))
     return Measured(KafkaBacklog(sum(figure.lag for figure in ours), len(ours)), age)
+
+
+class PartitionsSeen:
+    """The most partitions that consumers ever told of, a stream.
+
+    A topic never gets fewer; consumers that publish anew, one after another, show fewer at first.
+    """
+
+    def __init__(self) -> None:
+        self._most: dict[str, tuple[str, int]] = {}
+
+    def of(self, stream: str, topic: str) -> int:
+        """How many its topic has at least."""
+        known, most = self._most.get(stream, ("", 0))
+        return most if known == topic else 0
+
+    def look(self, stream: str, topic: str, figures: Mapping[str, PartitionLag]) -> None:
+        """Take in a reading; what was seen of another topic is forgotten."""
+        most = max(self.of(stream, topic), len(_of_topic(figures, topic)))
+        self._most[stream] = (topic, most)
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone."""
+        self._most.pop(stream, None)
+
+
+def _of_topic(figures: Mapping[str, PartitionLag], topic: str) -> list[PartitionLag]:
+    return [figure for name, figure in figures.items() if name.rpartition(":")[0] == topic]
 
 
 class BrokerLags:
