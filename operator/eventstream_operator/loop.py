@@ -28,7 +28,14 @@ from eventstream_operator.cluster import (
     Cluster,
     ClusterError,
 )
-from eventstream_operator.decide import Decision, Memory, decide, from_status
+from eventstream_operator.decide import (
+    SCALED_ROLES,
+    Decision,
+    Memory,
+    decide,
+    from_status,
+    without_steps,
+)
 from eventstream_operator.metrics import (
     BACKLOG,
     CONDITION,
@@ -240,12 +247,18 @@ class Loop:
         _count(name, observation, decision)
         heartbeats = self._observer.heartbeats.get(name, [])
         turn = Turn(stream, spec, observation, decision, heartbeats)
-        if await self._actor.take(turn, self._observer.deployments):
-            self._memories[name] = (uid_of(stream), decision.memory)
-        else:
-            # Somebody changed the Deployment meanwhile: as if this pass had not been.
-            self._memories[name] = (uid_of(stream), before)
+        undone = set(SCALED_ROLES)
+        memory = without_steps(decision.memory, before, undone)
+        self._memories[name] = (uid_of(stream), memory)
+        async for role in self._actor.scale(turn, self._observer.deployments):
+            undone.remove(role)
+            memory = without_steps(decision.memory, before, undone)
+            # At once: a step that is made stays made, whatever fails after it.
+            self._memories[name] = (uid_of(stream), memory)
+        if undone:
+            # Somebody changed a Deployment meanwhile: its step is decided anew.
             self.wake()
+        await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)
 
     def _memory(self, stream: Object) -> Memory:
         uid, memory = self._memories.get(name_of(stream), ("", None))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +22,15 @@ from eventstream_operator.act.status import (
     transitions,
 )
 from eventstream_operator.cluster import STREAMS, Cluster, ClusterError
-from eventstream_operator.decide import Condition, Decision, Outcome, Verdict, to_status
+from eventstream_operator.decide import (
+    Condition,
+    Decision,
+    Memory,
+    Outcome,
+    ScaledRole,
+    Verdict,
+    to_status,
+)
 from eventstream_operator.metrics import SCALED
 from eventstream_operator.observe.deployments import Deployments, replicas_of
 from eventstream_operator.observe.observation import Observation
@@ -84,20 +92,24 @@ class Actor:
         """Make what the stream should have, before it is observed."""
         await self._deployments.ensure(stream, spec, deployments)
 
-    async def take(self, turn: Turn, deployments: Deployments) -> bool:
-        """Converge. Returns whether all that was decided could be carried out."""
+    async def scale(self, turn: Turn, deployments: Deployments) -> AsyncIterator[ScaledRole]:
+        """Set replicas. Yields, one by one, whose are as decided.
+
+        Left out is what somebody changed since it was looked at.
+        """
         name = name_of(turn.stream)
         decision = turn.decision
-        done = []
-        for role, verdict, deployment in (
+        targets: tuple[tuple[ScaledRole, Verdict, Object | None], ...] = (
             ("workers", decision.workers, deployments.of(name, "worker")),
             ("consumers", decision.consumers, deployments.of(name, "consumer")),
             ("api", decision.api, deployments.api),
-        ):
+        )
+        for role, verdict, deployment in targets:
+            made = True
             if verdict.target is not None and deployment is not None:
-                done.append(await self._scale(turn, role, verdict, deployment))
-        await self._tell(turn, changed=any(done))
-        return all(done)
+                made = await self._scale(turn, role, verdict, deployment)
+            if made:
+                yield role
 
     def forget(self, stream: str) -> None:
         """The stream is gone."""
@@ -154,16 +166,18 @@ class Actor:
         )
         return True
 
-    async def _tell(self, turn: Turn, *, changed: bool) -> None:
+    async def tell(self, turn: Turn, memory: Memory, done: Collection[ScaledRole]) -> None:
+        """Write the status, where it says something new. `done`: whose replicas are as decided."""
         name = name_of(turn.stream)
         before = turn.stream.get("status") or {}
         now, unix_now = self._clock(), self._unix_clock()
+        changed = any(turn.decision.verdict(role).target is not None for role in done)
         status = build_status(
             turn.decision,
             turn.observation,
             before=before,
             generation=turn.stream["metadata"].get("generation", 0),
-            memory=to_status(turn.decision.memory, now=now, unix_now=unix_now),
+            memory=to_status(memory, now=now, unix_now=unix_now),
             changed=changed,
             unix_now=unix_now,
         )

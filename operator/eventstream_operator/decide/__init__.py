@@ -29,7 +29,13 @@ from eventstream_operator.decide.decision import (
     Phase,
     Verdict,
 )
-from eventstream_operator.decide.memory import Memory, Sample
+from eventstream_operator.decide.memory import (
+    SCALED_ROLES,
+    Memory,
+    Sample,
+    ScaledRole,
+    without_steps,
+)
 from eventstream_operator.decide.persistence import from_status, to_status
 from eventstream_operator.decide.rates import remember_capacity, remember_level, remember_sample
 from eventstream_operator.decide.sentence import explain
@@ -121,6 +127,7 @@ def _hit_rate(observation: Observation) -> float | None:
 
 
 __all__ = [
+    "SCALED_ROLES",
     "STARTING",
     "Condition",
     "Decision",
@@ -128,8 +135,10 @@ __all__ = [
     "Memory",
     "Outcome",
     "Phase",
+    "ScaledRole",
     "Verdict",
     "decide",
     "from_status",
     "to_status",
+    "without_steps",
 ]

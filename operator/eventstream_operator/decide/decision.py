@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from eventstream_operator.decide.memory import Memory
+from eventstream_operator.decide.memory import Memory, ScaledRole
 
 
 class Outcome(StrEnum):
@@ -132,3 +132,7 @@ class Decision:
     figures: Figures
     memory: Memory
     """For the next pass."""
+
+    def verdict(self, role: ScaledRole) -> Verdict:
+        """The one about these replicas."""
+        return {"workers": self.workers, "consumers": self.consumers, "api": self.api}[role]

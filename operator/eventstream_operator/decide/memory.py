@@ -6,7 +6,12 @@ an EventStream's status and back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+ScaledRole = Literal["workers", "consumers", "api"]
+"""Whose replicas a decision is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,24 @@ class Memory:
     """Since when the stream is being made; None: it has been whole, or had its time."""
     asleep_at: float | None = None
     """When the workers were last seen scaled to zero; None once one was ready after that."""
+
+
+_OF_A_STEP: Final[Mapping[ScaledRole, tuple[str, ...]]] = {
+    "workers": ("worker_wants", "scaled_out_at", "trigger_answered_at"),
+    "consumers": ("consumer_wants", "consumers_scaled_at"),
+    "api": ("api_wants",),
+}
+SCALED_ROLES: Final = frozenset(_OF_A_STEP)
+
+
+def without_steps(memory: Memory, before: Memory, undone: Iterable[ScaledRole]) -> Memory:
+    """`memory`, as if these steps had not been decided: they were not made.
+
+    What was seen stays: it is true all the same.
+    """
+    fields = [field for role in undone for field in _OF_A_STEP[role]]
+    kept: dict[str, Any] = {field: getattr(before, field) for field in fields}
+    return replace(memory, **kept)
 
 
 def remember_want(

@@ -24,8 +24,14 @@ from pydantic import ValidationError
 from eventstream.errors import EventStreamError
 from eventstream.kafka.config import admin_config
 from eventstream.kafka_lag import PartitionLag
+from eventstream.logs import get_logger
 from eventstream.settings import Settings
 from eventstream_operator.observe.observation import KafkaBacklog, Measured
+
+log = get_logger(__name__)
+
+_Offsets = Mapping[tuple[str, int], Future[Any]]
+"""(topic, partition) -> the answer that has its offset."""
 
 FRESH_SECONDS: Final = 8.0
 """Consumers write once a second; after this long without, the broker is asked."""
@@ -67,11 +73,47 @@ def consumers_figure(
     None unless there is a figure for each of `partitions`: a partition that no consumer holds may
     hide any amount.
     """
-    ours = [figure for name, figure in figures.items() if name.rpartition(":")[0] == topic]
+    ours = _of_topic(figures, topic)
     if not ours or len(ours) < partitions:
         return None
     age = max(0.0, max(unix_now - figure.measured_at for figure in ours))
     return Measured(KafkaBacklog(sum(figure.lag for figure in ours), len(ours)), age)
+
+
+class PartitionsSeen:
+    """The most partitions that consumers ever told of, a stream.
+
+    A topic never gets fewer; consumers that publish anew, one after another, show fewer at first.
+    """
+
+    def __init__(self) -> None:
+        self._most: dict[str, tuple[str, int]] = {}
+
+    def of(self, stream: str, topic: str) -> int:
+        """How many its topic has at least."""
+        known, most = self._most.get(stream, ("", 0))
+        return most if known == topic else 0
+
+    def look(self, stream: str, topic: str, figures: Mapping[str, PartitionLag]) -> None:
+        """Take in a reading; what was seen of another topic is forgotten."""
+        most = max(self.of(stream, topic), len(_of_topic(figures, topic)))
+        self._most[stream] = (topic, most)
+
+    def forget(self, stream: str) -> None:
+        """The stream is gone."""
+        self._most.pop(stream, None)
+
+
+def _of_topic(figures: Mapping[str, PartitionLag], topic: str) -> list[PartitionLag]:
+    return [figure for name, figure in figures.items() if name.rpartition(":")[0] == topic]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What became of one question about several streams."""
+
+    backlogs: dict[str, KafkaBacklog]
+    problems: dict[str, KafkaException]
 
 
 class BrokerLags:
@@ -81,9 +123,13 @@ class BrokerLags:
         self._admin = AdminClient(admin_config(settings))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
         self._turn = 0
+        self._failing: set[str] = set()
 
     async def read(self, wanted: Mapping[str, GroupTopic]) -> dict[str, KafkaBacklog]:
-        """Stream -> backlog, for at most 50 of the streams in `wanted`, in turns."""
+        """Stream -> backlog, for at most 50 of the streams in `wanted`, in turns.
+
+        One whose topic or group can't be told of is left out, and logged once.
+        """
         names = sorted(wanted)
         start = self._turn % len(names) if names else 0
         chosen = (names[start:] + names[:start])[:_MOST_GROUPS]
@@ -92,19 +138,31 @@ class BrokerLags:
         loop = asyncio.get_running_loop()
         try:
             # The thread's own calls have time-outs; this one is for a library that forgets its.
-            return await asyncio.wait_for(
+            answers = await asyncio.wait_for(
                 loop.run_in_executor(self._thread, self._ask, asked), 4 * _BROKER_SECONDS
             )
         except (KafkaException, TimeoutError) as error:
             raise KafkaUnavailable(f"the broker can't be asked for lag: {error}") from error
+        self._log(wanted, answers)
+        return answers.backlogs
 
     def close(self) -> None:
         """Let go of the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, wanted: Mapping[str, GroupTopic]) -> dict[str, KafkaBacklog]:
+    def _log(self, wanted: Mapping[str, GroupTopic], answers: _Answers) -> None:
+        for stream, problem in answers.problems.items():
+            if stream not in self._failing:
+                log.warning("signal_missing", signal="kafka", stream=stream, problem=str(problem))
+        for stream in self._failing & answers.backlogs.keys():
+            log.info("signal_back", signal="kafka", stream=stream)
+        asked_for = self._failing & wanted.keys()
+        self._failing = (asked_for | answers.problems.keys()) - answers.backlogs.keys()
+
+    def _ask(self, wanted: Mapping[str, GroupTopic]) -> _Answers:
+        """Raises KafkaException where none of the streams can be told of."""
         if not wanted:
-            return {}
+            return _Answers({}, {})
         topics = self._admin.list_topics(timeout=_BROKER_SECONDS).topics
         partitions = {
             each.topic: [
@@ -124,31 +182,41 @@ class BrokerLags:
             for name, each in wanted.items()
             if partitions.get(each.topic)
         }
-        backlogs = {}
+        answers = _Answers({}, {})
         for name, each in wanted.items():
             if name not in committed:
                 # Nothing can wait in a topic that is not there yet.
-                backlogs[name] = KafkaBacklog(0, each.partitions)
+                answers.backlogs[name] = KafkaBacklog(0, each.partitions)
                 continue
-            answer = committed[name].result(_BROKER_SECONDS)
-            lag = 0
-            for place in answer.topic_partitions:
-                at = (place.topic, place.partition)
-                # Nothing committed yet (or expired): a consumer begins at the first record.
-                begin = place.offset if place.offset >= 0 else starts.get(at, 0)
-                lag += max(0, ends.get(at, 0) - max(begin, starts.get(at, 0)))
-            backlogs[name] = KafkaBacklog(lag, len(partitions[each.topic]))
-        return backlogs
+            try:
+                # A partition without a leader, a group that may not be described: one stream's.
+                answers.backlogs[name] = _backlog(committed[name], starts, ends)
+            except KafkaException as problem:
+                answers.problems[name] = problem
+        if answers.problems and not answers.backlogs:
+            raise next(iter(answers.problems.values()))
+        return answers
 
-    def _offsets(
-        self, partitions: list[TopicPartition], which: OffsetSpec
-    ) -> dict[tuple[str, int], int]:
+    def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> _Offsets:
         if not partitions:
             return {}
         answers: Mapping[Any, Future[Any]] = self._admin.list_offsets(
             dict.fromkeys(partitions, which), request_timeout=_BROKER_SECONDS
         )
         return {
-            (partition.topic, partition.partition): answer.result(_BROKER_SECONDS).offset
-            for partition, answer in answers.items()
+            (partition.topic, partition.partition): answer for partition, answer in answers.items()
         }
+
+
+def _backlog(committed: Future[Any], starts: _Offsets, ends: _Offsets) -> KafkaBacklog:
+    """Of one stream. Raises KafkaException where anything of it is not known."""
+    places = committed.result(_BROKER_SECONDS).topic_partitions
+    lag = 0
+    for place in places:
+        at = (place.topic, place.partition)
+        start = starts[at].result(_BROKER_SECONDS).offset
+        end = ends[at].result(_BROKER_SECONDS).offset
+        # Nothing committed yet (or expired): a consumer begins at the first record.
+        begin = place.offset if place.offset >= 0 else start
+        lag += max(0, end - max(begin, start))
+    return KafkaBacklog(lag, len(places))

@@ -41,6 +41,7 @@ from eventstream_operator.observe.kafka_lag import (
     FRESH_SECONDS,
     BrokerLags,
     GroupTopic,
+    PartitionsSeen,
     consumers_figure,
 )
 from eventstream_operator.observe.observation import (
@@ -113,6 +114,7 @@ class Observer:
         self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
         self._broker = BrokerLags(settings) if settings.kafka_bootstrap_servers else None
         self._lags: dict[str, tuple[float, KafkaBacklog]] = {}
+        self._partitions = PartitionsSeen()
         self._kafka = Background(
             "kafka", self._read_broker, every_seconds=BROKER_SECONDS, clock=clock
         )
@@ -147,6 +149,9 @@ class Observer:
         if state is not None and state is not before:
             self.heartbeats = by_stream(state.heartbeats, specs, streams_of_pods(self._world.pods))
             self._signals.update(specs, state, self.heartbeats, self._cache.value or {})
+            for stream, spec in specs.items():
+                if spec.source is not None and stream in state.streams:
+                    self._partitions.look(stream, spec.source.topic, state.streams[stream].lags)
         for source in (self._state, *self.background):
             SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
         SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)
@@ -200,6 +205,7 @@ class Observer:
         """The stream is gone."""
         self._signals.forget(stream)
         self._lags.pop(stream, None)
+        self._partitions.forget(stream)
 
     def _of_state(self, value: T | None) -> Measured[T] | None:
         return None if value is None else Measured(value, self._state.age_seconds)
@@ -246,10 +252,12 @@ class Observer:
         if spec.source is None or state is None or stream not in state.streams:
             return None
         known = self._lags.get(stream)
-        partitions = known[1].partitions if known else spec.source.partitions
-        figure = consumers_figure(
-            state.streams[stream].lags, spec.source.topic, partitions, state.unix_now
+        topic = spec.source.topic
+        partitions = max(
+            known[1].partitions if known else spec.source.partitions,
+            self._partitions.of(stream, topic),
         )
+        figure = consumers_figure(state.streams[stream].lags, topic, partitions, state.unix_now)
         if figure is None:
             return None
         return Measured(figure.value, figure.age_seconds + self._state.age_seconds)

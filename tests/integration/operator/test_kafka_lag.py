@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from structlog.testing import capture_logs
 
 from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.settings import Settings
@@ -69,6 +72,51 @@ async def test_many_streams_take_turns(kafka: ApacheKafka, lags: BrokerLags) -> 
     first, second = await lags.read(wanted), await lags.read(wanted)
     assert len(first) == len(second) == 50
     assert first.keys() | second.keys() == wanted.keys()
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ("list_offsets", KafkaError.LEADER_NOT_AVAILABLE),
+        ("list_consumer_group_offsets", KafkaError.GROUP_AUTHORIZATION_FAILED),
+    ],
+)
+async def test_a_stream_that_kafka_says_nothing_of_leaves_the_others_theirs(
+    kafka: ApacheKafka,
+    lags: BrokerLags,
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+    error: int,
+) -> None:
+    good, bad = f"good-{error}", f"bad-{error}"
+    a_topic(kafka, good, partitions=2, records=6)
+    a_topic(kafka, bad, partitions=2, records=8)
+    wanted = {name: GroupTopic(name, name, 2) for name in (good, bad)}
+    ask = getattr(lags._admin, question)
+    refused: Future[Any] = Future()
+    refused.set_exception(KafkaException(KafkaError(error)))
+
+    def answers(*args: Any, **options: Any) -> dict[Any, Future[Any]]:
+        """Kafka's own, but for what is asked of `bad`."""
+        return {
+            asked: refused if getattr(asked, "topic", asked) == bad else answer
+            for asked, answer in ask(*args, **options).items()
+        }
+
+    with capture_logs() as lines:
+        with monkeypatch.context() as patch:
+            patch.setattr(lags._admin, question, answers)
+            for _ in range(2):
+                assert await lags.read(wanted) == {good: KafkaBacklog(lag=6, partitions=2)}
+            # Where none can be told of, it may as well be the broker.
+            with pytest.raises(KafkaUnavailable):
+                await lags.read({bad: wanted[bad]})
+        assert (await lags.read(wanted))[bad] == KafkaBacklog(lag=8, partitions=2)
+
+    assert [(line["event"], line["stream"]) for line in lines] == [
+        ("signal_missing", bad),
+        ("signal_back", bad),
+    ]
 
 
 async def test_a_broker_that_is_away_is_an_error_that_says_so() -> None:

@@ -56,10 +56,17 @@ class Scene:
         await inbox.accept([Arrival(event) for event in events])
         await state.aclose()
 
-    async def publish_lag(self, stream: str, topic: str, lag: int, at: float) -> None:
+    async def publish_lag(
+        self, stream: str, topic: str, lag: int, at: float, *, partitions: int = 1
+    ) -> None:
         state = connect(self.redis.url(2), timeout_seconds=5)
         figure = PartitionLag(lag=lag, end=lag, position=0, measured_at=at)
-        await publish(state, Keys(), stream, topic, {0: figure})
+        await publish(state, Keys(), stream, topic, dict.fromkeys(range(partitions), figure))
+        await state.aclose()
+
+    async def lose_lags(self, stream: str) -> None:
+        state = connect(self.redis.url(2), timeout_seconds=5)
+        await state.delete(Keys().kafka_lag(stream))
         await state.aclose()
 
 
@@ -174,6 +181,29 @@ async def test_consumers_figures_bring_their_age_along(
     assert kafka is not None
     assert kafka.value.lag == 12
     assert kafka.age_seconds >= 100
+
+
+async def test_a_lag_that_lost_partitions_is_not_known_until_all_are_there_again(
+    scene: Scene, unix_now: Callable[[], float]
+) -> None:
+    async def seen_with(partitions: int, spec: StreamSpec) -> int | None:
+        await scene.lose_lags("reviews")
+        assert spec.source is not None
+        await scene.publish_lag("reviews", spec.source.topic, 5, unix_now(), partitions=partitions)
+        await scene.observer.refresh({"reviews": spec})
+        kafka = scene.observer.observe("reviews").kafka
+        return kafka.value.partitions if kafka else None
+
+    # Spec or broker say of one at least; the topic was there before and has twelve.
+    assert await seen_with(12, REVIEWS) == 12
+    # Redis lost its data: the consumers publish one after another.
+    assert await seen_with(4, REVIEWS) is None
+    assert await seen_with(12, REVIEWS) == 12
+    # Another topic, and another stream of that name, may have fewer.
+    other = StreamSpec.model_validate({"source": {"topic": "other.raw", "partitions": 1}})
+    assert await seen_with(4, other) == 4
+    scene.observer.forget("reviews")
+    assert await seen_with(2, other) == 2
 
 
 async def test_what_consumers_moved_since_they_measured_is_counted_once(

@@ -1,0 +1,234 @@
+"""What the loop remembers when the API server takes one write and not the next."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.aio import client
+
+from eventstream.claims import Arrival
+from eventstream.inbox import Inbox
+from eventstream.kafka_lag import PartitionLag, publish
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.settings import Settings
+from eventstream_operator.act.actor import Actor
+from eventstream_operator.act.lease import Lease
+from eventstream_operator.act.registry import StreamRegistry
+from eventstream_operator.cluster import DEPLOYMENTS, STREAMS, Cluster, ClusterError
+from eventstream_operator.loop import Loop
+from eventstream_operator.observe.observer import Observer
+from eventstream_operator.settings import OperatorSettings
+from eventstream_operator.world import World
+from tests.support.events import an_event
+from tests.support.redis_server import RedisServer, free_port
+
+DRAIN_SECONDS = 60
+STEP_SECONDS = 2
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class RefusingCluster(Cluster):
+    """A namespace that refuses some writes; what it takes is seen at once, as by a watch."""
+
+    def __init__(self, world: World, streams: list[dict[str, Any]]) -> None:
+        nowhere = client.Configuration(host=f"http://127.0.0.1:{free_port()}")
+        super().__init__(nowhere, "ai", timeout_seconds=1)
+        self.refused: dict[str, int] = {}
+        """Resource and subresource, or the name of an object -> status of the refusal."""
+        self._world = world
+        self._lists = {
+            STREAMS: streams,
+            DEPLOYMENTS: [
+                a_deployment("worker", replicas=1),
+                a_deployment("consumer", replicas=0),
+            ],
+        }
+        self._version = 1
+
+    @property
+    def silent_seconds(self) -> float:
+        return 0.0
+
+    def replicas(self, role: str) -> int:
+        """Of the Deployment of that role."""
+        deployment = self._world.deployments.get(role)
+        assert deployment is not None
+        return int(deployment["spec"]["replicas"])
+
+    async def list(self, resource: str, *, labels: str | None = None) -> dict[str, Any]:
+        items = self._lists.get(resource, [])
+        return {"metadata": {"resourceVersion": "1"}, "items": items}
+
+    async def get(self, resource: str, name: str) -> dict[str, Any]:
+        raise ClusterError(404, f"there is no {name}")
+
+    async def create(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
+        return body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
+
+    async def replace(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        return body
+
+    async def merge(
+        self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
+    ) -> dict[str, Any]:
+        refusal = self.refused.get(name) or self.refused.get(f"{resource}/{subresource}")
+        if refusal:
+            raise ClusterError(refusal, f"{name}/{subresource} is refused")
+        copies = self._world.deployments if resource == DEPLOYMENTS else self._world.streams
+        known = copies.get(name)
+        assert known is not None
+        self._version += 1
+        metadata = {**known["metadata"], "resourceVersion": str(self._version)}
+        written = {**known, **body, "metadata": metadata}
+        if resource == DEPLOYMENTS:
+            written["spec"] = {**known["spec"], **body["spec"]}
+        copies.put(written)
+        return written
+
+
+def a_deployment(role: str, *, replicas: int) -> dict[str, Any]:
+    """The chart's, which is that of the stream `default`."""
+    return {
+        "metadata": {
+            "name": role,
+            "uid": role,
+            "resourceVersion": "1",
+            "labels": {"ai-eventstream.io/template": role},
+        },
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": role}}},
+        "status": {"readyReplicas": replicas},
+    }
+
+
+def a_stream(**spec: Any) -> dict[str, Any]:
+    metadata = {"name": "default", "uid": "default", "generation": 1, "resourceVersion": "1"}
+    scaling = {"workers": {"drainSeconds": DRAIN_SECONDS, "queueLength": 100, "max": 20}}
+    return {"metadata": metadata, "spec": {"scaling": scaling, **spec}}
+
+
+@dataclass
+class Scene:
+    """A loop that is stepped, over a Redis of its own."""
+
+    cluster: RefusingCluster
+    state: AsyncRedis
+    loop: Loop
+    clock: Clock
+
+    async def fill(self, count: int) -> None:
+        inbox = Inbox(self.state, Keys(), result_ttl_seconds=60, lease_seconds=30)
+        await inbox.accept([Arrival(an_event(uuid.uuid4().hex)) for _ in range(count)])
+
+    async def workers_after_passes(self, seconds: float) -> list[int]:
+        """How many were asked for after each pass."""
+        seen = []
+        for _ in range(int(seconds / STEP_SECONDS)):
+            await self.loop.one_pass()
+            seen.append(self.cluster.replicas("worker"))
+            self.clock.now += STEP_SECONDS
+        return seen
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def stream() -> dict[str, Any]:
+    """Tests that want another one parametrize it."""
+    return a_stream()
+
+
+@pytest.fixture
+async def scene(own_redis: RedisServer, stream: dict[str, Any]) -> AsyncIterator[Scene]:
+    world, clock = World(), Clock()
+    settings = OperatorSettings(watch_namespace="ai", operator_identity="operator-0")
+    state = connect(own_redis.url(2), timeout_seconds=5)
+    cluster = RefusingCluster(world, [stream])
+    async with cluster:
+        observer = Observer(
+            Settings(),
+            state=state,
+            cache=state,
+            cluster=cluster,
+            world=world,
+            labels="",
+            clock=clock,
+        )
+        actor = Actor(
+            cluster,
+            world,
+            status_seconds=settings.status_seconds,
+            interval_seconds=settings.interval_seconds,
+            clock=clock,
+            unix_clock=clock,
+        )
+        lease = Lease(
+            cluster,
+            name="lease",
+            identity="operator-0",
+            seconds=15,
+            clock=clock,
+            unix_clock=clock,
+        )
+        loop = Loop(
+            settings,
+            cluster=cluster,
+            world=world,
+            observer=observer,
+            actor=actor,
+            lease=lease,
+            registry=StreamRegistry(state, Keys(), clock=clock),
+            clock=clock,
+            unix_clock=clock,
+        )
+        yield Scene(cluster, state, loop, clock)
+    await state.aclose()
+
+
+async def test_a_step_is_remembered_though_no_status_can_be_written(scene: Scene) -> None:
+    await scene.fill(150)
+    scene.cluster.refused[f"{STREAMS}/status"] = 403
+
+    seen = await scene.workers_after_passes(2 * DRAIN_SECONDS)
+
+    passes = DRAIN_SECONDS // STEP_SECONDS
+    assert seen == [2] * passes + [3] * passes
+
+
+READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
+
+
+@pytest.mark.parametrize("stream", [READS_KAFKA])
+@pytest.mark.parametrize("refusal", [403, 409])
+async def test_the_workers_step_is_remembered_though_the_consumers_is_refused(
+    scene: Scene, refusal: int
+) -> None:
+    await scene.fill(150)
+    seconds, _ = await scene.state.time()
+    figure = PartitionLag(lag=0, end=0, position=0, measured_at=seconds)
+    await publish(scene.state, Keys(), "default", "raw", {0: figure})
+    scene.cluster.refused["consumer"] = refusal
+
+    assert await scene.workers_after_passes(10) == [2] * 5
+
+    # What was refused is tried until it succeeds.
+    assert scene.cluster.replicas("consumer") == 0
+    scene.cluster.refused.clear()
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert scene.cluster.replicas("consumer") == 1
