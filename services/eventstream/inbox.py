@@ -17,7 +17,6 @@ from typing import Any, Final, Literal, cast
 
 import orjson
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
 
 from eventstream import lua
 from eventstream.claims import (
@@ -62,6 +61,7 @@ class Inbox:
         self._put_back = also_when_full("put_back")
         self._renew = also_when_full("renew")
         self._cancel = also_when_full("cancel")
+        self._tidy = also_when_full("tidy")
 
     # -- transports ------------------------------------------------------------------------
 
@@ -341,18 +341,12 @@ class Inbox:
     async def tidy(self, queue: str, idle_seconds: float) -> int:
         """Forget consumers that hold nothing and were not seen for `idle_seconds`; how many."""
         async with reading_or_writing("tidying an inbox"):
-            try:
-                consumers = await self._redis.xinfo_consumers(self._keys.inbox(queue), INBOX_GROUP)
-            except ResponseError:
-                return 0  # Nobody has claimed from this queue yet: no inbox, or no group.
-            idle = [
-                consumer["name"]
-                for consumer in consumers
-                if consumer["pending"] == 0 and consumer["idle"] > idle_seconds * 1000
-            ]
-            for name in idle:
-                await self._redis.xgroup_delconsumer(self._keys.inbox(queue), INBOX_GROUP, name)
-        return len(idle)
+            return int(
+                await self._tidy(
+                    keys=[self._keys.inbox(queue)],
+                    args=[INBOX_GROUP, int(idle_seconds * 1000)],
+                )
+            )
 
     async def history(self, event_id: str) -> tuple[str, ...]:
         """Who took the event and when (milliseconds of Redis' clock), oldest first."""

@@ -14,7 +14,7 @@ from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State, TaskStatus
 from eventstream.inbox import Inbox
-from eventstream.keys import QUEUE_HTTP, SCHEMA, Keys
+from eventstream.keys import INBOX_GROUP, QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import FinishedListener, Results, _close
 from tests.support.events import a_failure, an_answer, an_event
@@ -162,6 +162,24 @@ async def test_consumers_that_hold_nothing_are_forgotten(inbox: Inbox) -> None:
 
     assert await inbox.tidy(QUEUE_HTTP, idle_seconds=3600) == 0
     assert await inbox.tidy(QUEUE_HTTP, idle_seconds=-1) == 1
+
+
+async def test_a_consumer_that_claims_while_it_is_forgotten_keeps_what_it_claimed(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    names = [f"quiet/{number}" for number in range(100)]
+    await inbox.accept([Arrival(an_event(name)) for name in names])
+    for name in names:
+        await inbox.claim(QUEUE_HTTP, name, 0)
+        await redis_client.xgroup_createconsumer(keys.inbox(QUEUE_HTTP), INBOX_GROUP, name)
+
+    forgetting = asyncio.create_task(inbox.tidy(QUEUE_HTTP, idle_seconds=-1))
+    claims = await asyncio.gather(*(inbox.claim(QUEUE_HTTP, name, 1) for name in names))
+    await forgetting
+
+    assert sum(len(claim.fresh) for claim in claims) == len(names)
+    pending = await redis_client.xpending(keys.inbox(QUEUE_HTTP), INBOX_GROUP)
+    assert pending["pending"] == len(names)
 
 
 async def test_renewing_keeps_what_is_ours_and_names_what_is_not(
