@@ -333,6 +333,20 @@ async def test_what_was_finished_by_a_late_process_does_not_begin_again(
     assert (counters.accepted, counters.answered, counters.open) == (1, 1, 0)
 
 
+async def test_a_late_answer_takes_what_was_put_back_out_of_the_inbox(
+    inbox: Inbox, short_lease: Inbox
+) -> None:
+    """It may wait there for longer than is known that it is over."""
+    await inbox.accept([Arrival(an_event("a"))])
+    [frozen] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    [taken] = (await short_lease.claim(QUEUE_HTTP, OTHER, 0, suspects="take")).suspects
+    await inbox.put_back(OTHER, [taken.wait(0)])
+
+    assert await inbox.finish([an_answer(frozen)]) == [True]
+
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].unfinished == 0
+
+
 async def test_a_result_that_was_forgotten_does_not_come_back_with_a_late_answer(
     inbox: Inbox, short_lease: Inbox, results: Results
 ) -> None:

@@ -40,7 +40,7 @@ for i = 0, count - 1 do
   local k, a = i * 6 + 1, i * 11 + 2
   local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local id, status, source = ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
-  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'since')
+  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'since', 'entry')
   if finished(known[1]) or (known[3] and older(ARGV[a + 1], known[3])) then
     add(counters, 'late_answers', 1)
     answers[#answers + 1] = 0
@@ -54,6 +54,11 @@ for i = 0, count - 1 do
     if known[1] == 'RETRY' and redis.call('ZREM', KEYS[k + 5], id) == 1 then
       -- Whoever took it over had deferred it; the answer came from the first one after all.
       redis.call('HDEL', KEYS[k + 6], id)
+    end
+    if known[4] and known[4] ~= ARGV[a + 1] then
+      -- Or put it back: nobody needs to find out that it is over, in an hour maybe.
+      redis.call('XACK', KEYS[k + 1], group, known[4])
+      redis.call('XDEL', KEYS[k + 1], known[4])
     end
     local failure = ARGV[a + 5]
     if status == 'SUCCESS' then
