@@ -24,6 +24,9 @@ _MESSAGE_CHARS: Final = 300
 MOST_TOKENS: Final = 1_000_000_000
 """No call has more, and sums of so many stay within what Redis counts."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LIMIT_AND_WISH: Final = re.compile(
+    r"limit:? (\d[\d,]{0,15}).{0,60}?requested:? (\d[\d,]{0,15})", re.ASCII
+)
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
@@ -126,6 +129,9 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
     if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
         # A spent account: no short wait helps it.
         kind = ErrorKind.QUOTA
+    elif status == 429 and _above_the_limit(message):
+        # It would be refused however long it waits, and the limit is not used up for others.
+        kind = ErrorKind.REFUSED
     elif status == 429:
         kind = ErrorKind.RATE_LIMITED
     elif status in (401, 403) or (status == 400 and "api key not valid" in message.lower()):
@@ -165,6 +171,18 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
         return status_error(replace(reply, status=code), formatted=formatted, secret=secret)
     words = _provider_message(detail, secret)
     return ProviderError(ErrorKind.MALFORMED, f"an error in place of an answer: {words}")
+
+
+def _above_the_limit(message: str) -> bool:
+    """Whether one request alone asks for more than the whole limit that a 429 names."""
+    words = message.lower()
+    if "request too large" in words:
+        return True
+    named = _LIMIT_AND_WISH.search(words)
+    if named is None:
+        return False
+    limit, wish = (int(number.replace(",", "")) for number in named.groups())
+    return wish > limit
 
 
 def _about_format(message: str) -> bool:

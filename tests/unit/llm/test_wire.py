@@ -140,6 +140,15 @@ def refused(status: int, body: object, headers: dict[str, str] | None = None) ->
     ("story", "status", "body", "kind"),
     [
         ("OpenAI's limit", 429, {"message": "Rate limit reached"}, "rate_limited"),
+        ("one request above the limit", 429,
+         {"message": "Request too large for gpt-4o on tokens per min (TPM): Limit 30000,"
+                     " Requested 36278.", "code": "rate_limit_exceeded", "type": "tokens"},
+         "refused"),
+        ("the same in other words", 429, {"message": "TPM: Limit: 30,000, Requested: 36,278"},
+         "refused"),
+        ("a limit that others use", 429,
+         {"message": "Rate limit reached: Limit 30000, Used 29000, Requested 2000."},
+         "rate_limited"),
         ("OpenAI's spent account", 429, {"message": "x", "code": "insufficient_quota"},
          "quota_exhausted"),
         ("Hugging Face's spent credits", 402, {"error": "exceeded"}, "quota_exhausted"),
