@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -24,6 +25,7 @@ from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
 from eventstream.tasks import end
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
+from tests.providers.raw import raw_server, response
 
 REVIEWS = StreamSpec(task=Task(type="classification", labels=("Praise", "Complaint")))
 SCHEMA = {
@@ -477,6 +479,40 @@ async def test_a_failed_call_gives_its_reservations_back(
         await ask(make_models(), event(), spec)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage()
+
+
+async def no_nap(seconds: float) -> None:
+    """Sleeps not at all."""
+
+
+UNREADABLE = {"choices": [], "usage": {"prompt_tokens": 5000, "completion_tokens": 10}}
+
+
+@pytest.mark.parametrize("body", [UNREADABLE, {**UNREADABLE, "error": {"message": "overloaded"}}])
+async def test_a_paid_answer_that_cant_be_read_is_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, body: dict[str, Any]
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps(body))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), with_budget(1_000_000))
+    spending = Spending(redis_client, keys)
+    # Five times 5000 x 0.15 + 10 x 0.60 micro-dollars.
+    assert await spending.usage("reviews", spending.today()) == Usage(5, 25_000, 50, 3780)
+
+
+async def test_a_paid_answer_that_cant_be_read_stays_counted_in_the_limit(
+    make_models: MakeModels,
+) -> None:
+    spec = REVIEWS.model_copy(update={"limits": Limits(tokens_per_minute=6000)})
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps(UNREADABLE))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with pytest.raises(CallDeferred) as deferral:
+            await ask(models, event(), spec)
+        assert deferral.value.why == "rate_limit"
+        assert len(server.requests) == 2
 
 
 async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(

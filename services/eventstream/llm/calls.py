@@ -246,21 +246,24 @@ class Calls:
         reservation: Reservation,
         tally: Tally,
     ) -> None:
-        provider = spec.endpoint.facts.name
-        cost = self._prices.cost_microdollars(provider, spec.model, answer.tokens)
-        tally.add(answer.tokens, cost)
-        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
-        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(answer.tokens.prompt)
-        if spec.operation == "chat":
-            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(answer.tokens.completion)
-        if cost:
-            metrics.MODEL_COST.labels(spec.stream).inc(cost)
         try:
-            await self._spending.record(hold, calls=1, tokens=answer.tokens, cost=cost)
+            await self._pay(spec, answer.tokens, hold, tally)
             await self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said)
         except StoreUnavailable as error:
             # The answer is there and paid for. What was reserved lapses by itself.
             log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+
+    async def _pay(self, spec: CallSpec, tokens: Tokens, hold: Hold, tally: Tally) -> None:
+        """Count what a call has used, wherever usage is counted."""
+        cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, tokens)
+        tally.add(tokens, cost)
+        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
+        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
+        if spec.operation == "chat":
+            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(tokens.completion)
+        if cost:
+            metrics.MODEL_COST.labels(spec.stream).inc(cost)
+        await self._spending.record(hold, calls=1, tokens=tokens, cost=cost)
 
     async def _after_error(
         self,
@@ -274,12 +277,18 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        # A time-out or a cut connection may have cost the provider's tokens: they stay counted.
-        unknown = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
-        await self._spending.release(hold)
+        used = 0
+        if error.tokens is not None:
+            used = error.tokens.total
+            await self._pay(spec, error.tokens, hold, tally)
+        else:
+            if error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION):
+                # It may have cost the provider's tokens: they stay counted.
+                used = reservation.tokens
+            await self._spending.release(hold)
         await self._limiter.settle(
             reservation,
-            tokens=reservation.tokens if unknown else 0,
+            tokens=used,
             said=error.said,
             freeze=freeze,
         )

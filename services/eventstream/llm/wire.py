@@ -65,6 +65,7 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after_seconds: float | None = None,
         said: Advertised | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -72,6 +73,8 @@ class ProviderError(Exception):
         self.status = status
         self.retry_after_seconds = retry_after_seconds
         self.said = said
+        self.tokens = tokens
+        """What the provider counted all the same, and bills."""
 
 
 @dataclass(frozen=True)
@@ -274,12 +277,12 @@ def _document(reply: Reply) -> dict[str, Any]:
     return document
 
 
-def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
-    """What the provider counted; the estimate where it says nothing: no call is free."""
+def _counted(document: dict[str, Any]) -> Tokens | None:
+    """What the provider counted; None where it says nothing. Raises what unreadable counts do."""
     usage = document.get("usage") or {}
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if not prompt and not completion:
-        return estimate
+        return None
     details = usage.get("prompt_tokens_details") or {}
     return Tokens(
         prompt=prompt,
@@ -295,24 +298,38 @@ def _count(counts: dict[str, Any], name: str) -> int:
     return int(number) if 0 <= number <= MOST_TOKENS else 0
 
 
+def _text(content: Any) -> str:
+    """The text of a message, which may come in parts, some of them thoughts (Mistral)."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    if not isinstance(content, str):
+        raise TypeError("content")
+    return content
+
+
 def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
     """A model's answer; `prompt_tokens` counts where the provider does not.
 
-    Raises ProviderError (MALFORMED).
+    Raises ProviderError (MALFORMED), with the tokens that the provider counted all the same.
     """
     document = _document(reply)
+    counted: Tokens | None = None
     try:
+        counted = _counted(document)
         choice = document["choices"][0]
         message = choice["message"]
-        content = message.get("content") or ""
+        content = _text(message.get("content") or "")
         refusal = message.get("refusal") or ""
-        if not isinstance(content, str):
-            raise TypeError("content")
-        tokens = _tokens(document, Tokens(prompt_tokens, estimate_tokens(content)))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ProviderError(ErrorKind.MALFORMED, "the answer holds no message") from error
+        raise ProviderError(
+            ErrorKind.MALFORMED,
+            "the answer holds no message",
+            said=advertised(reply.headers),
+            tokens=counted,
+        ) from error
     return ChatAnswer(
-        tokens,
+        # No call is free.
+        counted or Tokens(prompt_tokens, estimate_tokens(content)),
         advertised(reply.headers),
         content=content,
         finish_reason=str(choice.get("finish_reason") or "stop"),
@@ -329,7 +346,7 @@ def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vector
     try:
         items = sorted(document["data"], key=lambda item: item.get("index", 0))
         rows = np.array([item["embedding"] for item in items], dtype=np.float32)
-        tokens = _tokens(document, estimate)
+        tokens = _counted(document) or estimate
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ProviderError(ErrorKind.MALFORMED, "the answer holds no vectors") from error
     if rows.shape != shape:

@@ -97,6 +97,29 @@ def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([{"type": "text", "text": "Prai"}, {"type": "text", "text": "se"}], "Praise"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+          {"type": "text", "text": "Praise"}], "Praise"),
+        ([{"type": "thinking", "thinking": []}], ""),
+    ],
+)  # fmt: skip
+def test_of_an_answer_in_parts_the_text_is_taken(parts: object, text: str) -> None:
+    body = {"choices": [{"message": {"content": parts}}]}
+    assert chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1).content == text
+
+
+@pytest.mark.parametrize("choices", [None, [], [{}], [{"message": {"content": [{}]}}]])
+def test_an_answer_that_cant_be_read_is_paid_all_the_same(choices: object) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 5}
+    body = orjson.dumps({"choices": choices, "usage": usage})
+    with pytest.raises(ProviderError, match="holds no message") as error:
+        chat_answer(Reply(200, {}, body), prompt_tokens=1)
+    assert error.value.tokens == Tokens(100, 5)
+
+
+@pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
         ({"message": "slow down", "code": 429}, ErrorKind.RATE_LIMITED, "429: slow down"),
