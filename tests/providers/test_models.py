@@ -191,6 +191,17 @@ async def test_cut_off_prose_is_given_but_not_cached(
     assert not reply.cacheable
 
 
+async def test_an_answer_with_an_unknown_ending_is_given_but_not_cached(
+    make_models: MakeModels,
+) -> None:
+    choice = {"message": {"content": "A story about"}, "finish_reason": "error"}
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps({"choices": [choice]}))
+        models = make_models(openai_base_url=server.url)
+        reply = await ask(models, event(task_type="summarization"))
+    assert (reply.response, reply.cacheable) == ("A story about", False)
+
+
 async def test_a_content_filter_is_a_refusal(aimock: AiMock, make_models: MakeModels) -> None:
     aimock.answer("Pr", finish_reason="content_filter")
     with pytest.raises(CallFailed, match="content filter") as failure:

@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Final
 
 from eventstream import metrics
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
@@ -25,6 +24,7 @@ from eventstream.keys import DEFAULT_STREAM, Keys
 from eventstream.llm.calls import Calls, CallSpec, Tally
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
+    CONTENT_FILTER,
     TRUNCATED,
     CallDeferred,
     CallFailed,
@@ -53,8 +53,6 @@ from eventstream.settings import Settings
 from eventstream.spec import BUILT_IN_TASK_TYPES, StreamSpec
 
 log = get_logger(__name__)
-
-CONTENT_FILTER: Final = "content_filter"
 
 
 class Models:
@@ -186,7 +184,7 @@ class Models:
             finish_reason=answer.finish_reason,
             attempts=tally.attempts,
             seconds=max(0.0, self._clock() - started),
-            cacheable=answer.finish_reason != TRUNCATED,
+            cacheable=answer.whole,
             parsed=checked.parsed,
         )
 

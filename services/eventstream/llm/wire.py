@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from eventstream.llm.contract import FloatArray
+from eventstream.llm.contract import CONTENT_FILTER, TRUNCATED, FloatArray
 from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Advertised, Quantity
 from eventstream.llm.tokens import estimate_tokens
@@ -28,6 +28,17 @@ _LIMIT_AND_WISH: Final = re.compile(
     r"limit:? (\d[\d,]{0,15}).{0,60}?requested:? (\d[\d,]{0,15})", re.ASCII
 )
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+_WHOLE: Final = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+_ENDINGS: Final = {
+    "max_tokens": TRUNCATED,
+    # Gemini's names for what its filters stopped.
+    **dict.fromkeys(
+        ("safety", "recitation", "prohibited_content", "blocklist", "spii"), CONTENT_FILTER
+    ),
+}
+"""Some providers' own words for endings, as OpenAI writes them."""
 
 
 class ErrorKind(StrEnum):
@@ -103,6 +114,11 @@ class ChatAnswer(Answered):
     refusal: str = ""
     """The model's own words when it declines."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether the model came to its own end: an ending that nobody knows may hide an error."""
+        return self.finish_reason in _WHOLE
+
 
 @dataclass(frozen=True)
 class Vectors(Answered):
@@ -166,7 +182,7 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
         body = orjson.loads(reply.content)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(body, dict) or not body.get("error"):
+    if not isinstance(body, dict) or not _said_error(body):
         return None
     detail = _error_object(reply.content)
     code = detail.get("code")
@@ -201,12 +217,19 @@ def _error_object(content: bytes) -> dict[str, Any]:
         return {}  # a gateway's page, or nothing
     if isinstance(body, list) and body:
         body = body[0]
-    inner = body.get("error", body) if isinstance(body, dict) else None
+    inner = (_said_error(body) or body) if isinstance(body, dict) else None
     if isinstance(inner, dict) and "message" not in inner and isinstance(inner.get("detail"), str):
         inner = inner["detail"]  # as FastAPI says it, and servers made with it
     return (
         {"message": inner} if isinstance(inner, str) else inner if isinstance(inner, dict) else {}
     )
+
+
+def _said_error(body: dict[str, Any]) -> Any:
+    """The error that a body tells of, at its top or in its first choice (OpenRouter)."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return body.get("error") or (first.get("error") if isinstance(first, dict) else None)
 
 
 def _provider_message(detail: dict[str, Any], secret: str | None) -> str:
@@ -307,6 +330,12 @@ def _text(content: Any) -> str:
     return content
 
 
+def _ending(reason: Any) -> str:
+    """A finish reason as OpenAI would write it; compatible servers may give none."""
+    words = str(reason or "stop").lower()
+    return _ENDINGS.get(words, words)
+
+
 def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
     """A model's answer; `prompt_tokens` counts where the provider does not.
 
@@ -317,6 +346,8 @@ def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
     try:
         counted = _counted(document)
         choice = document["choices"][0]
+        if choice.get("error"):
+            raise ValueError("error")
         message = choice["message"]
         content = _text(message.get("content") or "")
         refusal = message.get("refusal") or ""
@@ -332,7 +363,7 @@ def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
         counted or Tokens(prompt_tokens, estimate_tokens(content)),
         advertised(reply.headers),
         content=content,
-        finish_reason=str(choice.get("finish_reason") or "stop"),
+        finish_reason=_ending(choice.get("finish_reason")),
         refusal=str(refusal),
     )
 

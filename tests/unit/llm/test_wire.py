@@ -128,10 +128,44 @@ def test_an_answer_that_cant_be_read_is_paid_all_the_same(choices: object) -> No
     ],
 )
 def test_an_error_in_place_of_an_answer_is_told(error: object, kind: ErrorKind, says: str) -> None:
-    reply = Reply(200, {}, orjson.dumps({"error": error}))
-    found = error_in_answer(reply, formatted=False, secret="sk-1")
-    assert found is not None
-    assert (found.kind, found.message[-len(says) :]) == (kind, says)
+    begun = {"message": {"content": "Prai"}, "finish_reason": "error", "error": error}
+    for body in ({"error": error}, {"choices": [begun]}):
+        reply = Reply(200, {}, orjson.dumps(body))
+        with pytest.raises(ProviderError):
+            chat_answer(reply, prompt_tokens=1)
+        found = error_in_answer(reply, formatted=False, secret="sk-1")
+        assert found is not None
+        assert (found.kind, found.message[-len(says) :]) == (kind, says)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "whole"),
+    [
+        ("stop", "stop", True),
+        ("STOP", "stop", True),
+        ("eos", "eos", True),
+        ("eos_token", "eos_token", True),
+        ("end_turn", "end_turn", True),
+        ("stop_sequence", "stop_sequence", True),
+        (None, "stop", True),
+        ("", "stop", True),
+        ("length", "length", False),
+        ("MAX_TOKENS", "length", False),
+        ("content_filter", "content_filter", False),
+        ("SAFETY", "content_filter", False),
+        ("RECITATION", "content_filter", False),
+        ("PROHIBITED_CONTENT", "content_filter", False),
+        ("BLOCKLIST", "content_filter", False),
+        ("SPII", "content_filter", False),
+        ("error", "error", False),
+        ("OTHER", "other", False),
+        (["stop"], "['stop']", False),
+    ],
+)
+def test_only_a_known_ending_is_whole(said: object, reason: str, whole: bool) -> None:
+    body = {"choices": [{"message": {"content": "Prai"}, "finish_reason": said}]}
+    answer = chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1)
+    assert (answer.finish_reason, answer.whole) == (reason, whole)
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"error": null, "choices": []}'])
