@@ -301,6 +301,30 @@ async def test_a_refused_key_holds_events_until_it_is_replaced(
     assert (await ask(make_models(openai_api_key="sk-new"), event(id="third"))).attempts == 1
 
 
+async def test_who_was_only_held_back_has_not_begun_to_lose_patience(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.error(401, "Incorrect API key provided", nth=0)
+    for name in ("called", "held back"):
+        with pytest.raises(CallDeferred, match="refuses the key"):
+            await ask(make_models(), event(id=name))
+    assert await redis_client.exists(keys.limit("waiting:called"))
+    assert not await redis_client.exists(keys.limit("waiting:held back"))
+
+
+async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.error(401, "Incorrect API key provided", nth=0)
+    with pytest.raises(CallDeferred):
+        await ask(make_models(), event(id="another"))
+    with pytest.raises(CallFailed) as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.PROVIDER_AUTH
+
+
 async def test_a_key_refused_for_too_long_is_a_failure(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:

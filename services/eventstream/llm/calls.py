@@ -218,7 +218,9 @@ class Calls:
                 ).inc()
             wait = max(got.wait_seconds, 0.001)
             if got.shortage == "frozen" and got.why in (ErrorKind.AUTH, ErrorKind.QUOTA):
-                raise await self._deferral(spec, self._spread(wait), ErrorKind(got.why), [])
+                raise await self._deferral(
+                    spec, self._spread(wait), ErrorKind(got.why), [], called=False
+                )
             if slept + wait > MAX_LIMIT_WAIT_SECONDS or wait > self._left(spec) - 1:
                 if not spec.patient:
                     await self._limiter.leave(spec.bucket, spec.holder)
@@ -353,9 +355,14 @@ class Calls:
         wait_seconds: float,
         kind: ErrorKind,
         history: list[str],
+        *,
+        called: bool = True,
     ) -> CallDeferred | CallFailed:
-        """What to raise: CallDeferred while there is patience, then CallFailed."""
-        waited = await self._waited_seconds(spec)
+        """What to raise: CallDeferred while there is patience, then CallFailed.
+
+        Patience begins with a call of its own: who was only held back by others' has not `called`.
+        """
+        waited = await self._waited_seconds(spec, begin=called)
         refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
         what = "refuses the key or its account is spent" if refused else "does not answer"
         if waited > PATIENCE_SECONDS:
@@ -366,13 +373,13 @@ class Calls:
             )
         return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
 
-    async def _waited_seconds(self, spec: CallSpec) -> float:
+    async def _waited_seconds(self, spec: CallSpec, *, begin: bool) -> float:
         if not spec.patient:
             return 0.0
         async with reading_or_writing("remembering a provider's failure"):
             waited_ms = await self._first_failure(
                 keys=[self._keys.limit(f"waiting:{spec.holder}")],
-                args=[math.ceil(4 * PATIENCE_SECONDS * 1000)],
+                args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
             )
         return int(waited_ms) / 1000
 

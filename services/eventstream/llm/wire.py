@@ -153,6 +153,8 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
         kind = ErrorKind.REFUSED
     elif status == 429:
         kind = ErrorKind.RATE_LIMITED
+    elif status == 403 and _about_one_text(detail):
+        kind = ErrorKind.REFUSED
     elif status in (401, 403) or (status == 400 and "api key not valid" in message.lower()):
         # Gemini answers 400 to a key that it does not know.
         kind = ErrorKind.AUTH
@@ -202,6 +204,17 @@ def _above_the_limit(message: str) -> bool:
         return False
     limit, wish = (int(number.replace(",", "")) for number in named.groups())
     return wish > limit
+
+
+def _about_one_text(detail: dict[str, Any]) -> bool:
+    """Whether a 403 speaks of what was asked (OpenRouter's moderation) and not of the key."""
+    metadata = detail.get("metadata")
+    if isinstance(metadata, dict) and (metadata.get("flagged_input") or metadata.get("reasons")):
+        return True
+    words = str(detail.get("message")).lower()
+    if "account" in words or "organization" in words:
+        return False  # flagged, too, but with all that it asks
+    return "moderation" in words or "flagged" in words
 
 
 def _about_format(message: str) -> bool:
