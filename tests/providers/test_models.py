@@ -48,6 +48,10 @@ class Naps:
         await asyncio.sleep(seconds)
 
 
+async def no_nap(seconds: float) -> None:
+    """Sleeps not at all."""
+
+
 def event(text: str = "The parcel came late.", spec: StreamSpec = REVIEWS, **fields: Any) -> Event:
     given: dict[str, Any] = {
         "id": "event-1",
@@ -262,6 +266,19 @@ async def test_an_event_does_not_wait_for_its_provider_for_ever(
         await ask(make_models(), event(), seconds=2)
     assert failure.value.reason is Reason.PROVIDER_UNAVAILABLE
     assert failure.value.history[0].startswith("attempt 1: 500")
+
+
+async def test_a_failed_event_that_is_replayed_has_its_patience_again(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.chaos(dropRate=1.0)
+    models = make_models(sleep=no_nap)
+    with pytest.raises(CallFailed, match="waited for it 16 minutes"):
+        await ask(models, event())
+    with pytest.raises(CallDeferred, match="does not answer"):
+        await ask(models, event())
 
 
 async def test_a_429_with_a_short_retry_after_is_slept_out(
@@ -514,10 +531,6 @@ async def test_a_failed_call_gives_its_reservations_back(
         await ask(make_models(), event(), spec)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage()
-
-
-async def no_nap(seconds: float) -> None:
-    """Sleeps not at all."""
 
 
 UNREADABLE = {"choices": [], "usage": {"prompt_tokens": 5000, "completion_tokens": 10}}

@@ -113,6 +113,7 @@ class Calls:
         jitter: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._redis = redis
         self._keys = keys
         self._prices = prices
         self._clock = clock
@@ -366,6 +367,7 @@ class Calls:
         refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
         what = "refuses the key or its account is spent" if refused else "does not answer"
         if waited > PATIENCE_SECONDS:
+            await self._forget_waiting(spec)
             return CallFailed(
                 Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
                 f"{spec.who} {what}, and the event has waited for it {waited / 60:.0f} minutes",
@@ -378,10 +380,18 @@ class Calls:
             return 0.0
         async with reading_or_writing("remembering a provider's failure"):
             waited_ms = await self._first_failure(
-                keys=[self._keys.limit(f"waiting:{spec.holder}")],
+                keys=[self._waiting(spec)],
                 args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
             )
         return int(waited_ms) / 1000
+
+    async def _forget_waiting(self, spec: CallSpec) -> None:
+        # An event that is replayed keeps its id, and has all its patience again.
+        async with reading_or_writing("forgetting a provider's failure"):
+            await self._redis.delete(self._waiting(spec))
+
+    def _waiting(self, spec: CallSpec) -> str:
+        return self._keys.limit(f"waiting:{spec.holder}")
 
     # -- small things --------------------------------------------------------------------------
 
