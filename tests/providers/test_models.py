@@ -178,6 +178,18 @@ async def test_an_answer_that_stays_wrong_is_a_failure_that_says_so(
     assert len(aimock.requests()) == 2
 
 
+async def test_an_answer_that_no_schema_can_check_is_paid_for_once(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer('{"stars": 3}')
+    broken = STARS.task.model_copy(update={"output_schema": {"$ref": "#/nowhere"}})
+    spec = STARS.model_copy(update={"task": broken})
+    with pytest.raises(CallFailed, match=r"can't be checked: task\.outputSchema") as failure:
+        await ask(make_models(), event(spec=spec), spec)
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert len(aimock.requests()) == 1
+
+
 async def test_a_cut_off_structured_answer_fails(aimock: AiMock, make_models: MakeModels) -> None:
     aimock.answer('{"sta', finish_reason="length")
     with pytest.raises(CallFailed, match="raise max_tokens") as failure:

@@ -342,7 +342,13 @@ def _judge(answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> 
             f"{who} reached max_tokens before its answer was whole: raise max_tokens",
             history,
         )
-    return check(answer.content, form)
+    try:
+        return check(answer.content, form)
+    except ConfigurationError as error:
+        # Asked again, the event would only be paid for again.
+        raise CallFailed(
+            Reason.OUTPUT_INVALID, f"the answer of {who} can't be checked: {error}", history
+        ) from error
 
 
 __all__ = [
