@@ -178,6 +178,39 @@ async def test_an_answer_that_stays_wrong_is_a_failure_that_says_so(
     assert len(aimock.requests()) == 2
 
 
+async def test_a_repair_waits_for_its_turn_longer_than_a_question(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer('{"stars": 9}', to="parcel")
+    aimock.answer('{"stars": 5}', to="can't be used")
+    naps = Naps()
+    models = make_models(rate_limit_calls=1, rate_limit_period=3, sleep=naps)
+    assert (await ask(models, event(spec=STARS), STARS)).parsed == {"stars": 5}
+    assert sum(naps.seconds) > 2
+
+
+async def test_a_repair_that_gets_no_turn_in_time_fails_and_is_not_paid_for_again(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("It depends.")
+    with pytest.raises(CallFailed, match="not one of the labels") as failure:
+        await ask(make_models(rate_limit_calls=1), event())
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert "no time to repair it: the requests limit" in failure.value.history[-1]
+    assert len(aimock.requests()) == 1
+    assert not [key async for key in redis_client.scan_iter(match=f"{keys.prefix}*:place:*")]
+
+
+async def test_a_repair_whose_provider_is_away_defers_the_event(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.error(500, "overloaded", to="can't be used")
+    aimock.answer('{"stars": 9}', to="parcel")
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(make_models(sleep=no_nap), event(spec=STARS), STARS)
+    assert deferral.value.why == "provider"
+
+
 async def test_an_answer_that_no_schema_can_check_is_paid_for_once(
     aimock: AiMock, make_models: MakeModels
 ) -> None:

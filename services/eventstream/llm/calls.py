@@ -69,6 +69,8 @@ class CallSpec:
     patient: bool = True
     """Whether the holder comes back after a deferral: then its place in line is kept, and its
     waiting for the provider remembered, to end after PATIENCE_SECONDS."""
+    longest_wait_seconds: float = MAX_LIMIT_WAIT_SECONDS
+    """For a shared limit: so long is slept, within the deadline."""
 
     @property
     def bucket(self) -> str:
@@ -129,6 +131,11 @@ class Calls:
         await self._spending.record(
             self._spending.no_hold(stream), calls=1, tokens=tokens, cost=cost
         )
+
+    async def leave(self, spec: CallSpec) -> None:
+        """Give back a place in line that the holder will not come back for."""
+        with suppress(StoreUnavailable):  # it lapses by itself
+            await self._limiter.leave(spec.bucket, spec.holder)
 
     async def aclose(self) -> None:
         """Tell what Redis could not be told of calls that were made."""
@@ -222,7 +229,7 @@ class Calls:
                 raise await self._deferral(
                     spec, self._spread(wait), ErrorKind(got.why), [], called=False
                 )
-            if slept + wait > MAX_LIMIT_WAIT_SECONDS or wait > self._left(spec) - 1:
+            if slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1:
                 if not spec.patient:
                     await self._limiter.leave(spec.bucket, spec.holder)
                 raise CallDeferred(
@@ -318,7 +325,7 @@ class Calls:
             )
         if error.kind is ErrorKind.RATE_LIMITED:
             assert freeze is not None
-            if freeze.seconds > MAX_LIMIT_WAIT_SECONDS or attempt == MAX_ATTEMPTS:
+            if freeze.seconds > spec.longest_wait_seconds or attempt == MAX_ATTEMPTS:
                 raise CallDeferred(
                     self._spread(freeze.seconds),
                     "rate_limit",

@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from eventstream import metrics
@@ -217,7 +218,7 @@ class Models:
             budget=spec.limits.budget,
         )
 
-        async def ask(messages: list[Message]) -> ChatAnswer:
+        async def ask(call: CallSpec, messages: list[Message]) -> ChatAnswer:
             request = ChatRequest(
                 plan.model, messages, event.temperature, event.max_tokens, form.output_schema
             )
@@ -231,13 +232,25 @@ class Models:
             )
 
         messages = form.messages(event.text)
-        answer = await ask(messages)
+        answer = await ask(call, messages)
         try:
             return answer, _judge(answer, form, plan, tally)
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
             metrics.MODEL_RETRIES.labels(event.stream, Reason.OUTPUT_INVALID.value).inc()
-            answer = await ask(repair(messages, answer.content, str(problem)))
+            # Its own place in line, and all the time that is left: deferred, the event would begin
+            # again and pay for the first answer again.
+            repairing = replace(
+                call, holder=f"{event.id}:repair", longest_wait_seconds=deadline - self._clock()
+            )
+            try:
+                answer = await ask(repairing, repair(messages, answer.content, str(problem)))
+            except CallDeferred as deferral:
+                if deferral.why != "rate_limit":
+                    raise
+                await self._calls.leave(repairing)
+                tally.history.append(f"no time to repair it: {deferral.message}")
+                raise _unusable(plan, problem, tally) from deferral
         return answer, self._final(answer, form, plan, tally)
 
     async def _ask_local(
@@ -279,11 +292,7 @@ class Models:
             return _judge(answer, form, plan, tally)
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
-            raise CallFailed(
-                Reason.OUTPUT_INVALID,
-                f"{plan.display_model} gave no usable answer: {problem}",
-                tuple(tally.history),
-            ) from problem
+            raise _unusable(plan, problem, tally) from problem
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -327,6 +336,14 @@ class Models:
         if client is None:
             client = self._clients[endpoint] = ProviderClient(endpoint, self._environment)
         return client
+
+
+def _unusable(plan: CallPlan, problem: OutputProblem, tally: Tally) -> CallFailed:
+    return CallFailed(
+        Reason.OUTPUT_INVALID,
+        f"{plan.display_model} gave no usable answer: {problem}",
+        tuple(tally.history),
+    )
 
 
 def _judge(answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> Checked:
