@@ -16,6 +16,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import (
@@ -99,6 +102,13 @@ class Task(SpecModel):
                 Draft202012Validator.check_schema(value)
             except SchemaError as error:
                 raise ValueError(f"is not a JSON Schema: {error.message}") from error
+            dangling = _dangling_reference(value)
+            if dangling is not None:
+                # No answer could be checked, and each is paid for.
+                raise ValueError(
+                    f"refers to {dangling!r}, where it has no schema: put every definition into"
+                    " the schema itself, under `$defs`"
+                )
         return value
 
     @model_validator(mode="after")
@@ -107,6 +117,33 @@ class Task(SpecModel):
             known = ", ".join(BUILT_IN_TASK_TYPES)
             raise ValueError(f"type {self.type!r} needs a prompt (the types without: {known})")
         return self
+
+
+def _dangling_reference(schema: dict[str, Any]) -> str | None:
+    """A reference in a JSON Schema that leads to no schema in it; None where there is none."""
+    root = DRAFT202012.create_resource(schema)
+    # An empty registry: what other documents hold is never fetched.
+    registry: Registry[Any] = Registry()
+    waiting = [(root, registry.resolver_with_root(root))]
+    seen: set[int] = set()
+    while waiting:
+        resource, resolver = waiting.pop()
+        if not isinstance(resource.contents, dict) or id(resource.contents) in seen:
+            continue
+        seen.add(id(resource.contents))
+        for keyword in ("$ref", "$dynamicRef"):
+            reference = resource.contents.get(keyword)
+            if reference is None:
+                continue
+            try:
+                found = resolver.lookup(reference)
+            except (Unresolvable, LookupError, ValueError, TypeError):
+                return str(reference)
+            if not isinstance(found.contents, dict | bool):
+                return str(reference)
+            waiting.append((DRAFT202012.create_resource(found.contents), found.resolver))
+        waiting += [(part, resolver.in_subresource(part)) for part in resource.subresources()]
+    return None
 
 
 class KeySource(SpecModel):

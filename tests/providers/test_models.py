@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -24,6 +25,7 @@ from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
 from eventstream.tasks import end
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
+from tests.providers.raw import raw_server, response
 
 REVIEWS = StreamSpec(task=Task(type="classification", labels=("Praise", "Complaint")))
 SCHEMA = {
@@ -44,6 +46,10 @@ class Naps:
     async def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
         await asyncio.sleep(seconds)
+
+
+async def no_nap(seconds: float) -> None:
+    """Sleeps not at all."""
 
 
 def event(text: str = "The parcel came late.", spec: StreamSpec = REVIEWS, **fields: Any) -> Event:
@@ -172,6 +178,51 @@ async def test_an_answer_that_stays_wrong_is_a_failure_that_says_so(
     assert len(aimock.requests()) == 2
 
 
+async def test_a_repair_waits_for_its_turn_longer_than_a_question(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer('{"stars": 9}', to="parcel")
+    aimock.answer('{"stars": 5}', to="can't be used")
+    naps = Naps()
+    models = make_models(rate_limit_calls=1, rate_limit_period=3, sleep=naps)
+    assert (await ask(models, event(spec=STARS), STARS)).parsed == {"stars": 5}
+    assert sum(naps.seconds) > 2
+
+
+async def test_a_repair_that_gets_no_turn_in_time_fails_and_is_not_paid_for_again(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("It depends.")
+    with pytest.raises(CallFailed, match="not one of the labels") as failure:
+        await ask(make_models(rate_limit_calls=1), event())
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert "no time to repair it: the requests limit" in failure.value.history[-1]
+    assert len(aimock.requests()) == 1
+    assert not [key async for key in redis_client.scan_iter(match=f"{keys.prefix}*:place:*")]
+
+
+async def test_a_repair_whose_provider_is_away_defers_the_event(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.error(500, "overloaded", to="can't be used")
+    aimock.answer('{"stars": 9}', to="parcel")
+    with pytest.raises(CallDeferred) as deferral:
+        await ask(make_models(sleep=no_nap), event(spec=STARS), STARS)
+    assert deferral.value.why == "provider"
+
+
+async def test_an_answer_that_no_schema_can_check_is_paid_for_once(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer('{"stars": 3}')
+    broken = STARS.task.model_copy(update={"output_schema": {"$ref": "#/nowhere"}})
+    spec = STARS.model_copy(update={"task": broken})
+    with pytest.raises(CallFailed, match=r"can't be checked: task\.outputSchema") as failure:
+        await ask(make_models(), event(spec=spec), spec)
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert len(aimock.requests()) == 1
+
+
 async def test_a_cut_off_structured_answer_fails(aimock: AiMock, make_models: MakeModels) -> None:
     aimock.answer('{"sta', finish_reason="length")
     with pytest.raises(CallFailed, match="raise max_tokens") as failure:
@@ -187,6 +238,17 @@ async def test_cut_off_prose_is_given_but_not_cached(
     assert reply.response == "A long story about"
     assert reply.truncated
     assert not reply.cacheable
+
+
+async def test_an_answer_with_an_unknown_ending_is_given_but_not_cached(
+    make_models: MakeModels,
+) -> None:
+    choice = {"message": {"content": "A story about"}, "finish_reason": "error"}
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps({"choices": [choice]}))
+        models = make_models(openai_base_url=server.url)
+        reply = await ask(models, event(task_type="summarization"))
+    assert (reply.response, reply.cacheable) == ("A story about", False)
 
 
 async def test_a_content_filter_is_a_refusal(aimock: AiMock, make_models: MakeModels) -> None:
@@ -251,6 +313,19 @@ async def test_an_event_does_not_wait_for_its_provider_for_ever(
     assert failure.value.history[0].startswith("attempt 1: 500")
 
 
+async def test_a_failed_event_that_is_replayed_has_its_patience_again(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.chaos(dropRate=1.0)
+    models = make_models(sleep=no_nap)
+    with pytest.raises(CallFailed, match="waited for it 16 minutes"):
+        await ask(models, event())
+    with pytest.raises(CallDeferred, match="does not answer"):
+        await ask(models, event())
+
+
 async def test_a_429_with_a_short_retry_after_is_slept_out(
     aimock: AiMock, make_models: MakeModels
 ) -> None:
@@ -286,6 +361,30 @@ async def test_a_refused_key_holds_events_until_it_is_replaced(
         assert deferral.value.why == "provider"
     assert len(aimock.requests()) == 1
     assert (await ask(make_models(openai_api_key="sk-new"), event(id="third"))).attempts == 1
+
+
+async def test_who_was_only_held_back_has_not_begun_to_lose_patience(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.error(401, "Incorrect API key provided", nth=0)
+    for name in ("called", "held back"):
+        with pytest.raises(CallDeferred, match="refuses the key"):
+            await ask(make_models(), event(id=name))
+    assert await redis_client.exists(keys.limit("waiting:called"))
+    assert not await redis_client.exists(keys.limit("waiting:held back"))
+
+
+async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
+    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    aimock.error(401, "Incorrect API key provided", nth=0)
+    with pytest.raises(CallDeferred):
+        await ask(make_models(), event(id="another"))
+    with pytest.raises(CallFailed) as failure:
+        await ask(make_models(), event())
+    assert failure.value.reason is Reason.PROVIDER_AUTH
 
 
 async def test_a_key_refused_for_too_long_is_a_failure(
@@ -477,6 +576,36 @@ async def test_a_failed_call_gives_its_reservations_back(
         await ask(make_models(), event(), spec)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage()
+
+
+UNREADABLE = {"choices": [], "usage": {"prompt_tokens": 5000, "completion_tokens": 10}}
+
+
+@pytest.mark.parametrize("body", [UNREADABLE, {**UNREADABLE, "error": {"message": "overloaded"}}])
+async def test_a_paid_answer_that_cant_be_read_is_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, body: dict[str, Any]
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps(body))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), with_budget(1_000_000))
+    spending = Spending(redis_client, keys)
+    # Five times 5000 x 0.15 + 10 x 0.60 micro-dollars.
+    assert await spending.usage("reviews", spending.today()) == Usage(5, 25_000, 50, 3780)
+
+
+async def test_a_paid_answer_that_cant_be_read_stays_counted_in_the_limit(
+    make_models: MakeModels,
+) -> None:
+    spec = REVIEWS.model_copy(update={"limits": Limits(tokens_per_minute=6000)})
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps(UNREADABLE))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with pytest.raises(CallDeferred) as deferral:
+            await ask(models, event(), spec)
+        assert deferral.value.why == "rate_limit"
+        assert len(server.requests) == 2
 
 
 async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(

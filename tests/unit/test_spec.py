@@ -73,6 +73,46 @@ def test_a_wrong_file_is_one_sentence_that_names_file_and_field(text: str, says:
     assert says in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/stars"},
+        {"$ref": "#stars"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$dynamicRef": "#stars"},
+        {"properties": {"stars": {"items": {"$ref": "#/$defs/stars"}}}},
+        {"allOf": [{"$ref": "#/elsewhere"}], "elsewhere": {"$ref": "#/$defs/stars"}},
+        {"$ref": "#/required", "required": ["stars"]},
+        {"$ref": "#/required/stars", "required": ["stars"]},
+        {"$ref": "http://[/"},
+    ],
+)
+def test_an_output_schema_that_refers_to_what_is_not_there_is_refused(
+    schema: dict[str, object],
+) -> None:
+    with pytest.raises(ValidationError, match=r"outputSchema[^$]*refers to '.*put every def"):
+        StreamSpec.model_validate({"task": {"outputSchema": schema}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/stars", "$defs": {"stars": {"type": "integer"}}},
+        {"$ref": "#stars", "$defs": {"a": {"$anchor": "stars"}}},
+        {"$ref": "#/$defs/any", "$defs": {"any": True}},
+        {"properties": {"replies": {"items": {"$ref": "#"}}}},
+        {"$id": "https://example.com/a", "$ref": "b", "$defs": {"b": {"$id": "b"}}},
+        {"$id": "https://example.com/a", "$ref": "https://example.com/a#/$defs/b",
+         "$defs": {"b": {}}},
+        {"properties": {"$ref": {"type": "string"}}},
+        {"const": {"$ref": "#/nowhere"}},
+    ],
+)  # fmt: skip
+def test_an_output_schema_may_refer_to_its_own_parts(schema: dict[str, object]) -> None:
+    spec = StreamSpec.model_validate({"task": {"outputSchema": schema}})
+    assert spec.task.output_schema == schema
+
+
 def test_a_budget_is_counted_in_microdollars() -> None:
     streams = read_stream_file(f"{HEAD}spec: {{limits: {{budget: {{usd: 0.015}}}}}}", "f.yaml")
 

@@ -113,7 +113,10 @@ class VectorIndex:
             await self._unlock(token)
 
     async def info(self) -> IndexInfo | None:
-        """The index behind the alias; None when there is none."""
+        """The index behind the alias; None when there is none.
+
+        Raises redis' ResponseError, also where the server describes it in other words than Redis.
+        """
         return await self._info(self.alias)
 
     async def _info(self, name: str) -> IndexInfo | None:
@@ -123,17 +126,11 @@ class VectorIndex:
             if is_missing_index(error):
                 return None
             raise
-        fields = _as_dict(reply)
-        algorithm: Algorithm = "flat"
-        for attribute in fields[b"attributes"]:
-            if b"HNSW" in _flattened(attribute):
-                algorithm = "hnsw"
-        return IndexInfo(
-            name=_text(fields[b"index_name"]),
-            algorithm=algorithm,
-            entries=int(fields[b"num_docs"]),
-            building=float(fields[b"indexing"]) > 0,
-        )
+        try:
+            return _read_info(reply)
+        except (LookupError, TypeError, ValueError) as error:
+            # MemoryDB, for one, uses other words.
+            raise ResponseError(f"its FT.INFO can't be read: {error!r}") from error
 
     async def _build(self, algorithm: Algorithm, token: str = "") -> None:
         await self._drop_leftovers()
@@ -203,6 +200,20 @@ def is_missing_index(error: BaseException) -> bool:
     """Whether the server says that the index is not there (any more)."""
     message = str(error).lower()
     return "no such index" in message or "unknown index" in message or "not found" in message
+
+
+def _read_info(reply: Any) -> IndexInfo:
+    fields = _as_dict(reply)
+    algorithm: Algorithm = "flat"
+    for attribute in fields[b"attributes"]:
+        if b"HNSW" in _flattened(attribute):
+            algorithm = "hnsw"
+    return IndexInfo(
+        name=_text(fields[b"index_name"]),
+        algorithm=algorithm,
+        entries=int(fields[b"num_docs"]),
+        building=float(fields[b"indexing"]) > 0,
+    )
 
 
 def _as_dict(reply: Any) -> dict[bytes, Any]:

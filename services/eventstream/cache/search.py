@@ -140,20 +140,11 @@ class Searcher:
         embed_problem: str,
         trust_of: Callable[[CacheQuery], Trust],
     ) -> list[CacheAnswer]:
-        alias = self._indexes[embeddings.model].alias
-        pipeline = self._pipelines.new()
-        node = await search_node(self._client)
         searched = [query for query in queries if query.text in vectors]
-        for query in searched:
-            vector = vectors[query.text].vector
-            command = search_command(alias, embeddings.model, query, vector)
-            pipeline.execute_command(*command, **node)
-        # The searches come first, so that answers do not wait for vectors to be kept.
-        embeddings.append_writes(pipeline, fresh)
         replies: Sequence[Any] | None = None
         search_problem = ""
         if searched:
-            replies, search_problem = await self._execute(pipeline, "search")
+            replies, search_problem = await self._ask(searched, embeddings, vectors, fresh)
         reply_of = iter(replies or [])
         answers = []
         for query in queries:
@@ -167,6 +158,30 @@ class Searcher:
             answer = decide(query, embedding, read_candidate(reply), trust_of(query))
             answers.append(replace(answer, unavailable=search_problem))
         return answers
+
+    async def _ask(
+        self,
+        queries: list[CacheQuery],
+        embeddings: EmbeddingCache,
+        vectors: dict[str, Embedding],
+        fresh: dict[str, Embedding],
+    ) -> tuple[Sequence[Any] | None, str]:
+        """A reply for each query, and then those to keeping `fresh`; or None and why."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                node = await search_node(self._client)
+        except REDIS_FAILURES as error:
+            metrics.CACHE_ERRORS.labels("search").inc()
+            return None, unavailable(error)
+        alias = self._indexes[embeddings.model].alias
+        pipeline = self._pipelines.new()
+        for query in queries:
+            vector = vectors[query.text].vector
+            command = search_command(alias, embeddings.model, query, vector)
+            pipeline.execute_command(*command, **node)
+        # The searches come first, so that answers do not wait for vectors to be kept.
+        embeddings.append_writes(pipeline, fresh)
+        return await self._execute(pipeline, "search")
 
     def _embeddings(self, embedder: Embedder) -> EmbeddingCache:
         return EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)

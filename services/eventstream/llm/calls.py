@@ -69,6 +69,8 @@ class CallSpec:
     patient: bool = True
     """Whether the holder comes back after a deferral: then its place in line is kept, and its
     waiting for the provider remembered, to end after PATIENCE_SECONDS."""
+    longest_wait_seconds: float = MAX_LIMIT_WAIT_SECONDS
+    """For a shared limit: so long is slept, within the deadline."""
 
     @property
     def bucket(self) -> str:
@@ -113,6 +115,7 @@ class Calls:
         jitter: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._redis = redis
         self._keys = keys
         self._prices = prices
         self._clock = clock
@@ -128,6 +131,11 @@ class Calls:
         await self._spending.record(
             self._spending.no_hold(stream), calls=1, tokens=tokens, cost=cost
         )
+
+    async def leave(self, spec: CallSpec) -> None:
+        """Give back a place in line that the holder will not come back for."""
+        with suppress(StoreUnavailable):  # it lapses by itself
+            await self._limiter.leave(spec.bucket, spec.holder)
 
     async def aclose(self) -> None:
         """Tell what Redis could not be told of calls that were made."""
@@ -218,8 +226,10 @@ class Calls:
                 ).inc()
             wait = max(got.wait_seconds, 0.001)
             if got.shortage == "frozen" and got.why in (ErrorKind.AUTH, ErrorKind.QUOTA):
-                raise await self._deferral(spec, self._spread(wait), ErrorKind(got.why), [])
-            if slept + wait > MAX_LIMIT_WAIT_SECONDS or wait > self._left(spec) - 1:
+                raise await self._deferral(
+                    spec, self._spread(wait), ErrorKind(got.why), [], called=False
+                )
+            if slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1:
                 if not spec.patient:
                     await self._limiter.leave(spec.bucket, spec.holder)
                 raise CallDeferred(
@@ -246,21 +256,24 @@ class Calls:
         reservation: Reservation,
         tally: Tally,
     ) -> None:
-        provider = spec.endpoint.facts.name
-        cost = self._prices.cost_microdollars(provider, spec.model, answer.tokens)
-        tally.add(answer.tokens, cost)
-        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
-        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(answer.tokens.prompt)
-        if spec.operation == "chat":
-            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(answer.tokens.completion)
-        if cost:
-            metrics.MODEL_COST.labels(spec.stream).inc(cost)
         try:
-            await self._spending.record(hold, calls=1, tokens=answer.tokens, cost=cost)
+            await self._pay(spec, answer.tokens, hold, tally)
             await self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said)
         except StoreUnavailable as error:
             # The answer is there and paid for. What was reserved lapses by itself.
             log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+
+    async def _pay(self, spec: CallSpec, tokens: Tokens, hold: Hold, tally: Tally) -> None:
+        """Count what a call has used, wherever usage is counted."""
+        cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, tokens)
+        tally.add(tokens, cost)
+        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
+        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
+        if spec.operation == "chat":
+            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(tokens.completion)
+        if cost:
+            metrics.MODEL_COST.labels(spec.stream).inc(cost)
+        await self._spending.record(hold, calls=1, tokens=tokens, cost=cost)
 
     async def _after_error(
         self,
@@ -274,12 +287,18 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        # A time-out or a cut connection may have cost the provider's tokens: they stay counted.
-        unknown = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
-        await self._spending.release(hold)
+        used = 0
+        if error.tokens is not None:
+            used = error.tokens.total
+            await self._pay(spec, error.tokens, hold, tally)
+        else:
+            if error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION):
+                # It may have cost the provider's tokens: they stay counted.
+                used = reservation.tokens
+            await self._spending.release(hold)
         await self._limiter.settle(
             reservation,
-            tokens=reservation.tokens if unknown else 0,
+            tokens=used,
             said=error.said,
             freeze=freeze,
         )
@@ -306,7 +325,7 @@ class Calls:
             )
         if error.kind is ErrorKind.RATE_LIMITED:
             assert freeze is not None
-            if freeze.seconds > MAX_LIMIT_WAIT_SECONDS or attempt == MAX_ATTEMPTS:
+            if freeze.seconds > spec.longest_wait_seconds or attempt == MAX_ATTEMPTS:
                 raise CallDeferred(
                     self._spread(freeze.seconds),
                     "rate_limit",
@@ -344,12 +363,18 @@ class Calls:
         wait_seconds: float,
         kind: ErrorKind,
         history: list[str],
+        *,
+        called: bool = True,
     ) -> CallDeferred | CallFailed:
-        """What to raise: CallDeferred while there is patience, then CallFailed."""
-        waited = await self._waited_seconds(spec)
+        """What to raise: CallDeferred while there is patience, then CallFailed.
+
+        Patience begins with a call of its own: who was only held back by others' has not `called`.
+        """
+        waited = await self._waited_seconds(spec, begin=called)
         refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
         what = "refuses the key or its account is spent" if refused else "does not answer"
         if waited > PATIENCE_SECONDS:
+            await self._forget_waiting(spec)
             return CallFailed(
                 Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
                 f"{spec.who} {what}, and the event has waited for it {waited / 60:.0f} minutes",
@@ -357,15 +382,23 @@ class Calls:
             )
         return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
 
-    async def _waited_seconds(self, spec: CallSpec) -> float:
+    async def _waited_seconds(self, spec: CallSpec, *, begin: bool) -> float:
         if not spec.patient:
             return 0.0
         async with reading_or_writing("remembering a provider's failure"):
             waited_ms = await self._first_failure(
-                keys=[self._keys.limit(f"waiting:{spec.holder}")],
-                args=[math.ceil(4 * PATIENCE_SECONDS * 1000)],
+                keys=[self._waiting(spec)],
+                args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
             )
         return int(waited_ms) / 1000
+
+    async def _forget_waiting(self, spec: CallSpec) -> None:
+        # An event that is replayed keeps its id, and has all its patience again.
+        async with reading_or_writing("forgetting a provider's failure"):
+            await self._redis.delete(self._waiting(spec))
+
+    def _waiting(self, spec: CallSpec) -> str:
+        return self._keys.limit(f"waiting:{spec.holder}")
 
     # -- small things --------------------------------------------------------------------------
 

@@ -121,6 +121,7 @@ class ProviderClient:
             said = error_in_answer(reply, formatted=formatted, secret=self._endpoint.key)
             if said is None:
                 raise
+            said.tokens = error.tokens
             raise said from error
 
     async def _post(self, path: str, payload: dict[str, Any], timeout_seconds: float) -> Reply:

@@ -23,6 +23,8 @@ Deferral = Literal["rate_limit", "budget", "provider"]
 
 TRUNCATED: Final = "length"
 """The finish reason of an answer that was cut off at max_tokens."""
+CONTENT_FILTER: Final = "content_filter"
+"""The finish reason of an answer that a filter of the provider stopped."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ModelReply:
     """Calls to the provider, a repair included."""
     seconds: float
     cacheable: bool
-    """False for an answer that was cut off."""
+    """False for an answer that was cut off, or ended in a way that nobody knows."""
     parsed: object | None
     """The JSON value of an answer with an output schema."""
 

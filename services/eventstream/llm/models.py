@@ -15,8 +15,8 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
 
 from eventstream import metrics
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
@@ -25,6 +25,7 @@ from eventstream.keys import DEFAULT_STREAM, Keys
 from eventstream.llm.calls import Calls, CallSpec, Tally
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
+    CONTENT_FILTER,
     TRUNCATED,
     CallDeferred,
     CallFailed,
@@ -53,8 +54,6 @@ from eventstream.settings import Settings
 from eventstream.spec import BUILT_IN_TASK_TYPES, StreamSpec
 
 log = get_logger(__name__)
-
-CONTENT_FILTER: Final = "content_filter"
 
 
 class Models:
@@ -186,7 +185,7 @@ class Models:
             finish_reason=answer.finish_reason,
             attempts=tally.attempts,
             seconds=max(0.0, self._clock() - started),
-            cacheable=answer.finish_reason != TRUNCATED,
+            cacheable=answer.whole,
             parsed=checked.parsed,
         )
 
@@ -219,7 +218,7 @@ class Models:
             budget=spec.limits.budget,
         )
 
-        async def ask(messages: list[Message]) -> ChatAnswer:
+        async def ask(call: CallSpec, messages: list[Message]) -> ChatAnswer:
             request = ChatRequest(
                 plan.model, messages, event.temperature, event.max_tokens, form.output_schema
             )
@@ -233,13 +232,25 @@ class Models:
             )
 
         messages = form.messages(event.text)
-        answer = await ask(messages)
+        answer = await ask(call, messages)
         try:
             return answer, _judge(answer, form, plan, tally)
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
             metrics.MODEL_RETRIES.labels(event.stream, Reason.OUTPUT_INVALID.value).inc()
-            answer = await ask(repair(messages, answer.content, str(problem)))
+            # Its own place in line, and all the time that is left: deferred, the event would begin
+            # again and pay for the first answer again.
+            repairing = replace(
+                call, holder=f"{event.id}:repair", longest_wait_seconds=deadline - self._clock()
+            )
+            try:
+                answer = await ask(repairing, repair(messages, answer.content, str(problem)))
+            except CallDeferred as deferral:
+                if deferral.why != "rate_limit":
+                    raise
+                await self._calls.leave(repairing)
+                tally.history.append(f"no time to repair it: {deferral.message}")
+                raise _unusable(plan, problem, tally) from deferral
         return answer, self._final(answer, form, plan, tally)
 
     async def _ask_local(
@@ -281,11 +292,7 @@ class Models:
             return _judge(answer, form, plan, tally)
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
-            raise CallFailed(
-                Reason.OUTPUT_INVALID,
-                f"{plan.display_model} gave no usable answer: {problem}",
-                tuple(tally.history),
-            ) from problem
+            raise _unusable(plan, problem, tally) from problem
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -331,6 +338,14 @@ class Models:
         return client
 
 
+def _unusable(plan: CallPlan, problem: OutputProblem, tally: Tally) -> CallFailed:
+    return CallFailed(
+        Reason.OUTPUT_INVALID,
+        f"{plan.display_model} gave no usable answer: {problem}",
+        tuple(tally.history),
+    )
+
+
 def _judge(answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> Checked:
     """The answer in its form; raises OutputProblem for what a model can repair, else CallFailed."""
     history = tuple(tally.history)
@@ -344,7 +359,13 @@ def _judge(answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> 
             f"{who} reached max_tokens before its answer was whole: raise max_tokens",
             history,
         )
-    return check(answer.content, form)
+    try:
+        return check(answer.content, form)
+    except ConfigurationError as error:
+        # Asked again, the event would only be paid for again.
+        raise CallFailed(
+            Reason.OUTPUT_INVALID, f"the answer of {who} can't be checked: {error}", history
+        ) from error
 
 
 __all__ = [

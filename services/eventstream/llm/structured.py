@@ -44,7 +44,7 @@ class OutputProblem(Exception):
 def check(answer: str, form: TaskForm) -> Checked:
     """The answer, its label as the stream writes it, its JSON in compact form.
 
-    Raises OutputProblem; ConfigurationError for a schema that points outside itself.
+    Raises OutputProblem; ConfigurationError for a schema that no answer can be checked by.
     """
     stripped = answer.strip()
     if not stripped:
@@ -86,6 +86,12 @@ def _check_json(answer: str, schema: dict[str, Any]) -> Checked:
             "task.outputSchema",
             f"refers to {error.ref!r}, which is not in it",
             "Put every definition into the schema itself",
+        ) from error
+    except (re.error, RecursionError) as error:
+        raise ConfigurationError(
+            "task.outputSchema",
+            f"can't be used to check an answer: {error}",
+            "Look for a pattern that is none, and for a reference that leads back to itself",
         ) from error
     if problem is not None:
         place = "".join(f"[{part!r}]" for part in problem.absolute_path) or "the value"

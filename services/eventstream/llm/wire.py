@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from eventstream.llm.contract import FloatArray
+from eventstream.llm.contract import CONTENT_FILTER, TRUNCATED, FloatArray
 from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Advertised, Quantity
 from eventstream.llm.tokens import estimate_tokens
@@ -24,7 +24,21 @@ _MESSAGE_CHARS: Final = 300
 MOST_TOKENS: Final = 1_000_000_000
 """No call has more, and sums of so many stay within what Redis counts."""
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LIMIT_AND_WISH: Final = re.compile(
+    r"limit:? (\d[\d,]{0,15}).{0,60}?requested:? (\d[\d,]{0,15})", re.ASCII
+)
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+_WHOLE: Final = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+_ENDINGS: Final = {
+    "max_tokens": TRUNCATED,
+    # Gemini's names for what its filters stopped.
+    **dict.fromkeys(
+        ("safety", "recitation", "prohibited_content", "blocklist", "spii"), CONTENT_FILTER
+    ),
+}
+"""Some providers' own words for endings, as OpenAI writes them."""
 
 
 class ErrorKind(StrEnum):
@@ -62,6 +76,7 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after_seconds: float | None = None,
         said: Advertised | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -69,6 +84,8 @@ class ProviderError(Exception):
         self.status = status
         self.retry_after_seconds = retry_after_seconds
         self.said = said
+        self.tokens = tokens
+        """What the provider counted all the same, and bills."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,11 @@ class ChatAnswer(Answered):
     finish_reason: str = "stop"
     refusal: str = ""
     """The model's own words when it declines."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model came to its own end: an ending that nobody knows may hide an error."""
+        return self.finish_reason in _WHOLE
 
 
 @dataclass(frozen=True)
@@ -126,8 +148,13 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
     if status == 402 or (status == 429 and detail.get("code") == "insufficient_quota"):
         # A spent account: no short wait helps it.
         kind = ErrorKind.QUOTA
+    elif status == 429 and _above_the_limit(message):
+        # It would be refused however long it waits, and the limit is not used up for others.
+        kind = ErrorKind.REFUSED
     elif status == 429:
         kind = ErrorKind.RATE_LIMITED
+    elif status == 403 and _about_one_text(detail):
+        kind = ErrorKind.REFUSED
     elif status in (401, 403) or (status == 400 and "api key not valid" in message.lower()):
         # Gemini answers 400 to a key that it does not know.
         kind = ErrorKind.AUTH
@@ -157,7 +184,7 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
         body = orjson.loads(reply.content)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(body, dict) or not body.get("error"):
+    if not isinstance(body, dict) or not _said_error(body):
         return None
     detail = _error_object(reply.content)
     code = detail.get("code")
@@ -165,6 +192,29 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
         return status_error(replace(reply, status=code), formatted=formatted, secret=secret)
     words = _provider_message(detail, secret)
     return ProviderError(ErrorKind.MALFORMED, f"an error in place of an answer: {words}")
+
+
+def _above_the_limit(message: str) -> bool:
+    """Whether one request alone asks for more than the whole limit that a 429 names."""
+    words = message.lower()
+    if "request too large" in words:
+        return True
+    named = _LIMIT_AND_WISH.search(words)
+    if named is None:
+        return False
+    limit, wish = (int(number.replace(",", "")) for number in named.groups())
+    return wish > limit
+
+
+def _about_one_text(detail: dict[str, Any]) -> bool:
+    """Whether a 403 speaks of what was asked (OpenRouter's moderation) and not of the key."""
+    metadata = detail.get("metadata")
+    if isinstance(metadata, dict) and (metadata.get("flagged_input") or metadata.get("reasons")):
+        return True
+    words = str(detail.get("message")).lower()
+    if "account" in words or "organization" in words:
+        return False  # flagged, too, but with all that it asks
+    return "moderation" in words or "flagged" in words
 
 
 def _about_format(message: str) -> bool:
@@ -180,12 +230,19 @@ def _error_object(content: bytes) -> dict[str, Any]:
         return {}  # a gateway's page, or nothing
     if isinstance(body, list) and body:
         body = body[0]
-    inner = body.get("error", body) if isinstance(body, dict) else None
+    inner = (_said_error(body) or body) if isinstance(body, dict) else None
     if isinstance(inner, dict) and "message" not in inner and isinstance(inner.get("detail"), str):
         inner = inner["detail"]  # as FastAPI says it, and servers made with it
     return (
         {"message": inner} if isinstance(inner, str) else inner if isinstance(inner, dict) else {}
     )
+
+
+def _said_error(body: dict[str, Any]) -> Any:
+    """The error that a body tells of, at its top or in its first choice (OpenRouter)."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return body.get("error") or (first.get("error") if isinstance(first, dict) else None)
 
 
 def _provider_message(detail: dict[str, Any], secret: str | None) -> str:
@@ -256,12 +313,12 @@ def _document(reply: Reply) -> dict[str, Any]:
     return document
 
 
-def _tokens(document: dict[str, Any], estimate: Tokens) -> Tokens:
-    """What the provider counted; the estimate where it says nothing: no call is free."""
+def _counted(document: dict[str, Any]) -> Tokens | None:
+    """What the provider counted; None where it says nothing. Raises what unreadable counts do."""
     usage = document.get("usage") or {}
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if not prompt and not completion:
-        return estimate
+        return None
     details = usage.get("prompt_tokens_details") or {}
     return Tokens(
         prompt=prompt,
@@ -277,27 +334,49 @@ def _count(counts: dict[str, Any], name: str) -> int:
     return int(number) if 0 <= number <= MOST_TOKENS else 0
 
 
+def _text(content: Any) -> str:
+    """The text of a message, which may come in parts, some of them thoughts (Mistral)."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part["type"] == "text")
+    if not isinstance(content, str):
+        raise TypeError("content")
+    return content
+
+
+def _ending(reason: Any) -> str:
+    """A finish reason as OpenAI would write it; compatible servers may give none."""
+    words = str(reason or "stop").lower()
+    return _ENDINGS.get(words, words)
+
+
 def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
     """A model's answer; `prompt_tokens` counts where the provider does not.
 
-    Raises ProviderError (MALFORMED).
+    Raises ProviderError (MALFORMED), with the tokens that the provider counted all the same.
     """
     document = _document(reply)
+    counted: Tokens | None = None
     try:
+        counted = _counted(document)
         choice = document["choices"][0]
+        if choice.get("error"):
+            raise ValueError("error")
         message = choice["message"]
-        content = message.get("content") or ""
+        content = _text(message.get("content") or "")
         refusal = message.get("refusal") or ""
-        if not isinstance(content, str):
-            raise TypeError("content")
-        tokens = _tokens(document, Tokens(prompt_tokens, estimate_tokens(content)))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ProviderError(ErrorKind.MALFORMED, "the answer holds no message") from error
+        raise ProviderError(
+            ErrorKind.MALFORMED,
+            "the answer holds no message",
+            said=advertised(reply.headers),
+            tokens=counted,
+        ) from error
     return ChatAnswer(
-        tokens,
+        # No call is free.
+        counted or Tokens(prompt_tokens, estimate_tokens(content)),
         advertised(reply.headers),
         content=content,
-        finish_reason=str(choice.get("finish_reason") or "stop"),
+        finish_reason=_ending(choice.get("finish_reason")),
         refusal=str(refusal),
     )
 
@@ -311,7 +390,7 @@ def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vector
     try:
         items = sorted(document["data"], key=lambda item: item.get("index", 0))
         rows = np.array([item["embedding"] for item in items], dtype=np.float32)
-        tokens = _tokens(document, estimate)
+        tokens = _counted(document) or estimate
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ProviderError(ErrorKind.MALFORMED, "the answer holds no vectors") from error
     if rows.shape != shape:

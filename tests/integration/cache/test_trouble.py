@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import RedisCluster
+from redis.exceptions import RedisClusterException
 
+from eventstream.cache import search
 from eventstream.cache.contract import CacheEntry
 from eventstream.cache.flight import FlightLease, FlightWait
 from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
-from eventstream.redis_client import connect
+from eventstream.redis_client import AsyncRedis, connect
 from tests.integration.cache.support import OneVector, cluster_node, command, entry, query
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -72,6 +74,53 @@ async def test_a_database_that_search_does_not_index_is_named(cache_url: str) ->
 
         assert not cache.semantic_available
         assert "database 0" in cache.semantic_reason
+
+
+async def test_a_server_that_describes_its_indexes_in_other_words_is_named(
+    cache_client: AsyncRedis, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MemoryDB says `fields` and `backfill_status`."""
+    execute = cache_client.execute_command
+
+    async def like_memorydb(*words: object, **options: object) -> object:
+        if words[0] == "FT.INFO":
+            return [b"index_name", b"ours", b"num_docs", 0, b"fields", []]
+        return await execute(*words, **options)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(cache_client, "execute_command", like_memorydb)
+    cache = SemanticCache(cache_client, prefix=prefix, timeout_seconds=5)
+    await cache.store([entry(query("Known"))])
+
+    answers = await cache.look_up([query("Known"), query("Unknown")], OneVector())
+
+    assert [answer.kind for answer in answers] == ["exact", "miss"]
+    assert not cache.semantic_available
+    assert "only exact hits work (its FT.INFO can't be read: KeyError(b'attributes'))" in (
+        answers[1].unavailable
+    )
+    await cache.aclose()
+
+
+@pytest.mark.parametrize("trouble", ["away", "silent"])
+async def test_a_cluster_that_tells_no_node_makes_misses(
+    cache_client: AsyncRedis, prefix: str, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    cache = SemanticCache(cache_client, prefix=prefix, timeout_seconds=0.5)
+    first = (await cache.look_up([query("App is slow")], OneVector()))[0]
+    assert first.unavailable == ""
+
+    async def no_node(client: object) -> dict[str, object]:
+        if trouble == "silent":
+            await asyncio.Future()
+        raise RedisClusterException("no node can be reached")
+
+    monkeypatch.setattr(search, "search_node", no_node)
+    async with asyncio.timeout(10):
+        [missed] = await cache.look_up([query("The app is slow")], OneVector())
+
+    assert missed.kind == "miss"
+    assert "cache_unavailable" in missed.unavailable
+    await cache.aclose()
 
 
 async def test_a_server_that_is_away_makes_misses(tmp_path_factory: pytest.TempPathFactory) -> None:

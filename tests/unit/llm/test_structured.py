@@ -80,9 +80,14 @@ def test_what_is_wrong_with_json_is_said(answer: str, says: str) -> None:
         check(answer, schema(**STARS))
 
 
-def test_a_schema_that_points_elsewhere_is_never_fetched() -> None:
+@pytest.mark.parametrize(
+    "content",
+    [{"$ref": "http://127.0.0.1:9/schema.json"}, {"$ref": "#"}, {"pattern": "("}],
+)
+def test_a_schema_that_checks_nothing_says_so_and_nothing_is_fetched(content: Any) -> None:
+    task = Task.model_construct(type="classification", output_schema=content)
     with pytest.raises(ConfigurationError, match=r"task\.outputSchema"):
-        check("{}", schema(**{"$ref": "http://127.0.0.1:9/schema.json"}))
+        check('"{}"', form_of("classification", StreamSpec(task=task)))
 
 
 def test_prose_is_stripped_and_must_not_be_empty() -> None:

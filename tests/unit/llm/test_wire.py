@@ -97,6 +97,29 @@ def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        ([{"type": "text", "text": "Prai"}, {"type": "text", "text": "se"}], "Praise"),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+          {"type": "text", "text": "Praise"}], "Praise"),
+        ([{"type": "thinking", "thinking": []}], ""),
+    ],
+)  # fmt: skip
+def test_of_an_answer_in_parts_the_text_is_taken(parts: object, text: str) -> None:
+    body = {"choices": [{"message": {"content": parts}}]}
+    assert chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1).content == text
+
+
+@pytest.mark.parametrize("choices", [None, [], [{}], [{"message": {"content": [{}]}}]])
+def test_an_answer_that_cant_be_read_is_paid_all_the_same(choices: object) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 5}
+    body = orjson.dumps({"choices": choices, "usage": usage})
+    with pytest.raises(ProviderError, match="holds no message") as error:
+        chat_answer(Reply(200, {}, body), prompt_tokens=1)
+    assert error.value.tokens == Tokens(100, 5)
+
+
+@pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
         ({"message": "slow down", "code": 429}, ErrorKind.RATE_LIMITED, "429: slow down"),
@@ -105,10 +128,44 @@ def test_an_answer_of_another_shape_is_malformed(body: object) -> None:
     ],
 )
 def test_an_error_in_place_of_an_answer_is_told(error: object, kind: ErrorKind, says: str) -> None:
-    reply = Reply(200, {}, orjson.dumps({"error": error}))
-    found = error_in_answer(reply, formatted=False, secret="sk-1")
-    assert found is not None
-    assert (found.kind, found.message[-len(says) :]) == (kind, says)
+    begun = {"message": {"content": "Prai"}, "finish_reason": "error", "error": error}
+    for body in ({"error": error}, {"choices": [begun]}):
+        reply = Reply(200, {}, orjson.dumps(body))
+        with pytest.raises(ProviderError):
+            chat_answer(reply, prompt_tokens=1)
+        found = error_in_answer(reply, formatted=False, secret="sk-1")
+        assert found is not None
+        assert (found.kind, found.message[-len(says) :]) == (kind, says)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "whole"),
+    [
+        ("stop", "stop", True),
+        ("STOP", "stop", True),
+        ("eos", "eos", True),
+        ("eos_token", "eos_token", True),
+        ("end_turn", "end_turn", True),
+        ("stop_sequence", "stop_sequence", True),
+        (None, "stop", True),
+        ("", "stop", True),
+        ("length", "length", False),
+        ("MAX_TOKENS", "length", False),
+        ("content_filter", "content_filter", False),
+        ("SAFETY", "content_filter", False),
+        ("RECITATION", "content_filter", False),
+        ("PROHIBITED_CONTENT", "content_filter", False),
+        ("BLOCKLIST", "content_filter", False),
+        ("SPII", "content_filter", False),
+        ("error", "error", False),
+        ("OTHER", "other", False),
+        (["stop"], "['stop']", False),
+    ],
+)
+def test_only_a_known_ending_is_whole(said: object, reason: str, whole: bool) -> None:
+    body = {"choices": [{"message": {"content": "Prai"}, "finish_reason": said}]}
+    answer = chat_answer(Reply(200, {}, orjson.dumps(body)), prompt_tokens=1)
+    assert (answer.finish_reason, answer.whole) == (reason, whole)
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"[]", b"{}", b'{"error": null, "choices": []}'])
@@ -140,11 +197,30 @@ def refused(status: int, body: object, headers: dict[str, str] | None = None) ->
     ("story", "status", "body", "kind"),
     [
         ("OpenAI's limit", 429, {"message": "Rate limit reached"}, "rate_limited"),
+        ("one request above the limit", 429,
+         {"message": "Request too large for gpt-4o on tokens per min (TPM): Limit 30000,"
+                     " Requested 36278.", "code": "rate_limit_exceeded", "type": "tokens"},
+         "refused"),
+        ("the same in other words", 429, {"message": "TPM: Limit: 30,000, Requested: 36,278"},
+         "refused"),
+        ("a limit that others use", 429,
+         {"message": "Rate limit reached: Limit 30000, Used 29000, Requested 2000."},
+         "rate_limited"),
         ("OpenAI's spent account", 429, {"message": "x", "code": "insufficient_quota"},
          "quota_exhausted"),
         ("Hugging Face's spent credits", 402, {"error": "exceeded"}, "quota_exhausted"),
         ("a wrong key", 401, {"message": "Incorrect API key"}, "key_refused"),
         ("a key without the right", 403, None, "key_refused"),
+        ("a text that moderation refused", 403,
+         {"error": {"message": "forbidden", "metadata": {"flagged_input": "…"}}}, "refused"),
+        ("the same with its reasons", 403,
+         {"error": {"message": "forbidden", "metadata": {"reasons": ["violence"]}}}, "refused"),
+        ("the same in words", 403, {"message": "Your input was flagged"}, "refused"),
+        ("a gateway's moderation", 403, {"message": "gpt-4o requires moderation"}, "refused"),
+        ("an account that was blocked", 403, {"message": "Your account has been flagged"},
+         "key_refused"),
+        ("a key with other metadata", 403, {"error": {"message": "no", "metadata": {"a": 1}}},
+         "key_refused"),
         ("Gemini's wrong key", 400, [{"error": {"message": "API key not valid."}}],
          "key_refused"),
         ("a schema it does not know", 400, {"message": "Invalid schema for response_format"},
