@@ -474,7 +474,9 @@ async def test_a_subscription_that_fails_takes_no_connection_out_of_the_pool(
         await client.aclose()
 
 
-async def test_all_who_wait_share_one_try_to_subscribe(redis_server: RedisServer, keys: Keys) -> None:
+async def test_all_who_wait_share_one_try_to_subscribe(
+    redis_server: RedisServer, keys: Keys
+) -> None:
     """Or each would sit out the time-outs of all who came before."""
     with Proxy(redis_server.port) as proxy:
         client = connect(proxy.redis_url(2), timeout_seconds=0.5)

@@ -727,3 +727,14 @@ async def test_a_stream_takes_its_key_from_the_environment(
     spec = REVIEWS.model_copy(update={"model": model})
     models = make_models({"TEAM_KEY": "sk-team"}, openai_api_key=None)
     assert (await ask(models, event(), spec)).response == "Praise"
+
+
+async def test_embeddings_that_do_not_come_leave_an_event_most_of_its_time(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.chaos(latencyMs=20_000)
+    embedder = make_models(event_deadline_seconds=3).embedder(REVIEWS, "reviews")
+    assert embedder is not None
+    with pytest.raises(CallDeferred):
+        # An event's own deadline would be over.
+        await asyncio.wait_for(embedder.embed(["late"]), 3)

@@ -66,6 +66,8 @@ class ProviderEmbedder:
     calls: Calls
     client: Callable[[], ProviderClient]
     clock: Callable[[], float]
+    seconds: float = EMBED_SECONDS
+    """How long it may take: a look-up costs no event its deadline."""
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows. Raises CallDeferred, CallFailed."""
@@ -78,7 +80,7 @@ class ProviderEmbedder:
             operation="embeddings",
             limit=self.limit,
             holder=uuid.uuid4().hex,
-            deadline=self.clock() + EMBED_SECONDS,
+            deadline=self.clock() + self.seconds,
             patient=False,
         )
         tally = Tally()

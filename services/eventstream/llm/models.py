@@ -35,7 +35,7 @@ from eventstream.llm.contract import (
     ModelReply,
 )
 from eventstream.llm.cost import Tokens, load_price_list
-from eventstream.llm.embeddings import LocalEmbedder, ProviderEmbedder
+from eventstream.llm.embeddings import EMBED_SECONDS, LocalEmbedder, ProviderEmbedder
 from eventstream.llm.limits import limit_of
 from eventstream.llm.local import LocalModelCannot, LocalRequest
 from eventstream.llm.prompts import SENTIMENTS, Message, TaskForm, form_of, repair
@@ -153,6 +153,7 @@ class Models:
             calls=self._calls,
             client=lambda: self._client(endpoint),
             clock=self._clock,
+            seconds=min(EMBED_SECONDS, self._settings.event_deadline_seconds / 3),
         )
 
     # -- the answer --------------------------------------------------------------------------------
