@@ -37,8 +37,9 @@ from eventstream.worker.order import claim_order
 
 log = get_logger(__name__)
 
-MOST_SECONDS: Final = 60.0
 SUSPECT_LOOK_SECONDS: Final = 1.0
+LEAST_SECONDS: Final = 1.0
+"""So long it claims in any case, however little time there is."""
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
 STORING_AT_ONCE: Final = 2
@@ -66,7 +67,7 @@ class DrainSettings:
     deadline_seconds: float
     max_deliveries: int
     shutdown_seconds: float
-    most_seconds: float = MOST_SECONDS
+    most_seconds: float = 60.0
     """After this long it claims no more, and ends when what it holds is finished."""
     linger_seconds: float = 0.25
     """How long it looks on when nothing waits: cheaper than a wake-up an event."""
@@ -128,10 +129,13 @@ class Drain:
         started = self._clock()
         grace = min(self._settings.shutdown_seconds, (ends_at - started) / 4)
         self._winds_down_at = ends_at - grace
+        # A call that is begun last has its time, too.
+        claims_for = self._winds_down_at - self._settings.deadline_seconds - started
+        claims_for = min(self._settings.most_seconds, max(LEAST_SECONDS, claims_for))
         self._begun.clear()
         renewal = asyncio.create_task(self._renew_forever())
         try:
-            await self._work(started)
+            await self._work(started + claims_for)
             if self._stopping():
                 await self._wind_down(self._settings.shutdown_seconds)
             elif self._must_end():
@@ -149,12 +153,11 @@ class Drain:
 
     # -- claiming ----------------------------------------------------------------------------
 
-    async def _work(self, started: float) -> None:
+    async def _work(self, claims_until: float) -> None:
         last_seen = self._clock()
         back_off = 0.05
         while not self._must_end():
-            now = self._clock()
-            over = now - started > self._settings.most_seconds
+            over = self._clock() > claims_until
             if over and not self._running:
                 self._wake(list(self._queues())[:1])
                 return

@@ -39,7 +39,7 @@ from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
-from eventstream.worker.drain import MOST_SECONDS, Drain, DrainCounts, DrainSettings
+from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
 from eventstream.worker.ending import Endings
 from eventstream.worker.leavings import Leavings
 
@@ -113,7 +113,6 @@ class WorkerProcess:
         self._advise_at = float("-inf")
         # Celery's own limit comes down in the middle of anything: a task is over before it.
         self._longest_seconds = LONGEST_SHARE * settings.task_soft_time_limit_seconds
-        winding_down = settings.event_deadline_seconds + settings.worker_shutdown_seconds
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
@@ -136,8 +135,6 @@ class WorkerProcess:
                 deadline_seconds=settings.event_deadline_seconds,
                 max_deliveries=settings.max_deliveries,
                 shutdown_seconds=settings.worker_shutdown_seconds,
-                # So that a call which is begun last has its time, too.
-                most_seconds=min(MOST_SECONDS, max(1.0, self._longest_seconds - winding_down)),
             ),
             stopping=lambda: board.stopping,
             wake=self._wake_ups.send,
