@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
 from eventstream.logs import get_logger
-from eventstream.spec import StreamSpec
+from eventstream.spec import HANDED_IN, StreamSpec
 from eventstream_operator.act.actor import Actor, Turn
 from eventstream_operator.act.lease import Lease
 from eventstream_operator.act.registry import StreamRegistry
@@ -298,7 +298,8 @@ class Loop:
 
 def _read_spec(stream: Object, generation: int) -> _Read:
     try:
-        return _Read(generation, StreamSpec.model_validate(stream.get("spec") or {}))
+        spec = StreamSpec.model_validate(stream.get("spec") or {}, context=HANDED_IN)
+        return _Read(generation, spec)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in problem["loc"]) or "spec"

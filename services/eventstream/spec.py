@@ -14,11 +14,16 @@ from typing import Annotated, Any, Final, Literal
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT202012
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import (
@@ -28,6 +33,11 @@ from eventstream.keys import (
     DEFAULT_TOPIC,
     dead_letter_topic,
 )
+from eventstream.schema_references import dangling_reference
+
+HANDED_IN: Final = {"handed_in": True}
+"""Context of a validation: a spec that somebody writes now is looked at more closely than one that
+is stored, so that no upgrade takes a stream away."""
 
 API_VERSION: Final = "ai-eventstream.io/v1alpha1"
 KIND: Final = "EventStream"
@@ -96,15 +106,17 @@ class Task(SpecModel):
 
     @field_validator("output_schema")
     @classmethod
-    def _is_a_schema(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _is_a_schema(
+        cls, value: dict[str, Any] | None, info: ValidationInfo
+    ) -> dict[str, Any] | None:
         if value is not None:
             try:
                 Draft202012Validator.check_schema(value)
             except SchemaError as error:
                 raise ValueError(f"is not a JSON Schema: {error.message}") from error
-            dangling = _dangling_reference(value)
+            # No answer could be checked, and each is paid for.
+            dangling = dangling_reference(value) if info.context == HANDED_IN else None
             if dangling is not None:
-                # No answer could be checked, and each is paid for.
                 raise ValueError(
                     f"refers to {dangling!r}, where it has no schema: put every definition into"
                     " the schema itself, under `$defs`"
@@ -117,33 +129,6 @@ class Task(SpecModel):
             known = ", ".join(BUILT_IN_TASK_TYPES)
             raise ValueError(f"type {self.type!r} needs a prompt (the types without: {known})")
         return self
-
-
-def _dangling_reference(schema: dict[str, Any]) -> str | None:
-    """A reference in a JSON Schema that leads to no schema in it; None where there is none."""
-    root = DRAFT202012.create_resource(schema)
-    # An empty registry: what other documents hold is never fetched.
-    registry: Registry[Any] = Registry()
-    waiting = [(root, registry.resolver_with_root(root))]
-    seen: set[int] = set()
-    while waiting:
-        resource, resolver = waiting.pop()
-        if not isinstance(resource.contents, dict) or id(resource.contents) in seen:
-            continue
-        seen.add(id(resource.contents))
-        for keyword in ("$ref", "$dynamicRef"):
-            reference = resource.contents.get(keyword)
-            if reference is None:
-                continue
-            try:
-                found = resolver.lookup(reference)
-            except (Unresolvable, LookupError, ValueError, TypeError):
-                return str(reference)
-            if not isinstance(found.contents, dict | bool):
-                return str(reference)
-            waiting.append((DRAFT202012.create_resource(found.contents), found.resolver))
-        waiting += [(part, resolver.in_subresource(part)) for part in resource.subresources()]
-    return None
 
 
 class KeySource(SpecModel):
@@ -408,7 +393,7 @@ def _documents(text: str, where: str) -> Iterator[tuple[str, StreamSpec]]:
         ) from error
     for document in documents:
         try:
-            resource = EventStreamResource.model_validate(document)
+            resource = EventStreamResource.model_validate(document, context=HANDED_IN)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in problem["loc"]) or "the document"
@@ -423,6 +408,7 @@ __all__ = [
     "API_VERSION",
     "BUILT_IN_TASK_TYPES",
     "DEFAULT_STREAM",
+    "HANDED_IN",
     "KIND",
     "TASK_TYPE_ALIASES",
     "ApiScaling",

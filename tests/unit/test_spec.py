@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queue_for, queues_of, stream_of
-from eventstream.spec import Cache, StreamSpec, default_stream, read_stream_file
+from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream, read_stream_file
 
 HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
 
@@ -85,13 +85,20 @@ def test_a_wrong_file_is_one_sentence_that_names_file_and_field(text: str, says:
         {"$ref": "#/required", "required": ["stars"]},
         {"$ref": "#/required/stars", "required": ["stars"]},
         {"$ref": "http://[/"},
+        {"$ref": "#/types/a", "types": {"a": {"type": "array", "items": [{"type": "number"}]}}},
+        {"$ref": "#/types/a", "types": {"a": None}},
+        {"$ref": "#/types/a", "types": {"a": {"properties": 5}}},
+        {"$ref": "#/types/a", "types": {"a": {"$defs": []}}},
+        {"$ref": "#/types/a", "types": {"a": {"$ref": 5}}},
     ],
 )
 def test_an_output_schema_that_refers_to_what_is_not_there_is_refused(
     schema: dict[str, object],
 ) -> None:
     with pytest.raises(ValidationError, match=r"outputSchema[^$]*refers to '.*put every def"):
-        StreamSpec.model_validate({"task": {"outputSchema": schema}})
+        StreamSpec.model_validate({"task": {"outputSchema": schema}}, context=HANDED_IN)
+    # One that is stored stays: no upgrade takes a stream away.
+    StreamSpec.model_validate({"task": {"outputSchema": schema}})
 
 
 @pytest.mark.parametrize(
@@ -106,10 +113,12 @@ def test_an_output_schema_that_refers_to_what_is_not_there_is_refused(
          "$defs": {"b": {}}},
         {"properties": {"$ref": {"type": "string"}}},
         {"const": {"$ref": "#/nowhere"}},
+        {"properties": {"schema": {"$ref": "https://json-schema.org/draft/2020-12/schema"}}},
+        {"$defs": {"unused": {"$ref": "http://127.0.0.1:9/schema.json"}}},
     ],
 )  # fmt: skip
 def test_an_output_schema_may_refer_to_its_own_parts(schema: dict[str, object]) -> None:
-    spec = StreamSpec.model_validate({"task": {"outputSchema": schema}})
+    spec = StreamSpec.model_validate({"task": {"outputSchema": schema}}, context=HANDED_IN)
     assert spec.task.output_schema == schema
 
 

@@ -137,7 +137,8 @@ class Drain:
         try:
             await self._work(started + claims_for)
             if self._stopping():
-                await self._wind_down(self._settings.shutdown_seconds)
+                left = max(0.0, ends_at - self._clock())
+                await self._wind_down(min(self._settings.shutdown_seconds, left))
             elif self._must_end():
                 await self._wind_down(grace)
                 self._wake(list(self._queues())[:1])

@@ -49,6 +49,8 @@ QUEUES_AGE_SECONDS: Final = 2.0
 CACHE_MAINTENANCE_SECONDS: Final = 60.0
 LONGEST_SHARE: Final = 0.95
 """Of Celery's soft time limit: so long a task may take."""
+CLAIM_SECONDS: Final = 5.0
+"""So long a task claims at least, where its limit leaves no more for a call that is begun last."""
 
 
 class WorkerProcess:
@@ -112,7 +114,12 @@ class WorkerProcess:
         self._cache_maintained_at = float("-inf")
         self._advise_at = float("-inf")
         # Celery's own limit comes down in the middle of anything: a task is over before it.
-        self._longest_seconds = LONGEST_SHARE * settings.task_soft_time_limit_seconds
+        self._longest_seconds = longest = LONGEST_SHARE * settings.task_soft_time_limit_seconds
+        # No call may take so long that it can't but be cut off, or its event would never end.
+        grace = min(settings.worker_shutdown_seconds, longest / 4)
+        self._call_seconds = min(
+            settings.event_deadline_seconds, max(longest / 2, longest - grace - CLAIM_SECONDS)
+        )
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
             self._inbox,
@@ -132,7 +139,7 @@ class WorkerProcess:
             settings=DrainSettings(
                 slots=settings.worker_slots,
                 lease_seconds=settings.worker_lease_seconds,
-                deadline_seconds=settings.event_deadline_seconds,
+                deadline_seconds=self._call_seconds,
                 max_deliveries=settings.max_deliveries,
                 shutdown_seconds=settings.worker_shutdown_seconds,
             ),
@@ -232,7 +239,9 @@ class WorkerProcess:
             )
         ends_at = self._must_end_at()
         while True:
-            await self._drain_once(ends_at)
+            # What began with too little time left would be given back: then others do the work.
+            if ends_at - time.monotonic() > self._call_seconds:
+                await self._drain_once(ends_at)
             left = max(0.0, ends_at - time.monotonic())
             status = await self._listener.wait_for(self._results, task_id, min(5.0, left))
             over = self._board.stopping or time.monotonic() >= ends_at
