@@ -159,7 +159,8 @@ def judge_addition(memory: Memory, observation: Observation, *, current: int, no
         return replace(memory, level=after, ineffective=None)
     enough = math.ceil(before.ready * max(1.0, after.per_second / before.per_second) - 1e-9)
     times = memory.ineffective.times + 1 if memory.ineffective else 1
-    pause = min(INEFFECTIVE_SECONDS * 2 ** (times - 1), INEFFECTIVE_MOST_SECONDS)
+    # A power of some thousand is no float any more.
+    pause = min(INEFFECTIVE_SECONDS * 2 ** min(times - 1, 30), INEFFECTIVE_MOST_SECONDS)
     cause = (
         f"{after.ready} workers finished {after.per_second:.1f} events/s where {before.ready}"
         f" finished {before.per_second:.1f}: {_suspect(observation)}"

@@ -65,10 +65,12 @@ class BusyTime:
     def add(self, heartbeats: Sequence[WorkerHeartbeat]) -> WorkerTime:
         """Count what the heartbeats say more than last time."""
         seen = {}
+        first_look = not self._last
         for heartbeat in heartbeats:
             # A pod of four processes that are all busy for a second was busy for a second.
             busy = float(heartbeat.stats.get("busy_seconds", 0)) / max(1, heartbeat.concurrency)
-            last = self._last.get(heartbeat.name, 0.0)
+            # What they had done before anybody looked was not done between two looks.
+            last = self._last.get(heartbeat.name, busy if first_look else 0.0)
             # Less than before: another process took over the name and began at nothing.
             self._total += busy - last if busy >= last else busy
             seen[heartbeat.name] = busy

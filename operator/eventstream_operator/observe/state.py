@@ -93,6 +93,10 @@ class StateReader:
         redis_now = seconds + microseconds / 1_000_000
         self._workers = tuple(name.decode() for name in cast(list[bytes], replies[1]))
         beats = cast(list[bytes | None], replies[2]) if workers else []
+        if self._workers and not workers:
+            # The first look knew no names to ask about, and figures without workers mislead.
+            async with reading_or_writing("observing the workers"):
+                beats = await self._redis.mget([keys.worker(name) for name in self._workers])
         found = {}
         rest = iter(replies[3:])
         for stream in streams:

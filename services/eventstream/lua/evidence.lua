@@ -31,7 +31,8 @@ end
 
 if redis.call('HEXISTS', key, 'rank|' .. kinds) == 0 then
   local rank = redis.call('HINCRBY', key, 'kinds', 1)
-  if rank > MOST_KINDS then
+  -- What differs in nothing that matters is given without being asked about: it is always watched.
+  if rank > MOST_KINDS and kinds ~= '' then
     redis.call('HINCRBY', key, 'kinds', -1)
     return 0
   end

@@ -207,6 +207,9 @@ async def test_a_scope_with_many_kinds_stays_small(worker: Worker) -> None:
     await worker.learn("I ordered 3 tickets", agreed=True)
 
     assert (await worker.evidence()).kinds == {}
+    # What differs in nothing that matters is given from the first day, and watched from the first.
+    await worker.learn("Hi, I ordered 2 tickets", agreed=False)
+    assert list((await worker.evidence()).kinds) == [""]
 
 
 async def keys_of(worker: Worker) -> list[bytes]:

@@ -84,13 +84,18 @@ async def test_duplicates_are_no_arrivals(reader: StateReader, inbox: Inbox) -> 
     assert counts_of(one.counters).accepted == 2
 
 
-async def test_a_heartbeat_is_seen_one_reading_after_the_worker_came(
+async def test_the_first_reading_has_all_workers_and_a_new_one_is_seen_one_later(
     reader: StateReader, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    await Heartbeats(redis_client, keys).beat(a_heartbeat("w@pod-1", busy=8), 60)
-    assert (await reader.read((), unix_now=0)).heartbeats == ()
-    [beat] = (await reader.read((), unix_now=0)).heartbeats
-    assert beat.name == "w@pod-1"
+    async def seen() -> list[str]:
+        return [beat.name for beat in (await reader.read((), unix_now=0)).heartbeats]
+
+    heartbeats = Heartbeats(redis_client, keys)
+    await heartbeats.beat(a_heartbeat("w@pod-1", busy=8), 60)
+    assert await seen() == ["w@pod-1"]
+    await heartbeats.beat(a_heartbeat("w@pod-2", busy=8), 60)
+    assert await seen() == ["w@pod-1"]
+    assert sorted(await seen()) == ["w@pod-1", "w@pod-2"]
 
 
 async def test_consumers_figures_and_the_days_usage_are_read(
@@ -116,16 +121,17 @@ async def test_a_redis_that_is_away_is_an_error_that_says_so(keys: Keys) -> None
 
 def test_busy_time_counts_what_is_new_and_keeps_what_left() -> None:
     busy = BusyTime()
-    assert (
-        busy.add([a_heartbeat("a@1", busy=8), a_heartbeat("b@2", busy=4)]).busy_worker_seconds == 3
-    )
+    assert busy.add([]).busy_worker_seconds == 0
+    # What was done before the first look is not new: a restarted operator finds days of it.
+    first = [a_heartbeat("a@1", busy=800_008), a_heartbeat("b@2", busy=4)]
+    assert busy.add(first).busy_worker_seconds == 0
     # b is gone, a went on for four process-seconds, c begins.
-    time = busy.add([a_heartbeat("a@1", busy=12, held=3), a_heartbeat("c@3", busy=0)])
-    assert time.busy_worker_seconds == 4
+    time = busy.add([a_heartbeat("a@1", busy=800_012, held=3), a_heartbeat("c@3", busy=4)])
+    assert time.busy_worker_seconds == 2
     assert time.idle == 1
     assert time.slots_per_worker == 128
     # Another process under the same name counts from nothing.
-    assert busy.add([a_heartbeat("a@1", busy=4)]).busy_worker_seconds == 5
+    assert busy.add([a_heartbeat("a@1", busy=4)]).busy_worker_seconds == 3
 
 
 def test_heartbeats_belong_to_the_stream_of_their_pod() -> None:
