@@ -4,8 +4,10 @@ The services write JSON lines; here they become one readable line each. What Red
 broker and Flower print is shown only when it is a warning or worse, or with `--verbose`.
 """
 
+import contextlib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -62,6 +64,8 @@ class LogPrinter:
         self._width = max((len(name) for name in [*listed, "stack"]), default=0)
         self._colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(listed)}
         self._quiet = quiet
+        self.on_unread: Callable[[], None] = _nothing
+        """Called when nobody reads what is printed any more: a pipe or terminal that is gone."""
 
     def emit(self, name: str, line: str) -> None:
         """Prints one line of a process's output."""
@@ -75,13 +79,37 @@ class LogPrinter:
         self._print("stack", Text(sentence, style="bold"))
 
     def _print(self, name: str, text: Text) -> None:
-        prefix = Text(f"{name:<{self._width}} | ", style=self._colours.get(name, "bold"))
-        self._console.print(prefix + text, soft_wrap=True, highlight=False)
+        if self._console.quiet:
+            return
+        line = Text(f"{name:<{self._width}} | ", style=self._colours.get(name, "bold")) + text
+        # A terminal of another language: what it can't show is no reason to end.
+        shown = line.plain.encode(self._console.encoding, "replace").decode(self._console.encoding)
+        if shown != line.plain:
+            line = Text(shown)
+        try:
+            self._console.print(line, soft_wrap=True, highlight=False)
+        except OSError:
+            self._console.quiet = True
+        if self._console.quiet:
+            self.on_unread()
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Goes quiet; rich would end the process, and with it all that runs, at once."""
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):
+            # What is flushed at the very end must not fail either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def make_console(stream: TextIO) -> Console:
     """A console on a stream: rich leaves colours out off a terminal and with NO_COLOR."""
-    return Console(file=stream)
+    return _Console(file=stream)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _value(value: object) -> str:

@@ -116,6 +116,7 @@ class LocalStack:
         could not be started or kept up; all processes have ended then, as always.
         """
         loop = asyncio.get_running_loop()
+        self._printer.on_unread = self._stop.set
         for number in ENDING_SIGNALS:
             loop.add_signal_handler(number, self._on_signal)
         work = asyncio.create_task(self._work(on_ready))
@@ -148,12 +149,13 @@ class LocalStack:
         raise StackError(self._supervisor.failure)
 
     def _on_signal(self) -> None:
+        # Said afterwards: the terminal may be what is gone.
         if self._stop.is_set():
-            self._printer.say("Ending everything at once")
             self._supervisor.kill()
+            self._printer.say("Ending everything at once")
         else:
-            self._printer.say("Stopping; press Ctrl-C again to end everything at once")
             self._stop.set()
+            self._printer.say("Stopping; press Ctrl-C again to end everything at once")
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None] | asyncio.Task[bool]]) -> None:

@@ -1,7 +1,9 @@
 """The one log: a prefix a process, JSON made readable, chatter left out."""
 
+import errno
 import io
 
+import pytest
 from rich.console import Console
 
 from eventstream.embedded.output import LogPrinter, is_loud, make_console, read_line
@@ -66,3 +68,31 @@ def test_a_terminal_gets_colours() -> None:
     console = Console(file=stream, force_terminal=True, color_system="standard")
     LogPrinter(console, ["worker"], frozenset()).emit("worker", "up")
     assert "\x1b[36m" in stream.getvalue()
+
+
+class Gone(io.StringIO):
+    """A pipe or a terminal that nobody reads any more."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(errno.EIO, "a terminal is gone")])
+def test_what_nobody_reads_is_told_of_and_ends_nothing(error: OSError) -> None:
+    told: list[str] = []
+    printer = LogPrinter(make_console(Gone(error)), ["worker"], frozenset())
+    printer.on_unread = lambda: told.append("unread")
+    printer.emit("worker", "one")
+    printer.emit("worker", "two")
+    assert told == ["unread"]
+
+
+def test_what_a_terminal_cant_show_is_replaced() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    LogPrinter(make_console(stream), ["worker"], frozenset()).emit("worker", "señor")
+    assert raw.getvalue() == b"worker | se?or\n"

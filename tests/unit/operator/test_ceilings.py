@@ -363,9 +363,7 @@ def test_idle_workers_beside_a_queue_are_the_suspects() -> None:
 
 def test_thousands_of_additions_that_brought_nothing_are_no_overflow() -> None:
     tried = Ineffective(workers=3, until=NOW - 1, times=5000, cause="the model's server")
-    memory = replace(
-        after_addition(before=TWO_BROUGHT_SIXTEEN, per_second=16.2), ineffective=tried
-    )
+    memory = replace(after_addition(before=TWO_BROUGHT_SIXTEEN, per_second=16.2), ineffective=tried)
 
     decision = decide(spec(), seen(queued=5000, in_flight=20, workers=6), memory, NOW)
 
