@@ -37,8 +37,9 @@ class OperatorSettings(BaseSettings):
     """Whoever holds it acts; a second operator waits."""
     operator_identity: str = Field(default_factory=socket.gethostname)
     """Who holds the Lease: the pod's name, so that a restarted container goes on at once."""
-    interval_seconds: Annotated[float, Field(gt=0, le=60)] = 2.0
-    """A pass at least this often; what is watched brings one sooner."""
+    interval_seconds: Annotated[float, Field(gt=0, le=5)] = 2.0
+    """A pass at least this often; what is watched brings one sooner. With longer gaps than figures
+    stay fresh every pass would be a first one."""
     api_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
     """Of one request to the API server."""
     store_timeout_seconds: Annotated[float, Field(gt=0, le=30)] = 2.0

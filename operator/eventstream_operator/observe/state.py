@@ -96,7 +96,8 @@ class StateReader:
         if self._workers and not workers:
             # The first look knew no names to ask about, and figures without workers mislead.
             async with reading_or_writing("observing the workers"):
-                beats = await self._redis.mget([keys.worker(name) for name in self._workers])
+                found_now = await self._redis.mget([keys.worker(name) for name in self._workers])
+            beats = cast(list[bytes | None], found_now)
         found = {}
         rest = iter(replies[3:])
         for stream in streams:

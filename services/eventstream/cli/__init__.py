@@ -40,6 +40,10 @@ COMMANDS: Final = {
 }
 
 
+class LeftUndone(BrokenPipeError):
+    """Nobody reads the output any more, and work was left undone for it."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
 
@@ -106,10 +110,10 @@ def main() -> None:
         sys.exit(_say(_where_and_why(error), EXIT_UNREACHABLE))
     except EventStreamError as error:
         sys.exit(_say(error, EXIT_NEGATIVE))
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is wrong.
+    except BrokenPipeError as error:
+        # The reader of our output has gone (`| head`): mostly nothing is wrong.
         sys.stderr.close()
-        sys.exit(0)
+        sys.exit(EXIT_NEGATIVE if isinstance(error, LeftUndone) else 0)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 import click
 
-from eventstream.cli import EXIT_NEGATIVE
+from eventstream.cli import EXIT_NEGATIVE, LeftUndone
 from eventstream.cli.client import ApiClient, default_url, key_option, url_option
 from eventstream.cli.common import (
     OneSentence,
@@ -181,9 +181,9 @@ def _show_receipts(
         display.close()
         say(f"interrupted: {_how_to_go_on(file, tally)}")
         raise
-    except BrokenPipeError:
+    except BrokenPipeError as error:
         say(f"nobody reads the output any more: {_how_to_go_on(file, tally)}")
-        raise
+        raise LeftUndone from error
     except (OneSentence, EventStreamError):
         display.close()
         if tally.accepted:

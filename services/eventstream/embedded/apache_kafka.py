@@ -154,15 +154,20 @@ def _format(java: Path, jars: Path, properties: Path) -> None:
     cluster_id = cluster_id.replace("-", "_")
     options = ("-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
     tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties))
-    done = subprocess.run(
-        [str(java), *options, "-cp", f"{jars}/*", *tool],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=FORMAT_TIMEOUT_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(java), *options, "-cp", f"{jars}/*", *tool],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=FORMAT_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StackError(
+            f"Apache Kafka could not format its folder {properties.parent}: {error}"
+        ) from error
     if done.returncode != 0:
         raise StackError(
             f"Apache Kafka could not format its folder {properties.parent}: {done.stdout.strip()}"

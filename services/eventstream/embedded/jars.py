@@ -71,7 +71,13 @@ def ensure_jars(cache_dir: Path, *, search_path: str | None = None) -> Path:
             f"Install Maven, or copy the jars of Kafka {KAFKA_VERSION} from another machine into "
             f"{target}, or use the demo broker (--kafka demo), or set KAFKA_BOOTSTRAP_SERVERS."
         )
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"Apache Kafka's jars can't be kept in {cache_dir}: {error.strerror}. Set"
+            " XDG_CACHE_HOME to a folder that may be written to"
+        ) from error
     with tempfile.TemporaryDirectory(dir=cache_dir) as work:
         fetched = _copy_dependencies(maven, Path(work))
         try:

@@ -52,7 +52,7 @@ class LiveCommand:
         return (await self._process.stderr.readline()).decode().rstrip("\n")
 
     async def interrupt(self) -> tuple[int, str]:
-        """Ctrl-C; the exit code, and what stood on stderr."""
+        """Ctrl-C; its exit code and stderr."""
         code, err, _ = await self.interrupt_and_read()
         return code, err
 
@@ -63,15 +63,15 @@ class LiveCommand:
         assert self._process.returncode is not None
         return self._process.returncode, err.decode(), out.decode()
 
-    async def end_unread(self, rest: str) -> str:
-        """Type `rest` while nobody reads stdout any more; what stood on stderr at the end."""
+    async def end_unread(self, rest: str) -> tuple[int | None, str]:
+        """Type `rest` while nobody reads stdout any more; its exit code and stderr."""
         transport: Any = self._process._transport  # type: ignore[attr-defined]
         transport.get_pipe_transport(1).close()
         await self.write(rest)
         assert self._process.stderr is not None
         err = await self._process.stderr.read()
         await self._process.wait()
-        return err.decode()
+        return self._process.returncode, err.decode()
 
     async def kill(self) -> None:
         """End it, if it has not ended by itself."""

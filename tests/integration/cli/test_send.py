@@ -267,8 +267,9 @@ class TestSending:
         await send.write("first\n")
         await send.line()
 
-        err = await send.end_unread("second\n")
+        code, err = await send.end_unread("second\n")
 
+        assert code == 1  # 0 says that everything was accepted
         assert len(await events_of(inbox, stream)) == 2
         assert err.strip() == (
             "eventstream: nobody reads the output any more: 2 accepted; to go on, send the same"
