@@ -96,9 +96,9 @@ class Memory:
 
 
 _OF_A_STEP: Final[Mapping[ScaledRole, tuple[str, ...]]] = {
-    "workers": ("worker_wants", "scaled_out_at", "trigger_answered_at"),
-    "consumers": ("consumer_wants", "consumers_scaled_at"),
-    "api": ("api_wants",),
+    "workers": ("scaled_out_at", "trigger_answered_at"),
+    "consumers": ("consumers_scaled_at",),
+    "api": (),
 }
 SCALED_ROLES: Final = frozenset(_OF_A_STEP)
 
@@ -106,7 +106,7 @@ SCALED_ROLES: Final = frozenset(_OF_A_STEP)
 def without_steps(memory: Memory, before: Memory, undone: Iterable[ScaledRole]) -> Memory:
     """`memory`, as if these steps had not been decided: they were not made.
 
-    What was seen stays: it is true all the same.
+    What was seen stays, and how many pods were wanted for it: it is true all the same.
     """
     fields = [field for role in undone for field in _OF_A_STEP[role]]
     kept: dict[str, Any] = {field: getattr(before, field) for field in fields}
