@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,11 @@ class Process:
 
 
 async def until_ready(client: httpx.AsyncClient) -> None:
-    while (await client.get("/readyz")).status_code != 200:
+    while True:
+        # It says where it listens a moment before it does.
+        with suppress(httpx.ConnectError):
+            if (await client.get("/readyz")).status_code == 200:
+                return
         await asyncio.sleep(0.02)
 
 
