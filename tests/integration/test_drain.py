@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -131,6 +132,7 @@ class Bench:
         shutdown_seconds: float = 5,
         most_seconds: float = 30,
         lease_seconds: float = 30,
+        longest_seconds: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> Drain:
         inbox = inbox or self.inbox
@@ -149,6 +151,7 @@ class Bench:
                 shutdown_seconds=shutdown_seconds,
                 most_seconds=most_seconds,
                 linger_seconds=0.01,
+                longest_seconds=longest_seconds,
             ),
             stopping=lambda: self.stop,
             wake=self.woken.extend,
@@ -533,6 +536,42 @@ async def test_hits_that_are_being_stored_when_the_worker_stops(
     await bench.assert_the_counts_add_up()
 
 
+async def test_where_no_time_is_left_for_a_call_nothing_is_claimed(bench: Bench) -> None:
+    await bench.accept("a")
+    pipeline = ScriptedPipeline()
+
+    await bench.drain(pipeline, longest_seconds=100).run(ends_at=time.monotonic() + 20)
+
+    assert pipeline.claims == []
+    assert bench.woken  # another process has the time
+
+
+@pytest.mark.parametrize(
+    ("longest_seconds", "shutdown_seconds", "deadline_seconds", "call_seconds"),
+    [
+        (math.inf, 30, 120, 120),
+        (285, 30, 120, 120),
+        (285, 30, 250, 250),
+        (285, 3600, 250, 285 - 71.25 - 5),
+        (57, 30, 120, 57 - 14.25 - 5),
+        (4, 30, 120, 2),
+    ],
+)
+def test_a_call_has_the_time_that_its_run_leaves(
+    longest_seconds: float, shutdown_seconds: float, deadline_seconds: float, call_seconds: float
+) -> None:
+    settings = DrainSettings(
+        slots=1,
+        lease_seconds=30,
+        deadline_seconds=deadline_seconds,
+        max_deliveries=3,
+        shutdown_seconds=shutdown_seconds,
+        longest_seconds=longest_seconds,
+    )
+    assert settings.call_seconds == call_seconds
+    assert settings.call_seconds + settings.grace_seconds <= longest_seconds
+
+
 async def test_what_takes_longer_than_a_task_may_is_given_back_before_its_end(
     bench: Bench,
 ) -> None:
@@ -544,8 +583,8 @@ async def test_what_takes_longer_than_a_task_may_is_given_back_before_its_end(
             await asyncio.Event().wait()
         return an_answer(held)
 
-    drain = bench.drain(ScriptedPipeline(model), slots=2)
-    await asyncio.wait_for(drain.run(ends_at=time.monotonic() + 1), 60)
+    drain = bench.drain(ScriptedPipeline(model), slots=2, longest_seconds=4)
+    await asyncio.wait_for(drain.run(), 60)
 
     states = await bench.states("a", "b", "c", "d")
     assert states == [State.SUCCESS, *[State.PENDING] * 3]

@@ -38,8 +38,8 @@ from eventstream.worker.order import claim_order
 log = get_logger(__name__)
 
 SUSPECT_LOOK_SECONDS: Final = 1.0
-LEAST_SECONDS: Final = 1.0
-"""So long it claims in any case, however little time there is."""
+CLAIM_SECONDS: Final = 5.0
+"""So long a run claims at least, where its end leaves no more for a call that is begun last."""
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
 STORING_AT_ONCE: Final = 2
@@ -71,6 +71,19 @@ class DrainSettings:
     """After this long it claims no more, and ends when what it holds is finished."""
     linger_seconds: float = 0.25
     """How long it looks on when nothing waits: cheaper than a wake-up an event."""
+    longest_seconds: float = math.inf
+    """Then a run is over: what can't be finished by then is given back."""
+
+    @property
+    def grace_seconds(self) -> float:
+        """What the end of a run leaves to what is under way."""
+        return min(self.shutdown_seconds, self.longest_seconds / 4)
+
+    @property
+    def call_seconds(self) -> float:
+        """Most for one event. A call that can't but be cut off would never end its event."""
+        left = self.longest_seconds - self.grace_seconds - CLAIM_SECONDS
+        return min(self.deadline_seconds, max(self.longest_seconds / 2, left))
 
 
 @dataclass(slots=True)
@@ -124,23 +137,23 @@ class Drain:
     async def run(self, *, ends_at: float = math.inf) -> None:
         """Work until nothing waits, the time is over, or the worker stops.
 
-        By `ends_at` (on the clock) it is over: what can't be finished until then is given back.
+        By `ends_at` (on the clock), or after the longest time, it is over.
         """
-        started = self._clock()
-        grace = min(self._settings.shutdown_seconds, (ends_at - started) / 4)
-        self._winds_down_at = ends_at - grace
+        settings, started = self._settings, self._clock()
+        ends_at = min(ends_at, started + settings.longest_seconds)
+        self._winds_down_at = ends_at - settings.grace_seconds
         # A call that is begun last has its time, too.
-        claims_for = self._winds_down_at - self._settings.deadline_seconds - started
-        claims_for = min(self._settings.most_seconds, max(LEAST_SECONDS, claims_for))
+        last_call = self._winds_down_at - settings.call_seconds
+        claims_until = min(started + settings.most_seconds, last_call)
         self._begun.clear()
         renewal = asyncio.create_task(self._renew_forever())
         try:
-            await self._work(started + claims_for)
+            await self._work(claims_until)
             if self._stopping():
                 left = max(0.0, ends_at - self._clock())
-                await self._wind_down(min(self._settings.shutdown_seconds, left))
+                await self._wind_down(min(settings.shutdown_seconds, left))
             elif self._must_end():
-                await self._wind_down(grace)
+                await self._wind_down(settings.grace_seconds)
                 self._wake(list(self._queues())[:1])
         finally:
             await end(renewal, *self._running)
@@ -260,7 +273,7 @@ class Drain:
 
     async def _guarded_look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
         try:
-            async with asyncio.timeout(self._settings.deadline_seconds):
+            async with asyncio.timeout(self._settings.call_seconds):
                 return await self._pipeline.look_up(claim)
         except TimeoutError:
             message = "the look-up did not end in time"
@@ -282,7 +295,7 @@ class Drain:
             await self._end(held, await self._ask(held, ask))
 
     async def _ask(self, held: Held, ask: Ask) -> Ending:
-        seconds = self._settings.deadline_seconds
+        seconds = self._settings.call_seconds
         try:
             # The pipeline keeps the deadline itself; this is for a call that does not.
             async with asyncio.timeout(seconds + 5):

@@ -7,6 +7,7 @@ read-only). Celery's tasks come in here and find a drain that lives as long as t
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -49,8 +50,6 @@ QUEUES_AGE_SECONDS: Final = 2.0
 CACHE_MAINTENANCE_SECONDS: Final = 60.0
 LONGEST_SHARE: Final = 0.95
 """Of Celery's soft time limit: so long a task may take."""
-CLAIM_SECONDS: Final = 5.0
-"""So long a task claims at least, where its limit leaves no more for a call that is begun last."""
 
 
 class WorkerProcess:
@@ -113,12 +112,14 @@ class WorkerProcess:
         self._busy_since = 0.0
         self._cache_maintained_at = float("-inf")
         self._advise_at = float("-inf")
-        # Celery's own limit comes down in the middle of anything: a task is over before it.
-        self._longest_seconds = longest = LONGEST_SHARE * settings.task_soft_time_limit_seconds
-        # No call may take so long that it can't but be cut off, or its event would never end.
-        grace = min(settings.worker_shutdown_seconds, longest / 4)
-        self._call_seconds = min(
-            settings.event_deadline_seconds, max(longest / 2, longest - grace - CLAIM_SECONDS)
+        self._drain_settings = DrainSettings(
+            slots=settings.worker_slots,
+            lease_seconds=settings.worker_lease_seconds,
+            deadline_seconds=settings.event_deadline_seconds,
+            max_deliveries=settings.max_deliveries,
+            shutdown_seconds=settings.worker_shutdown_seconds,
+            # Celery's own limit comes down in the middle of anything: a task is over before it.
+            longest_seconds=LONGEST_SHARE * settings.task_soft_time_limit_seconds,
         )
         consumer = f"{worker_name}/{slot}"
         self._drain = Drain(
@@ -136,13 +137,7 @@ class WorkerProcess:
             ),
             consumer=consumer,
             queues=lambda: self._queues,
-            settings=DrainSettings(
-                slots=settings.worker_slots,
-                lease_seconds=settings.worker_lease_seconds,
-                deadline_seconds=self._call_seconds,
-                max_deliveries=settings.max_deliveries,
-                shutdown_seconds=settings.worker_shutdown_seconds,
-            ),
+            settings=self._drain_settings,
             stopping=lambda: board.stopping,
             wake=self._wake_ups.send,
             report=self._report,
@@ -158,7 +153,7 @@ class WorkerProcess:
 
     def drain(self) -> None:
         """Answer what waits; returns when nothing does, or after a minute."""
-        self._runner.run(self._drain_once(self._must_end_at()))
+        self._runner.run(self._drain_once())
 
     def process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
         """A Celery client's event: accept it, work until it is finished, and return its result.
@@ -174,10 +169,7 @@ class WorkerProcess:
         self._wake_ups.close()
         self._runner.close()
 
-    def _must_end_at(self) -> float:
-        return time.monotonic() + self._longest_seconds
-
-    async def _drain_once(self, ends_at: float) -> None:
+    async def _drain_once(self, ends_at: float = math.inf) -> None:
         self._busy_since = time.time()
         self._queues = await self._registry.queues(self._settings.worker_streams)
         await self._leavings.settle()
@@ -237,11 +229,10 @@ class WorkerProcess:
             raise EventRefused(
                 Reason.ID_CONFLICT, f"task id {task_id!r} was used for another event", "event_id"
             )
-        ends_at = self._must_end_at()
+        ends_at = time.monotonic() + self._drain_settings.longest_seconds
         while True:
-            # What began with too little time left would be given back: then others do the work.
-            if ends_at - time.monotonic() > self._call_seconds:
-                await self._drain_once(ends_at)
+            # Where no time is left for a call it claims nothing: others do the work.
+            await self._drain_once(ends_at)
             left = max(0.0, ends_at - time.monotonic())
             status = await self._listener.wait_for(self._results, task_id, min(5.0, left))
             over = self._board.stopping or time.monotonic() >= ends_at
