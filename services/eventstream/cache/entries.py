@@ -135,22 +135,36 @@ def read_writes(replies: Sequence[Any], entries: int) -> int:
 
 
 def search_command(
-    alias: str, model: str, query: CacheQuery, vector: FloatArray
+    alias: str, model: str, query: CacheQuery, vector: FloatArray, *, graph: bool = False
 ) -> tuple[bytes | str | int, ...]:
-    """The command that finds the nearest stored question of the query's scope."""
+    """The command that finds the nearest stored question of the query's scope.
+
+    `graph`: by walking the index's graph, else as the server chooses (see `plan`).
+    """
     return (
-        *("FT.SEARCH", alias, _nearest(query.scope.digest, model)),
+        *("FT.SEARCH", alias, _nearest(query.scope.digest, model, graph)),
         *("RETURN", 4, "schema", "text", "response", _DISTANCE),
         *("SORTBY", _DISTANCE, "ASC", "LIMIT", 0, 1),
         *("PARAMS", 2, "vector", vector_bytes(vector), "DIALECT", 2),
     )
 
 
+def count_command(alias: str, scope_digest: str) -> tuple[str | int, ...]:
+    """The command that counts the entries of a scope."""
+    scope = _in_scope(scope_digest)
+    return ("FT.SEARCH", alias, scope, "NOCONTENT", "LIMIT", 0, 0, "DIALECT", 2)
+
+
 @lru_cache(maxsize=1024)
-def _nearest(scope_digest: str, model: str) -> str:
+def _nearest(scope_digest: str, model: str, graph: bool) -> str:
+    how = "HYBRID_POLICY BATCHES " if graph else ""
+    scope = _in_scope(scope_digest)
+    return f"({scope})=>[KNN 1 @{vector_field(model)} $vector {how}AS {_DISTANCE}]"
+
+
+def _in_scope(scope_digest: str) -> str:
     # The scope's digest covers stream, task type, model and prompt version, so one tag will do.
-    scope_filter = str(Tag("scope") == scope_digest)
-    return f"({scope_filter})=>[KNN 1 @{vector_field(model)} $vector AS {_DISTANCE}]"
+    return str(Tag("scope") == scope_digest)
 
 
 def read_candidate(reply: Any) -> Candidate | None:

@@ -126,11 +126,7 @@ class VectorIndex:
             if is_missing_index(error):
                 return None
             raise
-        try:
-            return _read_info(reply)
-        except (LookupError, TypeError, ValueError) as error:
-            # MemoryDB, for one, uses other words.
-            raise ResponseError(f"its FT.INFO can't be read: {error!r}") from error
+        return read_info(reply)
 
     async def _build(self, algorithm: Algorithm, token: str = "") -> None:
         await self._drop_leftovers()
@@ -202,18 +198,23 @@ def is_missing_index(error: BaseException) -> bool:
     return "no such index" in message or "unknown index" in message or "not found" in message
 
 
-def _read_info(reply: Any) -> IndexInfo:
-    fields = _as_dict(reply)
-    algorithm: Algorithm = "flat"
-    for attribute in fields[b"attributes"]:
-        if b"HNSW" in _flattened(attribute):
-            algorithm = "hnsw"
-    return IndexInfo(
-        name=_text(fields[b"index_name"]),
-        algorithm=algorithm,
-        entries=int(fields[b"num_docs"]),
-        building=float(fields[b"indexing"]) > 0,
-    )
+def read_info(reply: Any) -> IndexInfo:
+    """What FT.INFO says; raises redis' ResponseError where it is in other words than Redis'."""
+    try:
+        fields = _as_dict(reply)
+        algorithm: Algorithm = "flat"
+        for attribute in fields[b"attributes"]:
+            if b"HNSW" in _flattened(attribute):
+                algorithm = "hnsw"
+        return IndexInfo(
+            name=_text(fields[b"index_name"]),
+            algorithm=algorithm,
+            entries=int(fields[b"num_docs"]),
+            building=float(fields[b"indexing"]) > 0,
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        # MemoryDB, for one, uses other words.
+        raise ResponseError(f"its FT.INFO can't be read: {error!r}") from error
 
 
 def _as_dict(reply: Any) -> dict[bytes, Any]:

@@ -18,6 +18,7 @@ from eventstream.cache.embeddings import EmbeddingCache
 from eventstream.cache.entries import read_candidate, search_command
 from eventstream.cache.index import VectorIndex, is_missing_index, model_digest
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.plan import SearchPlan
 from eventstream.cache.policy import decide
 from eventstream.cache.server import REDIS_FAILURES, BoundedPipelines, search_node, unavailable
 from eventstream.cache.similarity import threshold_for
@@ -45,6 +46,7 @@ class Searcher:
         timeout_seconds: float,
         embedding_ttl_seconds: int,
         hnsw_from_entries: int,
+        graph_from_entries: int,
         monotonic: Callable[[], float],
     ) -> None:
         self._client = client
@@ -56,6 +58,7 @@ class Searcher:
         self._monotonic = monotonic
         self._indexes: dict[str, VectorIndex] = {}
         self._ready: set[str] = set()
+        self._plan = SearchPlan(graph_from_entries=graph_from_entries, monotonic=monotonic)
         self._retry_at = 0.0
         self.available = True
         self.reason = ""
@@ -166,22 +169,29 @@ class Searcher:
         vectors: dict[str, Embedding],
         fresh: dict[str, Embedding],
     ) -> tuple[Sequence[Any] | None, str]:
-        """A reply for each query, and then those to keeping `fresh`; or None and why."""
+        """A reply for each query, and then others; or None and why."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 node = await search_node(self._client)
         except REDIS_FAILURES as error:
             metrics.CACHE_ERRORS.labels("search").inc()
             return None, unavailable(error)
-        alias = self._indexes[embeddings.model].alias
+        model = embeddings.model
+        alias = self._indexes[model].alias
         pipeline = self._pipelines.new()
         for query in queries:
             vector = vectors[query.text].vector
-            command = search_command(alias, embeddings.model, query, vector)
+            graph = self._plan.graph(model, query)
+            command = search_command(alias, model, query, vector, graph=graph)
             pipeline.execute_command(*command, **node)
         # The searches come first, so that answers do not wait for vectors to be kept.
         embeddings.append_writes(pipeline, fresh)
-        return await self._execute(pipeline, "search")
+        before = len(pipeline)
+        looks = self._plan.append_looks(pipeline, alias, model, queries, node)
+        replies, problem = await self._execute(pipeline, "search")
+        if replies is not None:
+            self._plan.read(looks, replies[before:])
+        return replies, problem
 
     def _embeddings(self, embedder: Embedder) -> EmbeddingCache:
         return EmbeddingCache(self._keys, embedder, self._embedding_ttl_seconds)
@@ -228,6 +238,8 @@ class Searcher:
         if is_missing_index(error):
             # The server was emptied: the next look-up makes the index again.
             self._ready.discard(model)
+        elif self._plan.refused(error):
+            _log.debug("the server chooses by itself how it searches: %s", error)
 
     def _on(self) -> None:
         self.available, self.reason = True, ""

@@ -45,6 +45,7 @@ from eventstream.cache.housekeeping import (
 )
 from eventstream.cache.index import HNSW_FROM_ENTRIES
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.plan import GRAPH_FROM_ENTRIES
 from eventstream.cache.policy import wants_candidate
 from eventstream.cache.search import Searcher
 from eventstream.cache.server import BoundedPipelines, unavailable
@@ -72,6 +73,7 @@ class SemanticCache:
         timeout_seconds: float = 0.5,
         embedding_ttl_seconds: int = 86_400,
         hnsw_from_entries: int = HNSW_FROM_ENTRIES,
+        graph_from_entries: int = GRAPH_FROM_ENTRIES,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -92,6 +94,7 @@ class SemanticCache:
             timeout_seconds=timeout_seconds,
             embedding_ttl_seconds=embedding_ttl_seconds,
             hnsw_from_entries=hnsw_from_entries,
+            graph_from_entries=graph_from_entries,
             monotonic=monotonic,
         )
         self._flights = Flights(self._pipelines, self._keys, clock=monotonic)
