@@ -157,7 +157,10 @@ async def _measure(
         await cache.maintain()
         built = time.perf_counter() - began
         kind = next(iter((await cache.stats()).indexes.values()))
-        knn, whole, plain, hits = await _pairs(client, cache, peer, embedder, size, pairs, times)
+        graph = kind.lower() == "hnsw"
+        knn, whole, plain, hits = await _pairs(
+            client, cache, peer, embedder, size, graph, pairs, times
+        )
         took = f"{built:.0f} s" if built > 1 else "-"
         rows.append((str(dimension), f"{size:,}", kind, took, f"{hits:.1%}"))
         for words, measured, reach, peers in (
@@ -191,6 +194,7 @@ async def _pairs(
     peer: RedisVl,
     embedder: KnownVectors,
     size: int,
+    graph: bool,
     pairs: int,
     times: int,
 ) -> tuple[Pairs, Pairs, Pairs, float]:
@@ -215,7 +219,7 @@ async def _pairs(
             asking = query(here[index])
             vector = vectors[here[index]]
             pipeline = client.pipeline(transaction=False)
-            pipeline.execute_command(*search_command(alias, model, asking, vector))
+            pipeline.execute_command(*search_command(alias, model, asking, vector, graph=graph))
             [reply] = await pipeline.execute(raise_on_error=False)
             return read_candidate(reply)
 

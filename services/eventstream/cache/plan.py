@@ -93,6 +93,11 @@ class SearchPlan:
             oldest, _ = self._looked_at.popitem(last=False)
             self._entries.pop(oldest, None)
 
+    def forget(self, model: str) -> None:
+        """An index is another now: the next search looks again."""
+        for look in [look for look in self._looked_at if look[0] == model]:
+            del self._looked_at[look]
+
     def refused(self, error: Exception) -> bool:
         """Whether the server does not know what a search with a choice says; then none is made."""
         if "hybrid" in str(error).lower() or "syntax" in str(error).lower():

@@ -128,9 +128,10 @@ class Searcher:
 
     async def maintain(self) -> None:
         """Rebuild indexes that have grown."""
-        for index in list(self._indexes.values()):
+        for model, index in list(self._indexes.items()):
             try:
-                await index.grow()
+                if await index.grow():
+                    self._plan.forget(model)
             except REDIS_FAILURES as error:
                 _log.warning("the vector index could not be rebuilt now: %s", error)
 

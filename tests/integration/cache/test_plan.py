@@ -148,6 +148,25 @@ async def test_a_flat_index_has_no_graph(
     assert searches.graph == [False, False]
 
 
+async def test_an_index_that_has_grown_is_looked_at_at_once(
+    cache_client: AsyncRedis, prefix: str, searches: Searches
+) -> None:
+    cache = SemanticCache(
+        cache_client, prefix=prefix, timeout_seconds=5, hnsw_from_entries=5, graph_from_entries=5
+    )
+    keys, model = CacheKeys(prefix), model_digest("test/one", 4)
+    await VectorIndex(cache_client, keys, model, 4, hnsw_from_entries=10**9).ensure()
+    await fill(cache, SCOPE, 5)
+    await ask(cache)
+    await ask(cache)
+
+    await cache.maintain()
+    await ask(cache)
+    await ask(cache)
+
+    assert searches.graph == [False, False, False, True]
+
+
 async def test_a_server_that_does_not_know_the_choice_is_left_to_its_own(
     cache: SemanticCache, searches: Searches
 ) -> None:
