@@ -16,6 +16,9 @@ SCOPE = CacheScope("bench", "sentiment_analysis", "bench-model", "v1", "paramete
 EMBEDDING_MODEL = "bench-embedding"
 GREETING = "Hello! "
 OTHER_GREETING = "Hi! "
+JOINED_GREETING = "Hello, "
+"""In the sentence itself, so that the guard has to read the whole of both texts."""
+_GREETINGS = (GREETING, OTHER_GREETING, JOINED_GREETING)
 AT_ONCE = 500
 
 
@@ -40,7 +43,7 @@ class KnownVectors:
         number = int(text.partition("(order ")[2][:7])
         source = np.random.default_rng(number)
         vector = source.standard_normal(self.dimension, dtype=np.float32)
-        if text.startswith((GREETING, OTHER_GREETING)):
+        if text.startswith(_GREETINGS):
             vector += 0.1 * source.standard_normal(self.dimension, dtype=np.float32)
         unit: FloatArray = vector / np.linalg.norm(vector)
         return unit

@@ -48,7 +48,22 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     items = items_of(tokens, lexicon, analysis)
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
-    peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
+    peeled = _peeled(items, lexicon, analysis)
+    if peeled.terms:
+        return peeled
+    # Nothing but courtesies: then they are what the text says.
+    return _Builder(items, lexicon, analysis, {}).build()
+
+
+def courtesies_in(tokens: list[Token], lexicon: Lexicon) -> Analysis | None:
+    """The analysis of a text, without terms, that is nothing but courtesies; None for others."""
+    analysis = Analysis()
+    peeled = _peeled(items_of(tokens, lexicon, analysis), lexicon, analysis)
+    return None if peeled.terms else peeled
+
+
+def _peeled(items: list[Item], lexicon: Lexicon, noted: Analysis) -> Analysis:
+    peeled = Analysis(notes={kind: list(words) for kind, words in noted.notes.items()})
     opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
     present = {item.plain for item in opened}
     if begins_courtesy(present, lexicon):
@@ -67,9 +82,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         result.items = shaped
         if len(shortened) <= _MAX_UNSHAPED and shaped != shortened:
             result.unshaped = shortened, moods
-        return result
-    # Nothing but courtesies: then they are what the text says.
-    return _Builder(items, lexicon, analysis, {}).build()
+    return result
 
 
 def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:

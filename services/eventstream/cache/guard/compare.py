@@ -8,6 +8,7 @@ from collections import Counter
 
 from eventstream.cache.guard import moves, quantities
 from eventstream.cache.guard.analysis import analyse, as_written, reworded
+from eventstream.cache.guard.edges import courtesy_around
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
 from eventstream.cache.guard.kinds import Comparison, Kind
@@ -73,6 +74,9 @@ def compare(a: str, b: str) -> Comparison:
     if language_a is not None and language_b is not None and language_a is not language_b:
         return Comparison(frozenset({Kind.LANGUAGE}))
     lexicon = language_a or language_b or guess_by_vocabulary(words_a + words_b)
+    courtesy = None if lexicon is None else courtesy_around(tokens_a, tokens_b, lexicon)
+    if courtesy is not None:
+        return Comparison(courtesy)
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
