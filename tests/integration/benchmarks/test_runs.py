@@ -20,7 +20,7 @@ from benchmarks.report import lines, markdown
         ("long_tail", 1),
         ("model_call", 3),
         ("exact_hit", 1),
-        ("semantic_hit", 3),
+        ("semantic_hit", 4),
         ("api", 2),
         ("long_poll", 2),
     ],

@@ -10,6 +10,7 @@ from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.tokens import Token, TokenType
 
 _ENDS = (TokenType.STOP, TokenType.QUESTION)
+_MOST_TOKENS = 40
 _LONGEST_COURTESY = 24
 """A shorter text may be nothing but courtesies itself; then they are what it says."""
 
@@ -17,20 +18,16 @@ _LONGEST_COURTESY = 24
 def courtesy_around(a: list[Token], b: list[Token], lexicon: Lexicon) -> frozenset[Kind] | None:
     """The kinds of courtesy that one text has before or behind the other; None for other pairs."""
     longer, shorter = (a, b) if len(a) > len(b) else (b, a)
-    if not shorter or len(longer) == len(shorter):
+    more = len(longer) - len(shorter)
+    if not shorter or not 0 < more <= _MOST_TOKENS:
         return None
-    behind = _behind(longer, shorter)
-    before = len(longer) - len(shorter) - behind
-    if before < 0 or not _same(longer[before : len(longer) - behind], shorter):
-        return None
-    if before and longer[before - 1].type not in _ENDS:
-        return None
-    if behind and longer[-behind - 1].type not in _ENDS:
+    before = next((at for at in range(more + 1) if _is_at(shorter, longer, at)), None)
+    if before is None:
         return None
     if len(shorter) <= _LONGEST_COURTESY and courtesies_in(shorter, lexicon) is not None:
         return None
     kinds: set[Kind] = set()
-    for edge in (longer[:before], longer[len(longer) - behind :]):
+    for edge in (longer[:before], longer[before + len(shorter) :]):
         if edge:
             said = courtesies_in(edge, lexicon)
             if said is None:
@@ -39,15 +36,13 @@ def courtesy_around(a: list[Token], b: list[Token], lexicon: Lexicon) -> frozens
     return frozenset(kinds)
 
 
-def _behind(longer: list[Token], shorter: list[Token]) -> int:
-    """How many tokens `longer` has behind the last place where `shorter` may end in it."""
-    last = shorter[-1].text
-    for behind in range(len(longer) - len(shorter) + 1):
-        if longer[-behind - 1].text == last:
-            return behind
-    return len(longer)
-
-
-def _same(a: list[Token], b: list[Token]) -> bool:
-    """Whether two texts have the same tokens; before the first of them there may be a space."""
-    return a[1:] == b[1:] and a[0][:2] == b[0][:2]
+def _is_at(part: list[Token], tokens: list[Token], at: int) -> bool:
+    """Whether `part` is a row of whole sentences in `tokens`, from `at` on."""
+    end = at + len(part)
+    return (
+        # Before its first token there may be a space.
+        tokens[at][:2] == part[0][:2]
+        and tokens[at + 1 : end] == part[1:]
+        and (not at or tokens[at - 1].type in _ENDS)
+        and (end == len(tokens) or tokens[end - 1].type in _ENDS)
+    )
