@@ -208,7 +208,12 @@ class Cache(SpecModel):
         """`check_percent`, or what holds where it is left out."""
         if self.check_percent is not None:
             return self.check_percent
-        return 5.0 if self.policy == "bounded" else 1.0
+        return default_check_percent(self.policy)
+
+
+def default_check_percent(policy: str) -> float:
+    """The `checkPercent` of a stream that names none."""
+    return 5.0 if policy == "bounded" else 1.0
 
 
 class Budget(SpecModel):

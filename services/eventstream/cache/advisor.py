@@ -142,7 +142,7 @@ class Advisor:
             policy=cache.policy,
             threshold=threshold_for(model, "threshold", own) if by_threshold else guarded,
             guarded_threshold=guarded.value,
-            checked_percent=cache.checked_percent,
+            check_percent=cache.check_percent,
             max_wrong_hit_percent=cache.max_wrong_hit_percent,
         )
 

@@ -123,6 +123,10 @@ class Models:
         self._check_budget(spec, endpoint, model)
         # The local model has no temperature and no length, so they tell no answers apart.
         parameters = "" if endpoint.local else f"{event.temperature:g}/{event.max_tokens}"
+        if spec.model.base_url is None and endpoint.base_url != (endpoint.facts.base_url or ""):
+            # The same name at another server is another model; a stream's own address is in the
+            # scope as it is.
+            parameters += f"@{endpoint.base_url}"
         return CallPlan(
             provider=endpoint.facts.name,
             model=model,

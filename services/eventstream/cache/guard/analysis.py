@@ -26,6 +26,7 @@ from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 from eventstream.cache.guard.voice import active_forms
+from eventstream.cache.normalise import fold_code
 
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
@@ -217,7 +218,7 @@ class _Builder:
             case TokenType.TIME:
                 return self._amount(self._amounts.time(position))
             case TokenType.CODE:
-                self._emit(item.text.casefold(), Kind.CODE, item.text)
+                self._emit(fold_code(item.text), Kind.CODE, item.text)
             case TokenType.EMOJI:
                 self._emit(item.text, Kind.EMOJI, item.text)
             case TokenType.QUESTION:
