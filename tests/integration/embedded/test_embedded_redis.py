@@ -22,6 +22,8 @@ from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import connect
+from eventstream.settings import Settings
+from eventstream.store_checks import warn_about_stores
 
 Start = Callable[[ProcessSpec], LocalProcess]
 
@@ -67,6 +69,25 @@ def test_the_state_server_never_evicts(start: Start, tmp_path: Path) -> None:
         assert state.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert state.config_get("maxmemory") == {"maxmemory": str(1024 * 1024 * 1024)}
         assert state.config_get("appendonly") == {"appendonly": "yes"}
+
+
+async def test_the_pair_is_set_as_it_should_be_and_a_server_without_a_bound_is_told(
+    start: Start, tmp_path: Path
+) -> None:
+    cache, state = free_port(), free_port()
+    start(cache_server(find_binaries(), tmp_path / "cache", cache))
+    start(state_server(find_binaries(), tmp_path / "state", state))
+    settings = Settings(
+        redis_url=f"redis://{HOST}:{cache}/0",
+        celery_broker_url=f"redis://{HOST}:{state}/1",
+        celery_result_backend=f"redis://{HOST}:{state}/2",
+    )
+    assert await warn_about_stores(settings) == []
+
+    with client(state) as server:
+        server.config_set("maxmemory", 0)
+    [advice] = await warn_about_stores(settings)
+    assert "results and inbox has no bound" in advice
 
 
 async def test_a_state_server_refuses_before_it_is_full_and_takes_more_once_it_is_drained(
