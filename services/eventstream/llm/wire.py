@@ -384,21 +384,30 @@ def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
 def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vectors:
     """Unit rows of an embeddings answer that must have this shape.
 
-    Raises ProviderError: MALFORMED, or REFUSED for vectors of another length.
+    Raises ProviderError: MALFORMED, or REFUSED for vectors of another length, with the tokens that
+    the provider counted all the same.
     """
     document = _document(reply)
+    counted: Tokens | None = None
+    said = advertised(reply.headers)
     try:
+        counted = _counted(document)
         items = sorted(document["data"], key=lambda item: item.get("index", 0))
         rows = np.array([item["embedding"] for item in items], dtype=np.float32)
-        tokens = _counted(document) or estimate
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ProviderError(ErrorKind.MALFORMED, "the answer holds no vectors") from error
+        raise ProviderError(
+            ErrorKind.MALFORMED, "the answer holds no vectors", said=said, tokens=counted
+        ) from error
     if rows.shape != shape:
         raise ProviderError(
             ErrorKind.REFUSED,
             f"the vectors came as {rows.shape}, {shape} was expected: see VECTOR_DIMENSION",
+            said=said,
+            tokens=counted,
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):
-        raise ProviderError(ErrorKind.MALFORMED, "a vector has no direction")
-    return Vectors(tokens, advertised(reply.headers), rows=rows / lengths)
+        raise ProviderError(
+            ErrorKind.MALFORMED, "a vector has no direction", said=said, tokens=counted
+        )
+    return Vectors(counted or estimate, said, rows=rows / lengths)
