@@ -46,6 +46,11 @@ STORING_AT_ONCE: Final = 2
 """Claims whose hits are being stored while the next one is looked up."""
 
 
+def renewed_within(lease_seconds: float) -> float:
+    """Seconds in which those who hold events have renewed them, once Redis is back."""
+    return lease_seconds / 3
+
+
 class Pipelined(Protocol):
     """Events to endings: what the drain needs of the pipeline."""
 
@@ -110,6 +115,7 @@ class Drain:
         stopping: Callable[[], bool],
         wake: Callable[[Sequence[str]], None],
         report: Callable[[DrainCounts], None] = lambda counts: None,
+        takes_over_from: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inbox = inbox
@@ -121,6 +127,7 @@ class Drain:
         self._stopping = stopping
         self._wake = wake
         self._report = report
+        self._takes_over_from = takes_over_from
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.slots)
         self._held: dict[tuple[str, str], tuple[Held, asyncio.Task[None] | None]] = {}
@@ -189,7 +196,8 @@ class Drain:
                 STORE_UNAVAILABLE.labels("claim").inc()
                 log.warning("claim_failed", error=str(error))
                 # Leases go on ending while Redis is away. Who holds them renews them first.
-                self._suspects_looked_at = self._clock() + self._settings.lease_seconds / 3
+                within = renewed_within(self._settings.lease_seconds)
+                self._suspects_looked_at = self._clock() + within
                 if not self._running:
                     return
                 await self._pause(back_off)
@@ -341,7 +349,7 @@ class Drain:
     async def _suspects_wait(self) -> bool:
         """Whether an event waits that an earlier process let go of; looked at once a second."""
         now = self._clock()
-        if now - self._suspects_looked_at < SUSPECT_LOOK_SECONDS:
+        if now - self._suspects_looked_at < SUSPECT_LOOK_SECONDS or now < self._takes_over_from():
             return False
         self._suspects_looked_at = now
         queues = self._queues()

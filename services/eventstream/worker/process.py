@@ -141,6 +141,7 @@ class WorkerProcess:
             stopping=lambda: board.stopping,
             wake=self._wake_ups.send,
             report=self._report,
+            takes_over_from=lambda: board.takes_over_from,
         )
         self._stack.push_async_callback(redis.aclose)
         self._stack.push_async_callback(cache_redis.aclose)
