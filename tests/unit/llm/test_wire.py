@@ -7,18 +7,10 @@ import pytest
 
 from eventstream.llm.cost import Tokens
 from eventstream.llm.embeddings import MAX_TEXT_BYTES, batches
+from eventstream.llm.failures import ErrorKind, ProviderError, error_in_answer, status_error
 from eventstream.llm.limits import Advertised, Quantity
-from eventstream.llm.wire import (
-    ErrorKind,
-    ProviderError,
-    Reply,
-    advertised,
-    chat_answer,
-    error_in_answer,
-    retry_after,
-    status_error,
-    vectors_of,
-)
+from eventstream.llm.reply import Reply, advertised, retry_after
+from eventstream.llm.wire import chat_answer, vectors_of
 
 
 @pytest.mark.parametrize(
