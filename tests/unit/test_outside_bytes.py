@@ -28,7 +28,7 @@ from eventstream.llm.cost import Tokens
 from eventstream.llm.failures import ProviderError, status_error
 from eventstream.llm.reply import Reply, advertised, retry_after
 from eventstream.llm.wire import chat_answer, vectors_of
-from eventstream.spec import read_stream_file
+from eventstream.stream_files import read_stream_file
 from eventstream.worker.kept import unpack
 from tests.support.events import an_event
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queue_for, queues_of, stream_of
-from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream, read_stream_file
+from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream
+from eventstream.stream_files import read_stream_file
 
 HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
 

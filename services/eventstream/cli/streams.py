@@ -24,7 +24,8 @@ from eventstream.consumer_groups import group_sharers
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queues_of
 from eventstream.settings import Settings, load_settings
-from eventstream.spec import API_VERSION, KIND, StreamSpec, read_stream_file
+from eventstream.spec import API_VERSION, KIND, StreamSpec
+from eventstream.stream_files import read_stream_file
 from eventstream.topic_rings import way_back
 
 

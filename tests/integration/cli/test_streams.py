@@ -9,7 +9,8 @@ import redis
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
 from eventstream.registry import Registry
-from eventstream.spec import StreamSpec, Task, read_stream_file
+from eventstream.spec import StreamSpec, Task
+from eventstream.stream_files import read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_event
 from tests.support.redis_server import RedisServer
