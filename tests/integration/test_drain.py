@@ -20,7 +20,8 @@ from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
-from eventstream.worker.drain import Drain, DrainSettings
+from eventstream.worker.drain import Drain
+from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import Endings
 from tests.support.events import an_answer, an_ask, an_event
 

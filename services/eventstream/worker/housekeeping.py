@@ -29,8 +29,8 @@ from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
 from eventstream.worker.board import Board
-from eventstream.worker.drain import renewed_within
 from eventstream.worker.leavings import is_due
+from eventstream.worker.suspects import renewed_within
 
 log = get_logger(__name__)
 

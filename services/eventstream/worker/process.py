@@ -40,7 +40,8 @@ from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
-from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
+from eventstream.worker.drain import Drain, DrainCounts
+from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import Endings
 from eventstream.worker.leavings import Leavings
 
