@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from eventstream.spec import EventStreamResource, default_stream
+from eventstream.spec import default_stream
+from eventstream.stream_files import EventStreamResource
 from tests.chart.helm import EVERYTHING, ROOT, Chart, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}

@@ -15,9 +15,10 @@ import pytest
 
 from eventstream import __version__
 from eventstream.llm.client import ChatRequest, ProviderClient
+from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.providers import FACTS, Endpoint
 from eventstream.llm.transport import Transport
-from eventstream.llm.wire import ChatAnswer, ErrorKind, ProviderError
+from eventstream.llm.wire import ChatAnswer
 from tests.providers.raw import RawServer, Then, raw_server, response
 from tests.support.redis_server import free_port
 

@@ -708,6 +708,23 @@ async def test_many_texts_go_in_batches_and_are_counted(
     assert usage.prompt_tokens > 0
 
 
+async def test_paid_vectors_that_cant_be_read_are_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        body = {"data": [{"embedding": "?"}], "usage": {"prompt_tokens": 5000}}
+        server.answer = response("200 OK", orjson.dumps(body))
+        embedder = make_models(openai_base_url=server.url, sleep=no_nap).embedder(
+            REVIEWS, "reviews"
+        )
+        assert embedder is not None
+        with pytest.raises(CallDeferred, match="does not answer"):
+            await embedder.embed(["text"])
+    spending = Spending(redis_client, keys)
+    # Five times 5000 x 0.02 micro-dollars.
+    assert await spending.usage("reviews", spending.today()) == Usage(5, 25_000, 0, 500)
+
+
 async def test_vectors_that_do_not_come_are_a_deferral(
     aimock: AiMock, make_models: MakeModels
 ) -> None:

@@ -38,7 +38,8 @@ from eventstream.llm.cost import load_price_list
 from eventstream.llm.local.errors import LocalModelMissing, LocalModelUnsupported
 from eventstream.llm.local.folder import find_model_folder
 from eventstream.settings import Settings, load_settings
-from eventstream.spec import StreamSpec, read_stream_file
+from eventstream.spec import StreamSpec
+from eventstream.stream_files import read_stream_file
 
 NAMES = ("cache", "state", "broker", "api", "worker", "consumer", "flower")
 DATA_PARTS = frozenset({"cache", "state", "broker", "flower"})

@@ -22,11 +22,12 @@ from eventstream.errors import Reason, StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.contract import CallDeferred, CallFailed
 from eventstream.llm.cost import PriceList, Tokens
+from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.limits import Freeze, Limit, Limiter, Refused, Reservation
 from eventstream.llm.lua import script
 from eventstream.llm.providers import Endpoint
 from eventstream.llm.spending import BudgetState, Hold, Spending
-from eventstream.llm.wire import Answered, ErrorKind, ProviderError
+from eventstream.llm.wire import Answered
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 from eventstream.spec import Budget

@@ -14,7 +14,8 @@ from typing import Final
 
 import aiohttp
 
-from eventstream.llm.wire import ErrorKind, ProviderError, Reply
+from eventstream.llm.failures import ErrorKind, ProviderError
+from eventstream.llm.reply import Reply
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 256
