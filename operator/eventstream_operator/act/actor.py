@@ -31,7 +31,7 @@ from eventstream_operator.decide import (
     Verdict,
     to_status,
 )
-from eventstream_operator.metrics import SCALED
+from eventstream_operator.metrics import CONDITION, SCALED
 from eventstream_operator.observe.deployments import Deployments, replicas_of
 from eventstream_operator.observe.observation import Observation
 from eventstream_operator.world import Object, World, name_of
@@ -118,23 +118,37 @@ class Actor:
 
     async def refuse(self, stream: Object, problem: str) -> None:
         """Say that a resource's spec can't be read; whatever it had is left as it is."""
+        message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."
+        await self._degrade(stream, "InvalidSpec", message)
+
+    async def fail(self, stream: Object, problem: str) -> None:
+        """Say that the operator itself failed at the stream."""
+        message = (
+            f"The operator failed at this stream ({problem}), tries again in every pass, and until"
+            " then all stays as it is. Its log has the whole of it: look for stream_failed."
+        )
+        await self._degrade(stream, "OperatorFailed", message)
+
+    async def _degrade(self, stream: Object, reason: str, message: str) -> None:
+        """Say, once, why nothing is decided about the stream."""
+        CONDITION.labels(name_of(stream), "Degraded").set(1)
         generation = stream["metadata"].get("generation", 0)
         before = stream.get("status") or {}
-        if before.get("observedGeneration") == generation and before.get("reason") == "InvalidSpec":
+        if before.get("observedGeneration") == generation and before.get("reason") == reason:
             return
-        message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."
         status: Status = {
             "observedGeneration": generation,
             "phase": "Degraded",
-            "reason": "InvalidSpec",
-            "conditions": _with_invalid_spec(
-                before.get("conditions") or (), message, generation, self._unix_clock()
+            "reason": reason,
+            "conditions": _with_degraded(
+                before.get("conditions") or (), reason, message, generation, self._unix_clock()
             ),
         }
-        await self._cluster.merge(
+        written = await self._cluster.merge(
             STREAMS, name_of(stream), {"status": status}, subresource="status"
         )
-        await self._post(stream, "Warning", "InvalidSpec", message)
+        self._world.streams.put(written)
+        await self._post(stream, "Warning", reason, message)
 
     async def _scale(self, turn: Turn, role: str, verdict: Verdict, deployment: Object) -> bool:
         assert verdict.target is not None
@@ -236,9 +250,9 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
     return verdict.outcome.value
 
 
-def _with_invalid_spec(
-    before: Sequence[Status], message: str, generation: int, unix_now: float
+def _with_degraded(
+    before: Sequence[Status], reason: str, message: str, generation: int, unix_now: float
 ) -> list[Status]:
-    degraded = Condition("Degraded", "True", "InvalidSpec", message)
+    degraded = Condition("Degraded", "True", reason, message)
     others = [one for one in before if one["type"] != "Degraded"]
     return [*others, *build_conditions((degraded,), before, generation, unix_now)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kubernetes.aio import client
+from structlog.testing import capture_logs
 
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
@@ -20,7 +21,7 @@ from eventstream.settings import Settings
 from eventstream_operator.act.actor import Actor
 from eventstream_operator.act.lease import Lease
 from eventstream_operator.act.registry import StreamRegistry
-from eventstream_operator.cluster import DEPLOYMENTS, STREAMS, Cluster, ClusterError
+from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, STREAMS, Cluster, ClusterError
 from eventstream_operator.loop import Loop
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
@@ -48,6 +49,10 @@ class RefusingCluster(Cluster):
         super().__init__(nowhere, "ai", timeout_seconds=1)
         self.refused: dict[str, int] = {}
         """Resource and subresource, or the name of an object -> status of the refusal."""
+        self.odd: dict[str, dict[str, Any]] = {}
+        """Name of an object that is applied -> what the answer has in place of what is right."""
+        self.applied: dict[str, dict[str, Any]] = {}
+        self.events: list[str] = []
         self._world = world
         self._lists = {
             STREAMS: streams,
@@ -76,10 +81,19 @@ class RefusingCluster(Cluster):
         raise ClusterError(404, f"there is no {name}")
 
     async def create(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
+        if resource == EVENTS:
+            self.events.append(body["reason"])
         return body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
 
     async def replace(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         return body
+
+    async def apply(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        made = a_deployment(name, replicas=1)
+        made["metadata"] |= body["metadata"]
+        made["spec"] |= body["spec"]
+        self.applied[name] = made
+        return made | self.odd.get(name, {})
 
     async def merge(
         self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
@@ -108,13 +122,17 @@ def a_deployment(role: str, *, replicas: int) -> dict[str, Any]:
             "resourceVersion": "1",
             "labels": {"ai-eventstream.io/template": role},
         },
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": role}}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": role}},
+            "template": {"metadata": {}, "spec": {"containers": [{"name": role}]}},
+        },
         "status": {"readyReplicas": replicas},
     }
 
 
-def a_stream(**spec: Any) -> dict[str, Any]:
-    metadata = {"name": "default", "uid": "default", "generation": 1, "resourceVersion": "1"}
+def a_stream(name: str = "default", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "uid": name, "generation": 1, "resourceVersion": "1"}
     scaling = {"workers": {"drainSeconds": DRAIN_SECONDS, "queueLength": 100, "max": 20}}
     return {"metadata": metadata, "spec": {"scaling": scaling, **spec}}
 
@@ -124,6 +142,7 @@ class Scene:
     """A loop that is stepped, over a Redis of its own."""
 
     cluster: RefusingCluster
+    world: World
     state: AsyncRedis
     loop: Loop
     clock: Clock
@@ -131,6 +150,12 @@ class Scene:
     async def fill(self, count: int) -> None:
         inbox = Inbox(self.state, Keys(), result_ttl_seconds=60, lease_seconds=30)
         await inbox.accept([Arrival(an_event(uuid.uuid4().hex)) for _ in range(count)])
+
+    def told(self, stream: str) -> tuple[str, str]:
+        """Status and reason of its condition Degraded."""
+        status = self.world.streams.get(stream)["status"]  # type: ignore[index]
+        [degraded] = [one for one in status["conditions"] if one["type"] == "Degraded"]
+        return degraded["status"], degraded["reason"]
 
     async def workers_after_passes(self, seconds: float) -> list[int]:
         """How many were asked for after each pass."""
@@ -149,17 +174,17 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def stream() -> dict[str, Any]:
-    """Tests that want another one parametrize it."""
-    return a_stream()
+def streams() -> list[dict[str, Any]]:
+    """Tests that want others parametrize it."""
+    return [a_stream()]
 
 
 @pytest.fixture
-async def scene(own_redis: RedisServer, stream: dict[str, Any]) -> AsyncIterator[Scene]:
+async def scene(own_redis: RedisServer, streams: list[dict[str, Any]]) -> AsyncIterator[Scene]:
     world, clock = World(), Clock()
     settings = OperatorSettings(watch_namespace="ai", operator_identity="operator-0")
     state = connect(own_redis.url(2), timeout_seconds=5)
-    cluster = RefusingCluster(world, [stream])
+    cluster = RefusingCluster(world, streams)
     async with cluster:
         observer = Observer(
             Settings(),
@@ -197,7 +222,7 @@ async def scene(own_redis: RedisServer, stream: dict[str, Any]) -> AsyncIterator
             clock=clock,
             unix_clock=clock,
         )
-        yield Scene(cluster, state, loop, clock)
+        yield Scene(cluster, world, state, loop, clock)
     await state.aclose()
 
 
@@ -214,7 +239,7 @@ async def test_a_step_is_remembered_though_no_status_can_be_written(scene: Scene
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
 
 
-@pytest.mark.parametrize("stream", [READS_KAFKA])
+@pytest.mark.parametrize("streams", [[READS_KAFKA]])
 @pytest.mark.parametrize("refusal", [403, 409])
 async def test_the_workers_step_is_remembered_though_the_consumers_is_refused(
     scene: Scene, refusal: int
@@ -232,3 +257,45 @@ async def test_the_workers_step_is_remembered_though_the_consumers_is_refused(
     scene.cluster.refused.clear()
     await scene.workers_after_passes(STEP_SECONDS)
     assert scene.cluster.replicas("consumer") == 1
+
+
+@pytest.mark.parametrize("streams", [[a_stream("reviews"), a_stream(), a_stream("tickets")]])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"spec": None}, id="when its Deployment is made"),
+        pytest.param({"status": {"readyReplicas": "many"}}, id="when it is decided about"),
+    ],
+)
+async def test_a_defect_that_one_stream_meets_stops_no_other(
+    scene: Scene, odd: dict[str, Any]
+) -> None:
+    await scene.fill(150)
+    scene.cluster.odd["worker-reviews"] = odd
+
+    with capture_logs() as lines:
+        seen = await scene.workers_after_passes(3 * STEP_SECONDS)
+
+    assert seen == [2, 2, 2]
+    assert scene.told("default") == scene.told("tickets") == ("False", "AllSignals")
+    # Told once, where people look, with the stack in the log.
+    assert scene.told("reviews") == ("True", "OperatorFailed")
+    assert scene.cluster.events.count("OperatorFailed") == 1
+    failures = [line for line in lines if line["event"] == "stream_failed"]
+    assert [(line["stream"], bool(line["exc_info"])) for line in failures] == [("reviews", True)]
+
+    scene.cluster.odd.clear()
+    whole = {**scene.cluster.applied["worker-reviews"], "status": {"readyReplicas": 1}}
+    whole["metadata"] = {**whole["metadata"], "resourceVersion": "2"}
+    scene.world.deployments.put(whole)
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert scene.told("reviews") == ("False", "AllSignals")
+
+
+@pytest.mark.parametrize("streams", [[a_stream("reviews"), a_stream()]])
+async def test_a_failure_that_can_not_be_told_stops_no_other_stream_either(scene: Scene) -> None:
+    await scene.fill(150)
+    scene.cluster.odd["worker-reviews"] = {"spec": None}
+    scene.cluster.refused["reviews"] = 403
+
+    assert await scene.workers_after_passes(2 * STEP_SECONDS) == [2, 2]
