@@ -113,7 +113,7 @@ class Observer:
         self._cache = Background("cache", read_cache, every_seconds=CACHE_SECONDS, clock=clock)
         self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
         self._broker = BrokerLags(settings) if settings.kafka_bootstrap_servers else None
-        self._lags: dict[str, tuple[float, KafkaBacklog]] = {}
+        self._lags: dict[str, tuple[GroupTopic, float, KafkaBacklog]] = {}
         self._partitions = PartitionsSeen()
         self._kafka = Background(
             "kafka", self._read_broker, every_seconds=BROKER_SECONDS, clock=clock
@@ -242,7 +242,7 @@ class Observer:
         if spec.source is None:
             return None
         ours = self._consumers_figure(stream, spec)
-        broker = self._broker_figure(stream)
+        broker = self._broker_figure(stream, spec)
         if ours is None or (broker is not None and ours.age_seconds > FRESH_SECONDS):
             return broker
         return ours
@@ -251,32 +251,47 @@ class Observer:
         state = self._state.value
         if spec.source is None or state is None or stream not in state.streams:
             return None
-        known = self._lags.get(stream)
         topic = spec.source.topic
-        partitions = max(
-            known[1].partitions if known else spec.source.partitions,
-            self._partitions.of(stream, topic),
-        )
+        told = self._broker.partitions(topic) if self._broker else None
+        partitions = max(told or spec.source.partitions, self._partitions.of(stream, topic))
         figure = consumers_figure(state.streams[stream].lags, topic, partitions, state.unix_now)
         if figure is None:
             return None
         return Measured(figure.value, figure.age_seconds + self._state.age_seconds)
 
-    def _broker_figure(self, stream: str) -> Measured[KafkaBacklog] | None:
+    def _broker_figure(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
         known = self._lags.get(stream)
-        return Measured(known[1], self._clock() - known[0]) if known else None
+        # What was said of another topic or group says nothing of this one.
+        if known is None or known[0] != _group_topic(stream, spec):
+            return None
+        return Measured(known[2], self._clock() - known[1])
 
     async def _read_broker(self) -> None:
         assert self._broker is not None
         wanted = {}
         for stream, spec in self._specs.items():
+            asked = _group_topic(stream, spec)
+            if asked is None:
+                continue
             figure = self._consumers_figure(stream, spec)
-            if spec.source and (figure is None or figure.age_seconds > FRESH_SECONDS):
-                group = spec.consumer_group(stream) or stream
-                wanted[stream] = GroupTopic(group, spec.source.topic, spec.source.partitions)
+            if (
+                figure is None
+                or figure.age_seconds > FRESH_SECONDS
+                # Once of every topic: consumers that publish anew, one after another, show only
+                # some of its partitions, and this process may have seen no more yet.
+                or self._broker.partitions(asked.topic) is None
+            ):
+                wanted[stream] = asked
         began = self._clock()
         for stream, backlog in (await self._broker.read(wanted)).items():
-            self._lags[stream] = (began, backlog)
+            self._lags[stream] = (wanted[stream], began, backlog)
+
+
+def _group_topic(stream: str, spec: StreamSpec) -> GroupTopic | None:
+    if spec.source is None:
+        return None
+    group = spec.consumer_group(stream) or stream
+    return GroupTopic(group, spec.source.topic, spec.source.partitions)
 
 
 class _StreamSignals:
