@@ -95,7 +95,9 @@ class Actor:
     async def scale(self, turn: Turn, deployments: Deployments) -> AsyncIterator[ScaledRole]:
         """Set replicas. Yields, one by one, whose are as decided.
 
-        Left out is what somebody changed since it was looked at.
+        Left out is what somebody changed since it was looked at. A request that may have been
+        carried out counts as if it was, before its ClusterError: a step that was not made is
+        decided again when its time has passed, one that is made twice is two.
         """
         name = name_of(turn.stream)
         decision = turn.decision
@@ -107,7 +109,12 @@ class Actor:
         for role, verdict, deployment in targets:
             made = True
             if verdict.target is not None and deployment is not None:
-                made = await self._scale(turn, role, verdict, deployment)
+                try:
+                    made = await self._scale(turn, role, verdict, deployment)
+                except ClusterError as error:
+                    if error.perhaps_done:
+                        yield role
+                    raise
             if made:
                 yield role
 
