@@ -18,6 +18,7 @@ from eventstream.consumer_groups import group_sharers
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
 from eventstream.limit_buckets import read_bucket
+from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
@@ -56,12 +57,14 @@ from eventstream_operator.observe.observation import (
     WorkerTime,
 )
 from eventstream_operator.observe.provider import ModelsInUse, ProviderView
-from eventstream_operator.observe.state import State, StateReader
+from eventstream_operator.observe.state import State, StateReader, StreamState
 from eventstream_operator.observe.usage import budget_failures, budget_use
 from eventstream_operator.resources.names import Role
 from eventstream_operator.world import Object, World
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
 
 BROKER_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 10.0
@@ -303,6 +306,7 @@ class _StreamSignals:
         self._views: defaultdict[str, ProviderView] = defaultdict(ProviderView)
         self._hit_rates: defaultdict[str, HitRate] = defaultdict(HitRate)
         self._failures: dict[str, int] = {}
+        self._failing: set[str] = set()
         self.models = ModelsInUse()
         self.worker_time: dict[str, WorkerTime] = {}
         self.provider: dict[str, ProviderUse] = {}
@@ -317,55 +321,73 @@ class _StreamSignals:
         readings: Mapping[str, CacheReading],
     ) -> None:
         """Take in one reading."""
-        now, milliseconds = self._clock(), state.unix_now * 1000
         for stream, spec in specs.items():
             one = state.streams.get(stream)
             if one is None:
                 continue
-            self.worker_time[stream] = self._busy[stream].add(heartbeats.get(stream, []))
-            failures = budget_failures(one.counters)
-            budget = budget_use(
-                spec.limits,
-                one.usage,
-                one.inbox,
-                one.counters,
-                self._failures.get(stream, failures),
-            )
-            self._failures[stream] = failures
-            self.budget[stream] = budget
-            models = self.models.of(stream)
-            self.provider[stream] = self._views[stream].look(
-                now,
-                spec.limits,
-                one.usage,
-                one.inbox,
-                None
-                if models is None
-                else [
-                    (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
-                    for model, own in models
-                ],
-                budget_spent=budget is not None and budget.exhausted,
-            )
-            reading = readings.get(stream)
-            self.cache[stream] = self._hit_rates[stream].add(
-                now, one.counters, reading.near_misses if reading else {}
-            )
+            try:
+                self._take_in(stream, spec, one, state, heartbeats.get(stream, []), readings)
+            except Exception as error:  # a heartbeat or bucket that nobody thought of
+                if stream not in self._failing:
+                    log.error("stream_not_observed", stream=stream, exc_info=error)
+                self._failing.add(stream)
+                self._drop(stream)
+            else:
+                self._failing.discard(stream)
         # For the next reading: this one holds only the buckets that were known before it.
         self.models.hear(heartbeats)
 
+    def _take_in(
+        self,
+        stream: str,
+        spec: StreamSpec,
+        one: StreamState,
+        state: State,
+        heartbeats: list[WorkerHeartbeat],
+        readings: Mapping[str, CacheReading],
+    ) -> None:
+        now, milliseconds = self._clock(), state.unix_now * 1000
+        self.worker_time[stream] = self._busy[stream].add(heartbeats)
+        failures = budget_failures(one.counters)
+        budget = budget_use(
+            spec.limits,
+            one.usage,
+            one.inbox,
+            one.counters,
+            self._failures.get(stream, failures),
+        )
+        self._failures[stream] = failures
+        self.budget[stream] = budget
+        models = self.models.of(stream)
+        self.provider[stream] = self._views[stream].look(
+            now,
+            spec.limits,
+            one.usage,
+            one.inbox,
+            None
+            if models is None
+            else [
+                (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
+                for model, own in models
+            ],
+            budget_spent=budget is not None and budget.exhausted,
+        )
+        reading = readings.get(stream)
+        self.cache[stream] = self._hit_rates[stream].add(
+            now, one.counters, reading.near_misses if reading else {}
+        )
+
+    def _drop(self, stream: str) -> None:
+        """What was known before is not what is: better missing than taken for fresh."""
+        kept: MutableMapping[str, Any]
+        for kept in (self.worker_time, self.provider, self.budget, self.cache):
+            kept.pop(stream, None)
+
     def forget(self, stream: str) -> None:
         """The stream is gone."""
+        self._drop(stream)
         kept: MutableMapping[str, Any]
-        for kept in (
-            self._busy,
-            self._views,
-            self._hit_rates,
-            self._failures,
-            self.worker_time,
-            self.provider,
-            self.budget,
-            self.cache,
-        ):
+        for kept in (self._busy, self._views, self._hit_rates, self._failures):
             kept.pop(stream, None)
+        self._failing.discard(stream)
         self.models.forget(stream)
