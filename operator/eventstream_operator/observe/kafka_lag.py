@@ -81,7 +81,9 @@ def consumers_figure(
     ours = _of_topic(figures, topic)
     if not ours or len(ours) < partitions:
         return None
-    age = max(0.0, max(unix_now - figure.measured_at for figure in ours))
+    # A clock that is ahead tells as little as one that is behind: else a figure from the future
+    # would be fresh long after its consumer has died.
+    age = max(abs(unix_now - figure.measured_at) for figure in ours)
     return Measured(KafkaBacklog(sum(figure.lag for figure in ours), len(ours)), age)
 
 

@@ -166,6 +166,9 @@ def test_busy_time_counts_what_is_new_and_keeps_what_left() -> None:
     assert time.busy_worker_seconds == 2
     assert time.idle == 1
     assert time.slots_per_worker == 128
+    # What is no number would stay in the counter for good.
+    with pytest.raises(ValueError, match="no number of busy seconds"):
+        busy.add([a_heartbeat("a@1", busy=float("nan"))])
     # Another process under the same name counts from nothing.
     assert busy.add([a_heartbeat("a@1", busy=4)]).busy_worker_seconds == 3
 
