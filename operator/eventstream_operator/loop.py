@@ -44,6 +44,7 @@ from eventstream_operator.metrics import (
     REPLICAS_DESIRED,
     REPLICAS_READY,
     REPLICAS_WANTED,
+    forget_all,
     forget_stream,
 )
 from eventstream_operator.metrics import STREAMS as STREAMS_GAUGE
@@ -138,6 +139,7 @@ class Loop:
         except ClusterError as error:
             if error.status in (401, 403, 404) and self._listed_at is None:
                 raise self._start_refused(error) from error
+            self._observer.show_ages()
             if not self._held_back:
                 log.warning("holding", problem=str(error))
             self._held_back = str(error)
@@ -152,6 +154,7 @@ class Loop:
             # Whoever acts now remembers; what this one remembers would be out of date.
             self._memories.clear()
             self._listed_at = None
+            forget_all(self._known)
             return
         if self._listing_due():
             await self._list()

@@ -155,6 +155,10 @@ class Observer:
             for stream, spec in specs.items():
                 if spec.source is not None and stream in state.streams:
                     self._partitions.look(stream, spec.source.topic, state.streams[stream].lags)
+        self.show_ages()
+
+    def show_ages(self) -> None:
+        """Put the ages of all signals where they are measured, also in a pass that can't begin."""
         for source in (self._state, *self.background):
             SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
         SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)

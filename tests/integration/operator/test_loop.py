@@ -21,8 +21,9 @@ from eventstream.settings import Settings
 from eventstream_operator.act.actor import Actor
 from eventstream_operator.act.lease import Lease
 from eventstream_operator.act.registry import StreamRegistry
-from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, STREAMS, Cluster, ClusterError
+from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, LEASES, STREAMS, Cluster, ClusterError
 from eventstream_operator.loop import Loop
+from eventstream_operator.metrics import REGISTRY
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
 from eventstream_operator.world import World
@@ -56,6 +57,8 @@ class RefusingCluster(Cluster):
         """Name of an object that is applied -> what the answer has in place of what is right."""
         self.applied: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.lease: dict[str, Any] | None = None
+        self.out_of_reach = False
         self._world = world
         self._lists = {
             STREAMS: streams,
@@ -81,7 +84,7 @@ class RefusingCluster(Cluster):
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     async def get(self, resource: str, name: str) -> dict[str, Any]:
-        found = self._world.deployments.get(name) if resource == DEPLOYMENTS else None
+        found = self._world.deployments.get(name) if resource == DEPLOYMENTS else self.lease
         if found is None:
             raise ClusterError(404, f"there is no {name}")
         if name in self.unreadable:
@@ -91,10 +94,28 @@ class RefusingCluster(Cluster):
     async def create(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
         if resource == EVENTS:
             self.events.append(body)
-        return body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
+        made = body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
+        if resource == LEASES:
+            self.lease = made
+        return made
 
     async def replace(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        return body
+        if self.out_of_reach:
+            raise ClusterError(0, "the API server can't be reached")
+        assert self.lease is not None
+        if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
+            raise ClusterError(409, "the Lease has been modified")
+        self.write_lease(body["spec"])
+        if name in self.unanswered:
+            raise ClusterError(0, "no answer in time", perhaps_done=True)
+        return self.lease
+
+    def write_lease(self, changes: dict[str, Any]) -> None:
+        """As anybody may."""
+        assert self.lease is not None
+        self._version += 1
+        metadata = {**self.lease["metadata"], "resourceVersion": str(self._version)}
+        self.lease = {"metadata": metadata, "spec": {**self.lease["spec"], **changes}}
 
     async def apply(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         made = a_deployment(name, replicas=1)
@@ -171,7 +192,7 @@ class Scene:
         """How many were asked for after each pass."""
         seen = []
         for _ in range(int(seconds / STEP_SECONDS)):
-            await self.loop.one_pass()
+            await self.loop.pass_or_hold()
             seen.append(self.cluster.replicas("worker"))
             self.clock.now += STEP_SECONDS
         return seen
@@ -275,6 +296,48 @@ async def test_a_step_that_was_not_sent_is_made_in_the_next_pass(scene: Scene) -
     assert await scene.workers_after_passes(STEP_SECONDS) == [1]
     scene.cluster.refused.clear()
     assert await scene.workers_after_passes(STEP_SECONDS) == [2]
+
+
+async def test_a_lease_renewed_without_an_answer_costs_no_memory(scene: Scene) -> None:
+    await scene.fill(150)
+    # So that only this process remembers its step.
+    scene.cluster.refused[f"{STREAMS}/status"] = 403
+    assert await scene.workers_after_passes(STEP_SECONDS) == [2]
+    scene.cluster.unanswered.add("lease")
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+    scene.cluster.unanswered.clear()
+
+    assert await scene.workers_after_passes(6 * STEP_SECONDS) == [2] * 6
+
+
+def shown(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"eventstream_operator_{name}", labels)
+
+
+async def test_an_operator_that_lost_the_lease_shows_no_old_figures(scene: Scene) -> None:
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert shown("leading") == 1
+    assert shown("replicas_wanted", stream="default", role="workers") == 1
+    scene.cluster.write_lease({"holderIdentity": "another"})
+
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+
+    assert shown("leading") == 0
+    assert shown("replicas_wanted", stream="default", role="workers") is None
+    assert shown("condition", stream="default", type="Ready") is None
+    assert shown("signal_age_seconds", signal="redis") is None
+
+
+async def test_ages_grow_in_sight_while_no_pass_can_begin(scene: Scene) -> None:
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.out_of_reach = True
+
+    await scene.workers_after_passes(60)
+
+    assert shown("leading") == 0
+    age = shown("signal_age_seconds", signal="redis")
+    assert age is not None
+    assert age > 50
 
 
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
