@@ -250,9 +250,11 @@ class Observer:
             return None
         ours = self._consumers_figure(stream, spec)
         broker = self._broker_figure(stream, spec)
-        if ours is None or (broker is not None and ours.age_seconds > FRESH_SECONDS):
+        if ours is None:
             return broker
-        return ours
+        if broker is None or ours.age_seconds <= max(FRESH_SECONDS, broker.age_seconds):
+            return ours
+        return broker
 
     def _consumers_figure(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
         state = self._state.value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +43,14 @@ def lags(kafka: ApacheKafka) -> Iterator[BrokerLags]:
     asked = BrokerLags(Settings(kafka_bootstrap_servers=kafka.bootstrap_servers))
     yield asked
     asked.close()
+
+
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def a_topic(kafka: ApacheKafka, name: str, *, partitions: int, records: int) -> None:
@@ -234,9 +243,11 @@ async def test_a_restarted_operator_takes_no_part_of_a_topic_for_the_whole(
     nowhere = client.Configuration(host=f"http://127.0.0.1:{free_port()}")
     settings = Settings(kafka_bootstrap_servers=kafka.bootstrap_servers, eventstream_prefix=prefix)
 
-    async def seen_with(partitions: int) -> KafkaBacklog | None:
+    clock = Clock()
+
+    async def seen_with(partitions: int, *, seconds_ago: int = 0) -> KafkaBacklog | None:
         seconds, _ = await redis_client.time()
-        figure = PartitionLag(lag=0, end=2, position=2, measured_at=seconds)
+        figure = PartitionLag(lag=0, end=2, position=2, measured_at=seconds - seconds_ago)
         told = dict.fromkeys(range(partitions), figure)
         await publish(redis_client, keys, "reviews", "wide", told)
         await observer.refresh({"reviews": spec})
@@ -251,10 +262,14 @@ async def test_a_restarted_operator_takes_no_part_of_a_topic_for_the_whole(
             cluster=cluster,
             world=World(),
             labels="",
+            clock=clock,
         )
         # Redis lost its data just before: the other consumers have not published anew.
         assert await seen_with(1) == KafkaBacklog(lag=8, partitions=4)
         assert await seen_with(4) == KafkaBacklog(lag=0, partitions=4)
+        # Its word of that time is none of now, though consumers are late.
+        clock.now += 60
+        assert await seen_with(4, seconds_ago=10) == KafkaBacklog(lag=0, partitions=4)
         # What it said of that topic is nothing that it says of another one.
         other = StreamSpec.model_validate({"source": {"topic": "other", "partitions": 1}})
         await observer.refresh({"reviews": other})
