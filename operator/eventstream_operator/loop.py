@@ -61,6 +61,8 @@ AT_ONCE: Final = 16
 GATHER_SECONDS: Final = 0.1
 """What comes in bursts (pods of a roll-out) is one pass."""
 LEAST_GAP_SECONDS: Final = 0.5
+_UNKNOWN: Final = -1
+"""How many interruptions there were before the last list, where another list is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,11 @@ class Loop:
             except ClusterError as error:
                 # One stream's trouble is not the others'; all of them have the API server's.
                 if error.status in (0, *range(500, 600)):
+                    return
+                if error.status == 404:
+                    # Deleted, and no watch has told of it yet; or an API server that begins to
+                    # serve before it knows everything. What is there, a list tells.
+                    self._interruptions = _UNKNOWN
                     return
                 log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
             except Exception as error:  # noqa: BLE001  # a defect must not cross streams

@@ -151,10 +151,7 @@ class Actor:
                 before.get("conditions") or (), reason, message, generation, self._unix_clock()
             ),
         }
-        written = await self._cluster.merge(
-            STREAMS, name_of(stream), {"status": status}, subresource="status"
-        )
-        self._world.streams.put(written)
+        await self._write(stream, status)
         await self._post(stream, "Warning", reason, message)
 
     async def _scale(self, turn: Turn, role: str, verdict: Verdict, deployment: Object) -> bool:
@@ -210,18 +207,8 @@ class Actor:
         # A merge patch would keep what an older memory had and the new one has not.
         cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
         status["memory"] = cleared | status["memory"]
-        try:
-            written = await self._cluster.merge(
-                STREAMS, name, {"status": status}, subresource="status"
-            )
-        except ClusterError as error:
-            if error.status != 404:
-                raise
-            # A deletion that no watch has told of yet.
-            self._world.streams.drop(turn.stream)
-            return
+        await self._write(turn.stream, status)
         self._written_at[name] = now
-        self._world.streams.put(written)
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
             kind: Literal["Normal", "Warning"] = "Normal" if condition.good else "Warning"
             await self._post(
@@ -230,6 +217,12 @@ class Actor:
         recommended = turn.decision.workers.outcome is Outcome.RECOMMENDED
         if recommended and tells_something_new(turn.decision, before, changed=False):
             await self._post(turn.stream, "Normal", "Recommended", turn.decision.sentence)
+
+    async def _write(self, stream: Object, status: Status) -> None:
+        written = await self._cluster.merge(
+            STREAMS, name_of(stream), {"status": status}, subresource="status"
+        )
+        self._world.streams.put(written)
 
     async def _post(
         self, stream: Object, kind: Literal["Normal", "Warning"], reason: str, message: str

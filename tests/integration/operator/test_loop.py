@@ -17,6 +17,7 @@ from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, connect
+from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream_operator.act.actor import Actor
 from eventstream_operator.act.lease import Lease
@@ -338,6 +339,20 @@ async def test_ages_grow_in_sight_while_no_pass_can_begin(scene: Scene) -> None:
     age = shown("signal_age_seconds", signal="redis")
     assert age is not None
     assert age > 50
+
+
+async def test_a_stream_that_an_api_server_does_not_know_for_a_moment_is_not_deleted(
+    scene: Scene,
+) -> None:
+    await scene.fill(150)
+    scene.cluster.refused[f"{STREAMS}/status"] = 404
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.refused.clear()
+
+    await scene.workers_after_passes(STEP_SECONDS)
+
+    assert scene.told("default") == ("False", "AllSignals")
+    assert (await Registry(scene.state, Keys()).all()).keys() == {"default"}
 
 
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
