@@ -94,7 +94,7 @@ class Advisor:
                         self._keys.advice(stream), note.encode(), ex=ADVICE_TTL_SECONDS
                     )
                 for each in found:
-                    _measure(stream, each)
+                    _measure(stream, each, self._clock())
         except (StoreUnavailable, *REDIS_FAILURES) as error:
             _log.warning("advice could not be refreshed now: %s", error)
             return False
@@ -147,7 +147,8 @@ class Advisor:
         )
 
 
-def _measure(stream: str, found: Advice) -> None:
+def _measure(stream: str, found: Advice, drawn_at: float) -> None:
+    metrics.CACHE_ADVICE_DRAWN.labels(stream, found.task_type).set(drawn_at)
     for option in found.options:
         labels = (stream, found.task_type, option.name)
         for bound in ("low", "value", "high"):
