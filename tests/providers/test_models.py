@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +21,14 @@ from eventstream.llm.calls import PATIENCE_SECONDS
 from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
 from eventstream.llm.spending import Spending, Usage
+from eventstream.llm.tokens import estimate_conversation
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
 from eventstream.tasks import end
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
-from tests.providers.raw import raw_server, response
+from tests.providers.raw import RawServer, Then, raw_server, response
+from tests.support.redis_server import free_port
 
 REVIEWS = StreamSpec(task=Task(type="classification", labels=("Praise", "Complaint")))
 SCHEMA = {
@@ -606,6 +609,76 @@ async def test_a_paid_answer_that_cant_be_read_stays_counted_in_the_limit(
             await ask(models, event(), spec)
         assert deferral.value.why == "rate_limit"
         assert len(server.requests) == 2
+
+
+def estimate_of(server: RawServer) -> Usage:
+    """What one of the calls that came to `server` counts as: prompt by its length, max_tokens."""
+    prompt = estimate_conversation(orjson.loads(server.requests[0].body)["messages"])
+    return Usage(1, prompt, 100, math.ceil(prompt * 0.15 + 100 * 0.60))
+
+
+@pytest.mark.parametrize(("then", "seconds"), [("hang", 1.2), ("close", 20.0), ("reset", 20.0)])
+async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, then: Then, seconds: float
+) -> None:
+    spec = with_budget(1_000_000)
+    async with raw_server() as server:
+        server.then = then
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), spec, seconds=seconds)
+        one, calls = estimate_of(server), len(server.requests)
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(
+        calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
+    )
+    assert {line["counted"] for line in lines} == {"estimate"}
+
+
+async def test_calls_that_nobody_answers_use_a_budget_up(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        server.then = "close"
+        models, spec = make_models(openai_base_url=server.url, sleep=no_nap), with_budget(300)
+        for number in range(5):
+            with pytest.raises(CallDeferred) as deferral:
+                await ask(models, event(id=f"e{number}"), spec)
+            assert deferral.value.why == "budget"
+        fit = 300 // estimate_of(server).cost_microdollars
+        assert len(server.requests) == fit
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    assert (usage.calls, usage.held_microdollars) == (fit, 0)
+
+
+async def test_a_call_that_reached_nobody_costs_nothing(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    models = make_models(openai_base_url=f"http://127.0.0.1:{free_port()}/v1", sleep=no_nap)
+    with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+        await ask(models, event(), with_budget(1_000_000))
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+    assert {line["counted"] for line in lines} == {"nothing"}
+
+
+async def test_a_call_that_is_cut_off_under_way_counts_as_its_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        server.then = "hang"
+        models = make_models(openai_base_url=server.url)
+        call = asyncio.create_task(ask(models, event(), with_budget(1_000_000)))
+        async with asyncio.timeout(10):
+            while not server.requests:
+                await asyncio.sleep(0.01)
+        await end(call)
+        one = estimate_of(server)
+
+    assert call.cancelled()
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == one
 
 
 async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(

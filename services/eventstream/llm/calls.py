@@ -26,6 +26,7 @@ from eventstream.llm.limits import Freeze, Limit, Limiter, Refused, Reservation
 from eventstream.llm.lua import script
 from eventstream.llm.providers import Endpoint
 from eventstream.llm.spending import BudgetState, Hold, Spending
+from eventstream.llm.transport import NotSent
 from eventstream.llm.wire import Answered, ErrorKind, ProviderError
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
@@ -165,9 +166,14 @@ class Calls:
             started = self._clock()
             try:
                 answer = await send(self._timeout(spec))
+            except asyncio.CancelledError:
+                await self._after_cut(spec, estimate, hold, tally)
+                raise
             except ProviderError as error:
                 self._measure(spec, started, error.kind.value)
-                wait = await self._after_error(spec, attempt, error, hold, reservation, tally)
+                wait = await self._after_error(
+                    spec, attempt, error, estimate, hold, reservation, tally
+                )
             else:
                 self._measure(spec, started, "")
                 await self._after_answer(spec, answer, hold, reservation, tally)
@@ -275,11 +281,33 @@ class Calls:
             metrics.MODEL_COST.labels(spec.stream).inc(cost)
         await self._spending.record(hold, calls=1, tokens=tokens, cost=cost)
 
+    async def _after_cut(self, spec: CallSpec, estimate: Tokens, hold: Hold, tally: Tally) -> None:
+        """Count a call that nobody waits for any more: the provider bills it all the same.
+
+        What it reserved of the limit stays counted. Cut off once more, the hold is told of later.
+        """
+        log.info(
+            "a model call was cut off",
+            stream=spec.stream,
+            provider=spec.endpoint.facts.name,
+            model=spec.model,
+            counted="estimate",
+        )
+        await self._told(spec, self._pay(spec, estimate, hold, tally))
+
+    async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
+        """Tell Redis of a call that is over, whose outcome stands whether it hears of it or not."""
+        try:
+            await telling
+        except StoreUnavailable as error:
+            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+
     async def _after_error(
         self,
         spec: CallSpec,
         attempt: int,
         error: ProviderError,
+        estimate: Tokens,
         hold: Hold,
         reservation: Reservation,
         tally: Tally,
@@ -287,14 +315,16 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        used = 0
         if error.tokens is not None:
-            used = error.tokens.total
+            counted, used = "usage", error.tokens.total
             await self._pay(spec, error.tokens, hold, tally)
+        elif _sent_and_unanswered(error):
+            # The provider may have answered it, and bills that. Nobody says how much: were it
+            # nothing, a budget could be passed without end.
+            counted, used = "estimate", reservation.tokens
+            await self._pay(spec, estimate, hold, tally)
         else:
-            if error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION):
-                # It may have cost the provider's tokens: they stay counted.
-                used = reservation.tokens
+            counted, used = "nothing", 0
             await self._spending.release(hold)
         await self._limiter.settle(
             reservation,
@@ -310,6 +340,7 @@ class Calls:
             kind=error.kind.value,
             attempt=attempt,
             reason=error.message,
+            counted=counted,
         )
         if error.kind in (ErrorKind.AUTH, ErrorKind.QUOTA):
             assert freeze is not None
@@ -424,3 +455,8 @@ class Calls:
         metrics.GEN_AI_DURATION.labels(
             spec.operation, spec.endpoint.facts.metric_name, spec.model, error_type
         ).observe(max(0.0, self._clock() - started))
+
+
+def _sent_and_unanswered(error: ProviderError) -> bool:
+    unanswered = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
+    return unanswered and not isinstance(error, NotSent)
