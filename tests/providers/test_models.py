@@ -725,6 +725,36 @@ async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends
     assert await spending.usage("reviews", spending.today()) == Usage(1, 1000, 100, 210)
 
 
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_call_that_cant_be_counted_ends_its_event_and_its_part_of_the_limit_is_settled(
+    aimock: AiMock,
+    make_models: MakeModels,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    if status == 400:
+        aimock.error(400, "no")
+    aimock.answer("Praise", tokens=(10, 1))
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(Spending, "_tell", away)
+    spec = REVIEWS.model_copy(
+        update={"limits": Limits(tokens_per_minute=400, budget=Budget(usd=1))}
+    )
+    [ending] = await asyncio.gather(ask(make_models(), event(), spec), return_exceptions=True)
+
+    assert type(ending) is (ModelReply if status == 200 else CallFailed)
+    assert len(aimock.requests()) == 1
+    bucket = keys.limit(make_models()._endpoint(spec).bucket("gpt-4o-mini"))
+    counted: dict[Any, Any] = await redis_client.hgetall(bucket)
+    used = sum(int(value) for name, value in counted.items() if name.startswith(b"t:"))
+    assert used == (11 if status == 200 else 0)
+
+
 async def test_the_day_ends_at_midnight_utc(
     aimock: AiMock, redis_client: AsyncRedis, keys: Keys, make_models: MakeModels
 ) -> None:

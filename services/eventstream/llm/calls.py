@@ -262,12 +262,11 @@ class Calls:
         reservation: Reservation,
         tally: Tally,
     ) -> None:
-        try:
-            await self._pay(spec, answer.tokens, hold, tally)
-            await self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said)
-        except StoreUnavailable as error:
-            # The answer is there and paid for. What was reserved lapses by itself.
-            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+        await self._told(spec, self._pay(spec, answer.tokens, hold, tally))
+        await self._told(
+            spec,
+            self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said),
+        )
 
     async def _pay(self, spec: CallSpec, tokens: Tokens, hold: Hold, tally: Tally) -> None:
         """Count what a call has used, wherever usage is counted."""
@@ -296,7 +295,10 @@ class Calls:
         await self._told(spec, self._pay(spec, estimate, hold, tally))
 
     async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
-        """Tell Redis of a call that is over, whose outcome stands whether it hears of it or not."""
+        """Tell Redis of a call that is over: what became of it stands, whether Redis hears or not.
+
+        What was set aside is told of later, and what was reserved of the limit lapses by itself.
+        """
         try:
             await telling
         except StoreUnavailable as error:
@@ -317,20 +319,18 @@ class Calls:
         freeze = self._freeze(error, attempt)
         if error.tokens is not None:
             counted, used = "usage", error.tokens.total
-            await self._pay(spec, error.tokens, hold, tally)
+            await self._told(spec, self._pay(spec, error.tokens, hold, tally))
         elif _sent_and_unanswered(error):
             # The provider may have answered it, and bills that. Nobody says how much: were it
             # nothing, a budget could be passed without end.
             counted, used = "estimate", reservation.tokens
-            await self._pay(spec, estimate, hold, tally)
+            await self._told(spec, self._pay(spec, estimate, hold, tally))
         else:
             counted, used = "nothing", 0
-            await self._spending.release(hold)
-        await self._limiter.settle(
-            reservation,
-            tokens=used,
-            said=error.said,
-            freeze=freeze,
+            await self._told(spec, self._spending.release(hold))
+        await self._told(
+            spec,
+            self._limiter.settle(reservation, tokens=used, said=error.said, freeze=freeze),
         )
         log.info(
             "a model call failed",

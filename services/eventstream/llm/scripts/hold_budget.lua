@@ -11,7 +11,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- A process that died never settles; what it held comes back when it lapses.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZREM', held, lapsed)
-  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+  redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(lapsed, '(%d+)$'))
 end
 
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')

@@ -14,7 +14,7 @@ if hold ~= '' then
   if redis.call('ZADD', told, 'NX', now + ARGV[7], hold) == 0 then return 0 end
   redis.call('PEXPIRE', told, ARGV[7])
   if redis.call('ZREM', held, hold) == 1 then
-    redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(hold, '(%d+)$'))
+    redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(hold, '(%d+)$'))
   end
 end
 for index, field in ipairs({'calls', 'prompt_tokens', 'completion_tokens', 'cost_microdollars'}) do
