@@ -63,10 +63,12 @@ class CallSpec:
     operation: Literal["chat", "embeddings"]
     limit: Limit
     holder: str
-    """Whose place in line it is: the event's id."""
+    """Who calls: the event's id."""
     deadline: float
     """On the clock that Calls was given."""
     budget: Budget | None = None
+    place: str | None = None
+    """Under which name a place in line is kept; None: the holder's. Equal questions share one."""
     patient: bool = True
     """Whether the holder comes back after a deferral: then its place in line is kept, and its
     waiting for the provider remembered, to end after PATIENCE_SECONDS."""
@@ -76,6 +78,11 @@ class CallSpec:
     @property
     def bucket(self) -> str:
         return self.endpoint.bucket(self.model)
+
+    @property
+    def in_line(self) -> str:
+        """The name in line."""
+        return self.place or self.holder
 
     @property
     def who(self) -> str:
@@ -136,7 +143,7 @@ class Calls:
     async def leave(self, spec: CallSpec) -> None:
         """Give back a place in line that the holder will not come back for."""
         with suppress(StoreUnavailable):  # it lapses by itself
-            await self._limiter.leave(spec.bucket, spec.holder)
+            await self._limiter.leave(spec.bucket, spec.in_line)
 
     async def aclose(self) -> None:
         """Tell what Redis could not be told of calls that were made."""
@@ -222,7 +229,7 @@ class Calls:
         slept = 0.0
         while True:
             got = await self._limiter.reserve(
-                spec.bucket, spec.limit, tokens=estimate.total, holder=spec.holder
+                spec.bucket, spec.limit, tokens=estimate.total, holder=spec.in_line
             )
             if isinstance(got, Reservation):
                 return got
@@ -237,7 +244,7 @@ class Calls:
                 )
             if slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1:
                 if not spec.patient:
-                    await self._limiter.leave(spec.bucket, spec.holder)
+                    await self._limiter.leave(spec.bucket, spec.in_line)
                 raise CallDeferred(
                     # Who has a place in line comes back for it; the others spread.
                     wait if got.shortage != "frozen" else self._spread(wait),
