@@ -20,7 +20,7 @@ from eventstream.keys import Keys
 from eventstream.llm.calls import PATIENCE_SECONDS
 from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
-from eventstream.llm.spending import Spending, Usage
+from eventstream.llm.spending import Hold, Spending, Usage
 from eventstream.llm.tokens import estimate_conversation
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
@@ -199,7 +199,7 @@ async def test_a_repair_that_gets_no_turn_in_time_fails_and_is_not_paid_for_agai
     with pytest.raises(CallFailed, match="not one of the labels") as failure:
         await ask(make_models(rate_limit_calls=1), event())
     assert failure.value.reason is Reason.OUTPUT_INVALID
-    assert "no time to repair it: the requests limit" in failure.value.history[-1]
+    assert "not repaired: the requests limit" in failure.value.history[-1]
     assert len(aimock.requests()) == 1
     assert not [key async for key in redis_client.scan_iter(match=f"{keys.prefix}*:place:*")]
 
@@ -753,6 +753,34 @@ async def test_a_call_that_cant_be_counted_ends_its_event_and_its_part_of_the_li
     counted: dict[Any, Any] = await redis_client.hgetall(bucket)
     used = sum(int(value) for name, value in counted.items() if name.startswith(b"t:"))
     assert used == (11 if status == 200 else 0)
+
+
+async def test_a_repair_waits_for_money_that_calls_under_way_may_need(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("It depends.", to="parcel", tokens=(1000, 100))  # 210 micro-dollars
+    aimock.answer("Praise", to="can't be used")
+    spending = Spending(redis_client, keys)
+    other = await spending.hold("reviews", 1000, 800)
+    assert isinstance(other, Hold)
+
+    async def until_the_other_call_is_over(seconds: float) -> None:
+        await spending.release(other)
+
+    models = make_models(sleep=until_the_other_call_is_over)
+    assert (await ask(models, event(), with_budget(1000))).response == "Praise"
+    assert len(aimock.requests()) == 2
+
+
+async def test_a_repair_that_the_budget_leaves_no_money_for_is_not_paid_for_again(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("It depends.", tokens=(1500, 100))
+    with pytest.raises(CallFailed, match="not one of the labels") as failure:
+        await ask(make_models(), event(), with_budget(300))
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert "not repaired: the budget of stream" in failure.value.history[-1]
+    assert len(aimock.requests()) == 1
 
 
 async def test_the_day_ends_at_midnight_utc(

@@ -73,7 +73,8 @@ class CallSpec:
     """Whether the holder comes back after a deferral: then its place in line is kept, and its
     waiting for the provider remembered, to end after PATIENCE_SECONDS."""
     longest_wait_seconds: float = MAX_LIMIT_WAIT_SECONDS
-    """For a shared limit: so long is slept, within the deadline."""
+    """For a shared limit, and for the budget's calls under way: so long is slept, within the
+    deadline."""
 
     @property
     def bucket(self) -> str:
@@ -199,26 +200,34 @@ class Calls:
             return self._spending.no_hold(spec.stream)
         cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, estimate)
         assert cost is not None  # Models.plan refuses a budget without a price
-        held = await self._spending.hold(spec.stream, spec.budget.microdollars, cost)
-        gauge = metrics.BUDGET_EXHAUSTED.labels(spec.stream)
-        if isinstance(held, Hold):
-            gauge.set(0)
-            return held
-        if held is BudgetState.IN_FLIGHT:
-            raise CallDeferred(
-                self._spread(BUDGET_IN_FLIGHT_SECONDS),
-                "budget",
-                f"calls under way may use up the day's budget of stream {spec.stream!r}",
-            )
-        gauge.set(1)
+        gauge, slept = metrics.BUDGET_EXHAUSTED.labels(spec.stream), 0.0
+        while True:
+            held = await self._spending.hold(spec.stream, spec.budget.microdollars, cost)
+            if isinstance(held, Hold):
+                gauge.set(0)
+                return held
+            if held is BudgetState.SPENT:
+                gauge.set(1)
+                raise self._spent(spec.stream, spec.budget)
+            wait = self._spread(BUDGET_IN_FLIGHT_SECONDS)
+            if self._is_too_long(spec, slept, wait):
+                raise CallDeferred(
+                    wait,
+                    "budget",
+                    f"calls under way may use up the day's budget of stream {spec.stream!r}",
+                )
+            await self._sleep(wait)
+            slept += wait
+
+    def _spent(self, stream: str, budget: Budget) -> CallDeferred | CallFailed:
         message = (
-            f"the budget of stream {spec.stream!r}, {spec.budget.usd:g} dollars a UTC day,"
+            f"the budget of stream {stream!r}, {budget.usd:g} dollars a UTC day,"
             " leaves too little for this call"
         )
-        if spec.budget.on_exhausted == "Fail":
-            raise CallFailed(Reason.BUDGET_EXHAUSTED, message)
+        if budget.on_exhausted == "Fail":
+            return CallFailed(Reason.BUDGET_EXHAUSTED, message)
         wait = min(self._spread(BUDGET_CHECK_SECONDS), self._until_midnight() + 1)
-        raise CallDeferred(wait, "budget", message)
+        return CallDeferred(wait, "budget", message)
 
     def _until_midnight(self) -> float:
         now = self._now().astimezone(UTC)
@@ -242,7 +251,7 @@ class Calls:
                 raise await self._deferral(
                     spec, self._spread(wait), ErrorKind(got.why), [], called=False
                 )
-            if slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1:
+            if self._is_too_long(spec, slept, wait):
                 if not spec.patient:
                     await self._limiter.leave(spec.bucket, spec.in_line)
                 raise CallDeferred(
@@ -439,6 +448,9 @@ class Calls:
         return self._keys.limit(f"waiting:{spec.holder}")
 
     # -- small things --------------------------------------------------------------------------
+
+    def _is_too_long(self, spec: CallSpec, slept: float, wait: float) -> bool:
+        return slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1
 
     def _left(self, spec: CallSpec) -> float:
         return spec.deadline - self._clock()

@@ -246,8 +246,9 @@ class Models:
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
             metrics.MODEL_RETRIES.labels(event.stream, Reason.OUTPUT_INVALID.value).inc()
-            # Its own place in line, and all the time that is left: deferred, the event would begin
-            # again and pay for the first answer again.
+            # Its own place in line, and all the time that is left, for its turn and for money that
+            # others may need: deferred, the event would begin again and pay for the first answer
+            # again.
             repairing = replace(
                 call,
                 holder=f"{event.id}:repair",
@@ -257,10 +258,10 @@ class Models:
             try:
                 answer = await ask(repairing, repair(messages, answer.content, str(problem)))
             except CallDeferred as deferral:
-                if deferral.why != "rate_limit":
+                if deferral.why == "provider":
                     raise
                 await self._calls.leave(repairing)
-                tally.history.append(f"no time to repair it: {deferral.message}")
+                tally.history.append(f"not repaired: {deferral.message}")
                 raise _unusable(plan, problem, tally) from deferral
         return answer, self._final(answer, form, plan, tally)
 
