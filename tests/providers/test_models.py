@@ -17,9 +17,9 @@ from structlog.testing import capture_logs
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
-from eventstream.llm.calls import PATIENCE_SECONDS
 from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
+from eventstream.llm.patience import PATIENCE_SECONDS
 from eventstream.llm.spending import Hold, Spending, Usage
 from eventstream.llm.tokens import estimate_conversation
 from eventstream.redis_client import AsyncRedis

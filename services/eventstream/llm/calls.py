@@ -3,8 +3,8 @@
 One attempt sets money aside, takes its turn in the shared limit, calls, and settles both with what
 was really used. What may pass is tried again with jittered exponential back-off until the tries or
 the event's deadline are used up; then the event is deferred, not failed: a provider that is away
-for a minute costs no event. Only an event that has waited for its provider longer than
-PATIENCE_SECONDS fails. docs/models.md has the table of what follows from what.
+for a minute costs no event (`patience` says when it does). docs/models.md has the table of what
+follows from what.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from eventstream import metrics
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.keys import Keys
+from eventstream.llm.call_spec import CallSpec, Tally
 from eventstream.llm.contract import CallDeferred, CallFailed
 from eventstream.llm.cost import PriceList, Tokens
-from eventstream.llm.limits import Freeze, Limit, Limiter, Refused, Reservation
-from eventstream.llm.lua import script
-from eventstream.llm.providers import Endpoint
+from eventstream.llm.limits import Freeze, Limiter, Refused, Reservation
+from eventstream.llm.patience import Patience
 from eventstream.llm.spending import BudgetState, Hold, Spending
 from eventstream.llm.transport import NotSent
 from eventstream.llm.wire import Answered, ErrorKind, ProviderError
 from eventstream.logs import get_logger
-from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget
 
 log = get_logger(__name__)
@@ -38,76 +37,15 @@ MAX_ATTEMPTS: Final = 5
 ATTEMPT_TIMEOUT_SECONDS: Final = 60.0
 FIRST_BACK_OFF_SECONDS: Final = 0.5
 MAX_BACK_OFF_SECONDS: Final = 8.0
-MAX_LIMIT_WAIT_SECONDS: Final = 2.0
-"""A shorter wait for a shared limit is slept, a longer one gives the worker's slot back."""
 AWAY_SECONDS: Final = 15.0
 QUOTA_SECONDS: Final = 60.0
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
-PATIENCE_SECONDS: Final = 900.0
-"""How long an event waits for a provider that does not answer or refuses the key."""
 BUDGET_CHECK_SECONDS: Final = 120.0
 """A held event looks again after this long: a budget may be raised before midnight."""
 BUDGET_IN_FLIGHT_SECONDS: Final = 2.0
 _LEAST_SECONDS: Final = 0.05
 
 A = TypeVar("A", bound=Answered)
-
-
-@dataclass(frozen=True)
-class CallSpec:
-    """What is called, for whom, and under which limits."""
-
-    stream: str
-    endpoint: Endpoint
-    model: str
-    operation: Literal["chat", "embeddings"]
-    limit: Limit
-    holder: str
-    """Who calls: the event's id."""
-    deadline: float
-    """On the clock that Calls was given."""
-    budget: Budget | None = None
-    place: str | None = None
-    """Under which name a place in line is kept; None: the holder's. Equal questions share one."""
-    patient: bool = True
-    """Whether the holder comes back after a deferral: then its place in line is kept, and its
-    waiting for the provider remembered, to end after PATIENCE_SECONDS."""
-    longest_wait_seconds: float = MAX_LIMIT_WAIT_SECONDS
-    """For a shared limit, and for the budget's calls under way: so long is slept, within the
-    deadline."""
-
-    @property
-    def bucket(self) -> str:
-        return self.endpoint.bucket(self.model)
-
-    @property
-    def in_line(self) -> str:
-        """The name in line."""
-        return self.place or self.holder
-
-    @property
-    def who(self) -> str:
-        """Provider and model, for people."""
-        return self.endpoint.who(self.model)
-
-
-@dataclass
-class Tally:
-    """What an event's calls have taken so far."""
-
-    attempts: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_microdollars: int | None = 0
-    history: list[str] = field(default_factory=list)
-
-    def add(self, tokens: Tokens, cost: int | None) -> None:
-        self.prompt_tokens += tokens.prompt
-        self.completion_tokens += tokens.completion
-        if cost is None or self.cost_microdollars is None:
-            self.cost_microdollars = None
-        else:
-            self.cost_microdollars += cost
 
 
 class Calls:
@@ -124,8 +62,6 @@ class Calls:
         jitter: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._redis = redis
-        self._keys = keys
         self._prices = prices
         self._clock = clock
         self._sleep = sleep
@@ -133,7 +69,7 @@ class Calls:
         self._now = now
         self._limiter = Limiter(redis, keys)
         self._spending = Spending(redis, keys, now=now)
-        self._first_failure = script(redis, "first_failure")
+        self._patience = Patience(redis, keys)
 
     async def record(self, stream: str, tokens: Tokens, cost: int | None) -> None:
         """Count a call that needed neither limit nor budget: the local model's."""
@@ -189,9 +125,7 @@ class Calls:
             if wait is None:
                 break
             await self._sleep(wait)
-        raise await self._deferral(
-            spec, self._spread(AWAY_SECONDS), ErrorKind.SERVER, tally.history
-        )
+        raise await self._deferral(spec, AWAY_SECONDS, ErrorKind.SERVER, tally.history)
 
     # -- before a call -------------------------------------------------------------------------
 
@@ -248,9 +182,7 @@ class Calls:
                 ).inc()
             wait = max(got.wait_seconds, 0.001)
             if got.shortage == "frozen" and got.why in (ErrorKind.AUTH, ErrorKind.QUOTA):
-                raise await self._deferral(
-                    spec, self._spread(wait), ErrorKind(got.why), [], called=False
-                )
+                raise await self._deferral(spec, wait, ErrorKind(got.why), [], called=False)
             if self._is_too_long(spec, slept, wait):
                 if not spec.patient:
                     await self._limiter.leave(spec.bucket, spec.in_line)
@@ -367,9 +299,7 @@ class Calls:
                 model=spec.model,
                 reason=error.message,
             )
-            raise await self._deferral(
-                spec, self._spread(freeze.seconds), error.kind, tally.history
-            )
+            raise await self._deferral(spec, freeze.seconds, error.kind, tally.history)
         if error.kind is ErrorKind.RATE_LIMITED:
             assert freeze is not None
             if freeze.seconds > spec.longest_wait_seconds or attempt == MAX_ATTEMPTS:
@@ -413,39 +343,10 @@ class Calls:
         *,
         called: bool = True,
     ) -> CallDeferred | CallFailed:
-        """What to raise: CallDeferred while there is patience, then CallFailed.
-
-        Patience begins with a call of its own: who was only held back by others' has not `called`.
-        """
-        waited = await self._waited_seconds(spec, begin=called)
         refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
-        what = "refuses the key or its account is spent" if refused else "does not answer"
-        if waited > PATIENCE_SECONDS:
-            await self._forget_waiting(spec)
-            return CallFailed(
-                Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
-                f"{spec.who} {what}, and the event has waited for it {waited / 60:.0f} minutes",
-                tuple(history),
-            )
-        return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
-
-    async def _waited_seconds(self, spec: CallSpec, *, begin: bool) -> float:
-        if not spec.patient:
-            return 0.0
-        async with reading_or_writing("remembering a provider's failure"):
-            waited_ms = await self._first_failure(
-                keys=[self._waiting(spec)],
-                args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
-            )
-        return int(waited_ms) / 1000
-
-    async def _forget_waiting(self, spec: CallSpec) -> None:
-        # An event that is replayed keeps its id, and has all its patience again.
-        async with reading_or_writing("forgetting a provider's failure"):
-            await self._redis.delete(self._waiting(spec))
-
-    def _waiting(self, spec: CallSpec) -> str:
-        return self._keys.limit(f"waiting:{spec.holder}")
+        return await self._patience.deferral(
+            spec, self._spread(wait_seconds), history, refused=refused, called=called
+        )
 
     # -- small things --------------------------------------------------------------------------
 

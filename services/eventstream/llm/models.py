@@ -22,7 +22,8 @@ from eventstream import metrics
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import DEFAULT_STREAM, Keys
-from eventstream.llm.calls import Calls, CallSpec, Tally
+from eventstream.llm.call_spec import CallSpec, Tally
+from eventstream.llm.calls import Calls
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
     CONTENT_FILTER,
