@@ -88,6 +88,19 @@ async def test_a_spent_budget_says_so(spending: Spending) -> None:
     await held(spending, 100)
 
 
+async def test_a_call_that_costs_nothing_is_counted(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """A budget may be set for a model whose price is 0: a server of one's own."""
+    hold = await held(spending, 0)
+    await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=0)
+    assert await spending.usage("reviews", hold.day) == Usage(1, 10, 2, 0, 0)
+    lapsed = await held(spending, 0)
+    await redis_client.zadd(keys.usage_held("reviews", hold.day), {lapsed.member: 1})
+    await held(spending, 900)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 900
+
+
 async def test_a_call_that_was_not_made_costs_nothing(spending: Spending) -> None:
     hold = await held(spending, 900)
     await spending.release(hold)

@@ -13,7 +13,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- its money, for a process that lives and tells late: that it is there says that nothing was told.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZADD', held, '+inf', lapsed)
-  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+  redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(lapsed, '(%d+)$'))
 end
 
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')

@@ -12,7 +12,7 @@ if hold ~= '' then
   if not lapses then return 0 end
   redis.call('ZREM', held, hold)
   if lapses ~= 'inf' then
-    redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(hold, '(%d+)$'))
+    redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(hold, '(%d+)$'))
   end
 end
 for index, field in ipairs({'calls', 'prompt_tokens', 'completion_tokens', 'cost_microdollars'}) do
