@@ -44,7 +44,7 @@ async def test_no_event_is_lost_and_no_call_uncounted(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     aimock.answer("A summary.", tokens=(200, 50))
-    aimock.chaos(dropRate=0.1, malformedRate=0.05, disconnectRate=0.05, rateLimitRate=0.02)
+    aimock.chaos(dropRate=0.1, malformedRate=0.05, disconnectRate=0.2, rateLimitRate=0.02)
     spec = StreamSpec(
         limits=Limits(
             requests_per_minute=10_000, tokens_per_minute=10_000_000, budget=Budget(usd=20)
