@@ -46,7 +46,9 @@ async def cluster(answer: Answer) -> AsyncIterator[Cluster]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    async with Cluster(configuration, "ai", timeout_seconds=0.3) as cluster:
+    # Only where no answer comes is the end of patience what is looked at.
+    patience = 0.3 if answer is nothing else 20
+    async with Cluster(configuration, "ai", timeout_seconds=patience) as cluster:
         yield cluster
     await runner.cleanup()
 
