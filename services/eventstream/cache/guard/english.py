@@ -21,7 +21,9 @@ good bad | hot cold | open close | opened closed | start stop | increase decreas
 | advantage disadvantage | ascending descending | encrypt decrypt | lock unlock
 """
 
-_SYNONYMS, _SYNONYM_PHRASES = read_synonyms("english_synonyms.txt", "en")
+_SYNONYMS, _SYNONYM_PHRASES = read_synonyms(
+    "english_synonyms.txt", "en", "english_synonyms_everyday.txt"
+)
 
 ENGLISH = Lexicon(
     code="en",
