@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from eventstream.cache.guard import inflection, quantities
+from eventstream.cache.guard import inflection, quantities, shorthand
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import (
     Lexicon,
@@ -31,7 +31,8 @@ _HOW = (("how", "#to"), ("cómo",))
 # Behind a noun: what belongs to somebody begins with none of these.
 _IS_BEFORE = words(
     "a an the not so too very always never still already just really now gone here there my your"
-    " his their our about to been"
+    " his their our about to been on in at off out back down up away under over from with without"
+    " until unavailable unable able going getting being asking telling saying coming waiting"
 )
 _HAS_BEFORE = words("been got")
 _HAD_BEFORE = words("better been")
@@ -59,8 +60,18 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
     items: list[Item] = []
     english = lexicon is not None and lexicon.code == "en"
     spanish = lexicon is not None and lexicon.code == "es"
+    skipped = False
     for at, token in enumerate(tokens):
         token_type, written, attached = token
+        if skipped:
+            skipped = False
+            continue
+        if english and token_type is TokenType.CODE:
+            short = _shorthand(tokens, at)
+            if short:
+                analysis.note(Kind.SPELLING, written)
+                items += short
+                continue
         if token_type is not TokenType.WORD:
             if token_type is TokenType.EMOJI and items and items[-1].text == written:
                 analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
@@ -70,6 +81,10 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 items.append(Item(token_type, "", written, attached))
             continue
         lower = written.lower()
+        if english and lower == "w" and shorthand.is_with(tokens, at):
+            analysis.note(Kind.SPELLING, written)
+            lower = written = "with"
+            skipped = True
         if not english or "'" not in lower:
             if spanish and lower in _SHORT_FOR:
                 lower = written = _SHORT_FOR[lower]
@@ -91,6 +106,15 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 )
             )
     return items
+
+
+def _shorthand(tokens: list[Token], at: int) -> list[Item]:
+    """The items of a code that is short for words or thousands; none for any other."""
+    attached = tokens[at].attached
+    number = shorthand.thousands(tokens, at)
+    if number:
+        return [Item(TokenType.NUMBER, "", number, attached)]
+    return [_placed(word, attached=attached) for word in shorthand.spelt_out(tokens[at])]
 
 
 def _joins_words(tokens: list[Token], at: int) -> bool:
@@ -144,7 +168,7 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
     position = 0
     while position < len(items):
         phrase = None
-        if items[position].plain in index:
+        if items[position].plain in index and not _is_name(items, position):
             for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
@@ -157,6 +181,15 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
             result.extend(_all_placed(phrase.replacement, items[position]))
             position += len(phrase.words)
     return result
+
+
+def _is_name(items: list[Item], position: int) -> bool:
+    """Whether a letter or the like is none of the shorthand: "R" and "Max", or the last word."""
+    item = items[position]
+    if item.plain not in shorthand.SMALL_ONLY:
+        return False
+    following = items[position + 1].type if position + 1 < len(items) else None
+    return not item.text.islower() or following is not TokenType.WORD
 
 
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
@@ -216,7 +249,7 @@ def apply_phrases(
     while position < len(items):
         item = items[position]
         phrase = None
-        if item.plain in index:
+        if item.plain in index and not _is_name(items, position):
             for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate

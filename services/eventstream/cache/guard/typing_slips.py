@@ -13,6 +13,9 @@ from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.lexicon import Lexicon
 
 _SHORTEST = 5
+_SHORTEST_MISSPELT = 7
+_CONFUSED = (frozenset("aeiou"), frozenset("aeiouy"), frozenset("cs"), frozenset("sz"))
+"""Letters that stand for one sound: "docter" is a doctor, "emergancy" an emergency."""
 _MAX_KNOWN = 4096
 _PREFIXES = ("re", "un", "de", "mis", "pre")
 """They make words that no dictionary has all of."""
@@ -23,7 +26,8 @@ def is_slip(one: str, other: str, lexicon: Lexicon) -> bool:
     neighbours exchanged or, in English and behind no prefix, one letter too many or too few,
     anywhere but at its ends.
 
-    A wrong letter too often makes another word: "paintings" and "printings".
+    A wrong letter too often makes another word ("paintings" and "printings"), so in English only
+    one that sounds alike counts, in words of seven letters or more.
     """
     return _is_slip(one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es")
 
@@ -105,5 +109,8 @@ def _one_edit(one: str, other: str, exchanged_only: bool) -> bool:
         end += 1
     middle_one, middle_other = one[start : len(one) - end], other[start : len(other) - end]
     if max(len(middle_one), len(middle_other)) <= 1:
-        return not exchanged_only and len(one) != len(other)
+        if exchanged_only or len(one) != len(other):
+            return not exchanged_only
+        changed = {middle_one, middle_other}
+        return shorter >= _SHORTEST_MISSPELT and any(map(changed.issubset, _CONFUSED))
     return len(middle_one) == 2 and middle_one == middle_other[::-1]
