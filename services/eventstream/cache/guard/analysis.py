@@ -10,6 +10,7 @@ from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
 from eventstream.cache.guard.courtesies import begins_courtesy, without_courtesy_clauses
 from eventstream.cache.guard.emoji import without_echoes
+from eventstream.cache.guard.fillers import without_fillers
 from eventstream.cache.guard.items import (
     Item,
     apply_phrases,
@@ -56,6 +57,8 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if not lexicon.courtesies.keys().isdisjoint(present):
         opened = without_courtesies(opened, lexicon, peeled)
     opened = without_signature(opened, lexicon, peeled)
+    if lexicon.code == "en":
+        opened = without_fillers(opened, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:

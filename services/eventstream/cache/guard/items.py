@@ -130,7 +130,7 @@ def _joins_words(tokens: list[Token], at: int) -> bool:
 
 def _expand_contraction(word: str, following: str) -> list[str]:
     if word.endswith("n't"):
-        base = {"ca": "can", "wo": "will", "sha": "shall"}.get(word[:-3], word[:-3])
+        base = {"ca": "can", "wo": "will", "sha": "shall", "dos": "does"}.get(word[:-3], word[:-3])
         return [base, "not"]
     base, _, ending = word.rpartition("'")
     if word == "let's":
