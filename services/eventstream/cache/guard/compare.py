@@ -44,6 +44,9 @@ _GROUNDS = words(
 _DAYS = words("today tomorrow yesterday tonight hoy mañana ayer anoche el los")
 _REASONS = words("because because_of for porque por para")
 _OPERATORS = (Kind.NEGATION, Kind.QUANTIFIER)
+_HELPERS = (Kind.MODALITY, Kind.TENSE)
+_TIMES = (Kind.RELATION, Kind.DATE_TIME, Kind.NUMBER, Kind.UNIT)
+_WHICH_TIME = words("every each last next")
 _NOT_YET = words("ya aún todavía")
 _MAX_SWAPPED_TERMS = 3
 _MAX_FRONTINGS = 6
@@ -77,7 +80,7 @@ def compare(a: str, b: str) -> Comparison:
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
         return comparison
-    if _shapes_differ(analysis_a, analysis_b):
+    if analysis_a.unshaped is not None or analysis_b.unshaped is not None:
         analysis_a, analysis_b = as_written(analysis_a, lexicon), as_written(analysis_b, lexicon)
         plain = _compared(analysis_a, analysis_b, lexicon)
         if plain.accepted:
@@ -97,13 +100,6 @@ def _may_be_exact(a: str, b: str) -> bool:
     Other letters' case, beyond Latin-1, may take more of them.
     """
     return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
-
-
-def _shapes_differ(a: Analysis, b: Analysis) -> bool:
-    """Whether templates changed the texts, and not both into a shape of the same beginning."""
-    if a.unshaped is None or b.unshaped is None:
-        return a.unshaped is not b.unshaped
-    return a.terms[0].key != b.terms[0].key or len(a.terms) != len(b.terms)
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
@@ -243,7 +239,15 @@ def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
     """Whether a part moved from one end to the other ("If X, Y"; "Y if X"; "yesterday I ...")."""
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
-    return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)
+    terms_a, terms_b = a.terms, b.terms
+    if len(terms_a) != len(terms_b) or not terms_a:
+        return False
+    if terms_a[0].kind in _HELPERS and terms_a[0].key == terms_b[0].key:
+        terms_a, terms_b = terms_a[1:], terms_b[1:]  # "can" leads either way
+    tail = moves.common_clauses(terms_a, terms_b, lambda one, other: _same(one, other, lexicon))
+    if tail:
+        terms_a, terms_b = terms_a[:-tail], terms_b[:-tail]
+    return _fronted(terms_a, terms_b, lexicon) or _fronted(terms_b, terms_a, lexicon)
 
 
 def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
@@ -275,7 +279,11 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
     if len(front) != len(back) or not front:
         return False
     first = front[0]
-    if first.key not in lexicon.fronting and first.kind is not Kind.DATE_TIME:
+    if (
+        first.key not in lexicon.fronting
+        and first.kind is not Kind.DATE_TIME
+        and not _begins_time(front)
+    ):
         verb = _leading_verb(front, lexicon)
         return (
             0 < verb < len(front)
@@ -300,7 +308,38 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
             front[:at], back[len(front) - at :], lexicon
         ):
             return True
+        if lexicon.code == "en" and _before_times(front, back, at, lexicon):
+            return True
     return False
+
+
+def _begins_time(terms: list[Term]) -> bool:
+    """Whether terms begin with "every Monday" or "3 weeks ago"."""
+    first, *others = terms[:3]
+    if first.key in _WHICH_TIME:
+        return bool(others) and others[0].kind is Kind.DATE_TIME
+    return (
+        first.kind is Kind.NUMBER
+        and len(others) > 1
+        and others[0].kind in (Kind.UNIT, Kind.DATE_TIME)
+        and others[1].key == "ago"
+    )
+
+
+def _before_times(front: list[Term], back: list[Term], at: int, lexicon: Lexicon) -> bool:
+    """Whether what `front` begins with stands in `back` before a time that ends both ("In the bar
+    it is full at noon", "it is full in the bar at noon")."""
+    end = len(front)
+    while end > at and front[end - 1].kind in _TIMES:
+        end -= 1
+    if end == len(front) or not any(term.kind is Kind.DATE_TIME for term in front[end:]):
+        return False
+    middle = end - at
+    return (
+        _equal(front[at:end], back[:middle], lexicon)
+        and _equal(front[:at], back[middle:end], lexicon)
+        and _equal(front[end:], back[end:], lexicon)
+    )
 
 
 def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:

@@ -20,7 +20,8 @@ _MOVING = {
     "en": words(
         "today tomorrow yesterday tonight now already suddenly recently finally eventually"
         " immediately constantly repeatedly regularly automatically quickly slowly permanently"
-        " temporarily unfortunately again"
+        " temporarily unfortunately again lately currently accidentally unexpectedly gradually"
+        " overnight nowadays occasionally"
     ),
     "es": words(
         "hoy mañana ayer anoche ahora ya todavía repentinamente recientemente finalmente"
@@ -59,6 +60,22 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
     rest_a = [term for term in a if term.key not in moving]
     rest_b = [term for term in b if term.key not in moving]
     return bool(rest_a) and _equal(rest_a, rest_b, same)
+
+
+def common_clauses(
+    a: Sequence[Term], b: Sequence[Term], same: Callable[[Term, Term], object | None]
+) -> int:
+    """How many terms two texts end with that are the same and begin behind a comma with a
+    conjunction (", but he had no tools"); 0 when there are none."""
+    used = length = 0
+    while length < min(len(a), len(b)):
+        length += 1
+        one, other = a[-length], b[-length]
+        if same(one, other) is None:
+            break
+        if one.key in _JOINS and one.after_pause and other.after_pause:
+            used = length
+    return used
 
 
 def joins_clauses(terms: Sequence[Term]) -> bool:
