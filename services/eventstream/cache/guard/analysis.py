@@ -23,6 +23,7 @@ from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
+from eventstream.cache.guard.requests import as_orders, without_addressee
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -38,6 +39,7 @@ _LIKE_PARTICIPLE = words(
     " upset run come become overcome paid sold sent made built bought brought caught found held"
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
+_ASKS_FOR_SUBJECT = words("who what which whose how")
 _MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
 _BEFORE_DAYS = words("el los")
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
@@ -50,7 +52,8 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
-    opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
+    spoken = without_echoes(items, lexicon, peeled)
+    opened = written_out(list(spoken), lexicon, peeled)
     present = {item.plain for item in opened}
     if begins_courtesy(present, lexicon):
         opened = without_courtesy_clauses(opened, lexicon, peeled)
@@ -58,7 +61,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         opened = without_courtesies(opened, lexicon, peeled)
     opened = without_signature(opened, lexicon, peeled)
     if lexicon.code == "en":
-        opened = without_fillers(opened, peeled)
+        opened = as_orders(without_fillers(without_addressee(opened, peeled), peeled), peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
@@ -72,7 +75,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
             result.unshaped = shortened, moods
         return result
     # Nothing but courtesies: then they are what the text says.
-    return _Builder(items, lexicon, analysis, {}).build()
+    return _Builder(spoken, lexicon, analysis, {}).build()
 
 
 def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:
@@ -118,7 +121,7 @@ class _Builder:
         self._sentence_start = True
         self._asking = self._ordering = False
         self._empty_sentence = True
-        self._sentence_at = 0
+        self._sentence_at = self._sentence_from = 0
         self._helped = False
 
     def build(self) -> Analysis:
@@ -152,7 +155,10 @@ class _Builder:
         terms = self._analysis.terms
         for at in range(self._sentence_at, len(terms)):
             if terms[at].kind in (Kind.MODALITY, Kind.TENSE) and terms[at].key not in _NO_HELPERS:
-                terms.insert(self._sentence_at, terms.pop(at))
+                helper = terms.pop(at)
+                if helper.after_pause and at < len(terms):  # "If it rains, can I ..."
+                    terms[at] = terms[at]._replace(after_pause=True)
+                terms.insert(self._sentence_at, helper)
                 return
 
     def _emit(
@@ -237,13 +243,23 @@ class _Builder:
                     self._analysis.note(Kind.PUNCTUATION, item.text)
             case TokenType.QUOTE:
                 previous = self._item(position - 1)
-                if previous is not None and previous.type is TokenType.NUMBER and item.attached:
+                if (
+                    previous is not None
+                    and previous.type is TokenType.NUMBER
+                    and item.attached
+                    and not self._closes_quote(position)
+                ):
                     self._emit(item.text, Kind.SYMBOL, item.text)
                 else:
                     self._analysis.note(Kind.PUNCTUATION, item.text)
             case _:
                 return self._sign(position)
         return 1
+
+    def _closes_quote(self, position: int) -> bool:
+        """Whether a quote was opened with the sign at `position` and is still open."""
+        sign = self._items[position].text
+        return sum(item.text == sign for item in self._items[:position]) % 2 == 1
 
     def _amount(self, amount: Amount) -> int:
         for key, kind, surface in amount.terms:
@@ -268,6 +284,8 @@ class _Builder:
         item = self._items[position]
         lexicon = self._lexicon
         starts_sentence, self._sentence_start = self._sentence_start, False
+        if starts_sentence:
+            self._sentence_from = position
         written = item.text
         proper = written[:1].isupper() and not starts_sentence and not written.isupper()
         if lexicon is None:
@@ -359,6 +377,8 @@ class _Builder:
                     return False
                 self._analysis.copulas.add(copula)
                 return True
+            if self._asking and self._word_at(self._sentence_from) not in _ASKS_FOR_SUBJECT:
+                return True  # "if breakfast is included" asks what "is breakfast included" does
             return not (next_word.endswith("ed") or next_word in _LIKE_PARTICIPLE)
         return word in lexicon.helpers and self._only_helps(position)
 

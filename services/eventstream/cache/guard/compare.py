@@ -295,6 +295,8 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         return False  # "9:00 17:00" is no "17:00 9:00"
     if _belongs_to_what_follows(front, lexicon):
         return False
+    if first.key not in _GROUNDS and moves.second_verb(front, lexicon):
+        return False
     tried = 0
     for at in range(1, len(front)):
         if tried == _MAX_FRONTINGS:
@@ -304,6 +306,10 @@ def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
         if _same(front[at], back[0], lexicon) is None:
             continue
         tried += 1
+        if first.key not in _GROUNDS and (
+            moves.joins_clauses(front[1:at]) or moves.joins_clauses(front[at:])
+        ):
+            continue
         if _equal(front[at:], back[: len(front) - at], lexicon) and _equal(
             front[:at], back[len(front) - at :], lexicon
         ):
@@ -349,12 +355,13 @@ def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:
     alone = first.after_light and not first.noun and not first.after_copula  # "on Monday"
     return (
         (first.kind is Kind.DATE_TIME and first.key not in _DAYS and not alone)
-        or (
-            first.key not in _GROUNDS
-            and (moves.second_verb(terms, lexicon) or moves.joins_clauses(terms[1:]))
-        )
         # "I did not go because it rained": perhaps something else was the reason.
-        or (first.key in _REASONS and any(term.kind is Kind.NEGATION for term in terms))
+        or (
+            first.key in _REASONS
+            and len(terms) > 1
+            and not (first.key == "for" and terms[1].kind in (Kind.NUMBER, Kind.DATE_TIME))
+            and any(term.kind is Kind.NEGATION for term in terms)
+        )
         or (len(terms) > 1 and moves.describes(first, None, terms[1]))
     )
 

@@ -17,9 +17,16 @@ from eventstream.cache.guard.wordlists import read_lines
 
 _GLAD = frozenset("😊❤💖💕♥😍🥰😋") | {"<3"}
 """None that is as often meant the other way: a thumb up, a smile or applause may be bitter."""
-_GLAD_ALONE = frozenset("👍👌🙌👏🎉🥳😄😁😃😀🤗🤩💗💓💞💜💙💚🧡💛✨🌟⭐💯😎🙂☺😌🤍🫶🥂🙏😇💫") | {":)", ":-)", ":D"}
+_GLAD_ALONE = frozenset("👍👌🙌👏🎉🥳😄😁😃😀🤗🤩💗💓💞💜💙💚🧡💛✨🌟⭐💯😎🙂☺😌🤍🫶🥂🙏😇💫") | {
+    ":)",
+    ":-)",
+    ":D",
+}
 """These may be bitter beside trouble, so nothing in the whole text may tell of any."""
-_CROSS = frozenset("😡😠🤬😤😞😢😭☹🙁😔😩😫😒👎💔😖😣😟😕🙄🤦😑😓😥😰😨😱😿🤯💩😵🥺😧😦🤮🤢") | {":(", ":-("}
+_CROSS = frozenset("😡😠🤬😤😞😢😭☹🙁😔😩😫😒👎💔😖😣😟😕🙄🤦😑😓😥😰😨😱😿🤯💩😵🥺😧😦🤮🤢") | {
+    ":(",
+    ":-(",
+}
 _THANKS = words("thank thanks you so very much many please")
 _ASKING = frozenset("🤔❓❔🧐🤷🙏🙂😊")
 """Beside a question they ask it once more."""

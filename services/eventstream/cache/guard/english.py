@@ -119,4 +119,5 @@ ENGLISH = Lexicon(
     phrases=phrase_index(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
     templates="english_templates.txt",
     long_words=words(" ".join(read_lines("english_long_words.txt"))),
+    slip_words=words(" ".join(read_lines("english_slip_words.txt"))),
 )

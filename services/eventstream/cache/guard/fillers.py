@@ -22,6 +22,7 @@ _BEGINS = words(
     " who which when where why how is are was were do does did can could would will should has have"
     " i'm please just let if after before since"
 )
+_AFTER_SO = words("that there this")
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 _LEAST_WORDS = 3
 
@@ -64,6 +65,8 @@ def _behind_run(items: list[Item]) -> int:
         at += 1
     if not words_passed or len(items) - at < _LEAST_WORDS:
         return 0
-    if not safe and not (words_passed > 1 and items[at].word in _BEGINS):
+    begins = items[at].word in _BEGINS
+    alone = words_passed == 1 and items[at - 1].word == "so" and items[at].word not in _AFTER_SO
+    if not safe and not (begins and (words_passed > 1 or alone)):
         return 0
     return at

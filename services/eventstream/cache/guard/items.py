@@ -27,6 +27,7 @@ _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to th
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _ASK_WITH_QUE = words("por a de en con para desde hasta")
+_SPELT_WITH_STOPS = 5  # "a.t.m.", but not "p.m."
 _HOW = (("how", "#to"), ("cómo",))
 # Behind a noun: what belongs to somebody begins with none of these.
 _IS_BEFORE = words(
@@ -35,7 +36,7 @@ _IS_BEFORE = words(
     " until unavailable unable able going getting being asking telling saying coming waiting"
 )
 _HAS_BEFORE = words("been got")
-_HAD_BEFORE = words("better been")
+_HAD_BEFORE = words("better been already")
 _IS_AFTER = words("it that there here he she what who where how when this why everything nothing")
 
 
@@ -77,10 +78,18 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
             elif written == "-" and _joins_words(tokens, at):
                 analysis.note(Kind.PUNCTUATION, written)
+            elif written.startswith(("..", "…")) and _goes_on(tokens, at):
+                analysis.note(Kind.PUNCTUATION, written)
+                items.append(Item(TokenType.PAUSE, "", ",", attached))
+            elif english and written == "@" and not attached:
+                analysis.note(Kind.SPELLING, written)
+                items.append(_placed("at", attached=False))
             else:
                 items.append(Item(token_type, "", written, attached))
             continue
         lower = written.lower()
+        if english and "." in lower and len(lower) >= _SPELT_WITH_STOPS:
+            lower = written = lower.replace(".", "")
         if english and lower == "w" and shorthand.is_with(tokens, at):
             analysis.note(Kind.SPELLING, written)
             lower = written = "with"
@@ -106,6 +115,11 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 )
             )
     return items
+
+
+def _goes_on(tokens: list[Token], at: int) -> bool:
+    """Whether words follow: dots at the end of a text may mean the contrary ("Great service...")."""
+    return at + 1 < len(tokens) and tokens[at + 1].type is TokenType.WORD
 
 
 def _shorthand(tokens: list[Token], at: int) -> list[Item]:

@@ -94,6 +94,7 @@ class Lexicon:
     phrases: PhraseIndex
     templates: str
     long_words: frozenset[str]
+    slip_words: frozenset[str] = frozenset()
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:

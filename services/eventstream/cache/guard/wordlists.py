@@ -50,9 +50,7 @@ def read_phrases(name: str) -> tuple[Phrase, ...]:
     return tuple(table)
 
 
-def read_synonyms(
-    name: str, language: str, *further: str
-) -> tuple[Synonyms, tuple[Phrase, ...]]:
+def read_synonyms(name: str, language: str, *further: str) -> tuple[Synonyms, tuple[Phrase, ...]]:
     """The synonyms of one or more lists, and the phrases that have to become one word first."""
     numbers: dict[tuple[int, str], int] = {}
     members: dict[str, set[int]] = {}
