@@ -24,6 +24,8 @@ from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
 from eventstream.cache.guard.requests import as_orders, without_addressee
+from eventstream.cache.guard.rewritings import rejoined, reworded_inside
+from eventstream.cache.guard.senses import with_senses
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -62,7 +64,12 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     opened = without_signature(opened, lexicon, peeled)
     if lexicon.code == "en":
         opened = as_orders(without_fillers(without_addressee(opened, peeled), peeled), peeled)
+    if lexicon.code == "en":
+        opened = rejoined(opened)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
+    if lexicon.code == "en":
+        shortened = reworded_inside(shortened, lexicon, keep_length=bool(moods))
+        shortened = with_senses(shortened)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
