@@ -8,24 +8,18 @@ from collections.abc import Iterator, Set
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
-from eventstream.cache.guard.courtesies import begins_courtesy, without_courtesy_clauses
 from eventstream.cache.guard.emoji import without_echoes
-from eventstream.cache.guard.fillers import without_fillers
-from eventstream.cache.guard.items import (
-    Item,
-    apply_phrases,
-    items_of,
-    without_courtesies,
-    without_signature,
-    written_out,
-)
+from eventstream.cache.guard.items import Item, items_of
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
-from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
-from eventstream.cache.guard.requests import as_orders, without_addressee
-from eventstream.cache.guard.rewritings import rejoined, reworded_inside
-from eventstream.cache.guard.senses import with_senses
+from eventstream.cache.guard.questions import (
+    COPULAS,
+    closes_quote,
+    opens_question,
+    pause_in_sentence,
+)
+from eventstream.cache.guard.shortening import shorten
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -55,21 +49,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
     spoken = without_echoes(items, lexicon, peeled)
-    opened = written_out(list(spoken), lexicon, peeled)
-    present = {item.plain for item in opened}
-    if begins_courtesy(present, lexicon):
-        opened = without_courtesy_clauses(opened, lexicon, peeled)
-    if not lexicon.courtesies.keys().isdisjoint(present):
-        opened = without_courtesies(opened, lexicon, peeled)
-    opened = without_signature(opened, lexicon, peeled)
-    if lexicon.code == "en":
-        opened = as_orders(without_fillers(without_addressee(opened, peeled), peeled), peeled)
-    if lexicon.code == "en":
-        opened = rejoined(opened)
-    shortened, moods = apply_phrases(opened, lexicon, peeled)
-    if lexicon.code == "en":
-        shortened = reworded_inside(shortened, lexicon, keep_length=bool(moods))
-        shortened = with_senses(shortened)
+    shortened, moods = shorten(list(spoken), lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
@@ -254,7 +234,7 @@ class _Builder:
                     previous is not None
                     and previous.type is TokenType.NUMBER
                     and item.attached
-                    and not self._closes_quote(position)
+                    and not closes_quote(self._items, position)
                 ):
                     self._emit(item.text, Kind.SYMBOL, item.text)
                 else:
@@ -262,11 +242,6 @@ class _Builder:
             case _:
                 return self._sign(position)
         return 1
-
-    def _closes_quote(self, position: int) -> bool:
-        """Whether a quote was opened with the sign at `position` and is still open."""
-        sign = self._items[position].text
-        return sum(item.text == sign for item in self._items[:position]) % 2 == 1
 
     def _amount(self, amount: Amount) -> int:
         for key, kind, surface in amount.terms:
@@ -315,7 +290,7 @@ class _Builder:
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
             self._after_copula = self._after_copula or item.plain in COPULAS
-            self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
+            self._noun = item.word not in lexicon.light_verbs and item.word != "on"
             self._gender = self._gender_of(position)
             return 1
         if lexicon.code == "es" and item.plain in _ESTAR_PERSONS:

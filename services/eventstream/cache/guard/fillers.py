@@ -14,7 +14,7 @@ from eventstream.cache.guard.tokens import TokenType
 _SOUNDS = words("um umm uh uhh uhm er erm hm hmm hmmm mm ah ahh oh ooh ehm huh haha hahaha lol")
 _LEADING = _SOUNDS | words(
     "ok okay okey so well anyway anyways basically honestly literally like yeah yep right alright"
-    " now actually look listen hey and but"
+    " actually look listen hey and but"
 )
 _ALONE = _SOUNDS | words("ok okay anyway anyways basically honestly literally actually alright")
 _BEGINS = words(
@@ -58,7 +58,7 @@ def _behind_run(items: list[Item]) -> int:
         elif item.word in _LEADING and item.type is TokenType.WORD:
             words_passed += 1
             safe = item.word in _ALONE
-            if item.word in ("and", "but", "now", "look", "like", "hey") and words_passed == 1:
+            if item.word in ("and", "but", "look", "like", "hey") and words_passed == 1:
                 return 0
         else:
             break

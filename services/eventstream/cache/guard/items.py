@@ -74,7 +74,10 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
                 items += short
                 continue
         if token_type is not TokenType.WORD:
-            if token_type is TokenType.EMOJI and items and items[-1].text == written:
+            if english and shorthand.is_thousands(tokens, at):
+                items.append(Item(token_type, "", written + "000", attached))
+                skipped = True
+            elif token_type is TokenType.EMOJI and items and items[-1].text == written:
                 analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
             elif written == "-" and _joins_words(tokens, at):
                 analysis.note(Kind.PUNCTUATION, written)
@@ -118,17 +121,13 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
 
 
 def _goes_on(tokens: list[Token], at: int) -> bool:
-    """Whether words follow: dots at the end of a text may mean the contrary ("Great service...")."""
+    """Whether words follow: dots at the end may mean the contrary ("Great service...")."""
     return at + 1 < len(tokens) and tokens[at + 1].type is TokenType.WORD
 
 
 def _shorthand(tokens: list[Token], at: int) -> list[Item]:
-    """The items of a code that is short for words or thousands; none for any other."""
-    attached = tokens[at].attached
-    number = shorthand.thousands(tokens, at)
-    if number:
-        return [Item(TokenType.NUMBER, "", number, attached)]
-    return [_placed(word, attached=attached) for word in shorthand.spelt_out(tokens[at])]
+    """The items of a code that is short for words; none for any other."""
+    return [_placed(word, attached=tokens[at].attached) for word in shorthand.spelt_out(tokens[at])]
 
 
 def _joins_words(tokens: list[Token], at: int) -> bool:
@@ -137,7 +136,7 @@ def _joins_words(tokens: list[Token], at: int) -> bool:
         0 < at < len(tokens) - 1
         and tokens[at].attached
         and tokens[at + 1].attached
-        and tokens[at - 1].type is TokenType.WORD
+        and tokens[at - 1].type in (TokenType.WORD, TokenType.NUMBER)
         and tokens[at + 1].type is TokenType.WORD
     )
 
@@ -329,6 +328,7 @@ def _matches(
             starts = position == 0 or _is_boundary(items[position - 1])
             return starts and _is_boundary(following)
         case Position.BEFORE_QUESTION:
+            paused = following is not None and following.type is TokenType.PAUSE
             while following is not None and following.type is TokenType.PAUSE:
                 end += 1
                 following = items[end] if end < len(items) else None
@@ -336,6 +336,7 @@ def _matches(
                 return False
             return (
                 following.word in lexicon.question_words
+                or (paused and lexicon.code == "en" and following.word in lexicon.questions)
                 or following.word in _CONDITIONS
                 or (lexicon.code == "es" and following.plain in _ASKS_WITHOUT_ACCENT)
                 or (

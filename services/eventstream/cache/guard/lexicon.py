@@ -111,6 +111,11 @@ class Lexicon:
         return {word: kind for members, kind in classes for word in members}
 
     @cached_property
+    def light_verbs(self) -> frozenset[str]:
+        """The verbs that may be left out."""
+        return self.helpers | self.copulas.keys()
+
+    @cached_property
     def courtesies(self) -> PhraseIndex:
         """Of the phrases those that may stand inside others ("please")."""
         return self._chosen({Kind.COURTESY})

@@ -1,4 +1,4 @@
-"""English requests put as questions: "could you cancel my order" and "would you mind cancelling it".
+"""English requests put as questions: "could you cancel my order", "would you mind cancelling it".
 
 "Can you ship to France?" may ask what a shop does at all, so a request is only what is done with
 something definite ("my", "this", "it"), or what nobody but an assistant is asked for ("translate").
@@ -14,10 +14,10 @@ from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import TokenType
 
 _ASKED_OF_ASSISTANTS = words(
-    "summarize summarise translate classify rewrite rephrase paraphrase proofread list write draft"
-    " generate describe explain suggest recommend compose outline shorten simplify convert compute"
-    " calculate analyze analyse extract label categorize categorise brainstorm create tell give show"
-    " name define compare rank rate"
+    "summarize summarise translate classify rewrite rephrase paraphrase proofread list write"
+    " draft generate describe explain suggest recommend compose outline shorten simplify convert"
+    " compute calculate analyze analyse extract label categorize categorise brainstorm create tell"
+    " give show name define compare rank rate"
 )
 _ASKED_OF_SERVICES = words(
     "cancel change move reschedule postpone update correct fix check confirm resend send forward"
@@ -32,15 +32,18 @@ _ASKED_OF_SERVICES = words(
     " compensate reimburse apply enable disable mute unmute hide"
 )
 _DEFINITE = words("my our this these it me us them him her")
-_FRAMES = (
+_HELP_FRAMES: tuple[tuple[str, ...], ...] = (
+    ("can", "you", "help", "me"),
+    ("could", "you", "help", "me"),
+)
+_FRAMES: tuple[tuple[str, ...], ...] = (
+    *_HELP_FRAMES,
     ("can", "you"),
     ("could", "you"),
     ("will", "you"),
     ("would", "you"),
-    ("can", "you", "help", "me"),
-    ("could", "you", "help", "me"),
 )
-_MIND = (("would", "you", "mind"), ("do", "you", "mind"))
+_MIND: tuple[tuple[str, ...], ...] = (("would", "you", "mind"), ("do", "you", "mind"))
 _GREETS = words("hi hello hey dear hiya morning afternoon evening")
 _TITLES = words("mr mrs ms miss dr prof professor sir madam")
 _PAUSES = frozenset({TokenType.PAUSE, TokenType.STOP})
@@ -91,7 +94,11 @@ def _frame_at(items: list[Item]) -> tuple[int, str, int] | None:
         for frame in _FRAMES:
             if said[: len(frame)] == frame and len(said) > len(frame) + 1:
                 verb, following = said[len(frame)], said[len(frame) + 1]
-                definite = verb in _ASKED_OF_SERVICES and following in _DEFINITE
+                definite = (
+                    frame not in _HELP_FRAMES
+                    and verb in _ASKED_OF_SERVICES
+                    and following in _DEFINITE
+                )
                 if definite or verb in _ASKED_OF_ASSISTANTS:
                     return start, verb, len(frame) + 1
     return None

@@ -8,19 +8,21 @@ they make out of another text is a text that nobody writes, so they join nothing
 from collections.abc import Iterable
 from itertools import pairwise
 
+from eventstream.cache.guard.inflection import english_forms
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.tokens import TokenType
 
 _SPLIT_VERBS = words(
-    "turn turned turning switch switched switching put pick picked picking take took taking fill"
-    " filled filling set throw threw throwing give gave giving bring brought bringing send sent"
-    " sending shut shutting hand handed handing try tried trying clean cleaned cleaning write wrote"
-    " writing print printed printing sort sorted sorting plug plugged plugging call called calling"
-    " hang hung look looked looking cut back backed log logged hold held let work worked figure"
+    "turn turned turning switch switched switching put pick picked picking take took taking"
+    " fill filled filling set throw threw throwing give gave giving bring brought bringing send"
+    " sent sending shut shutting hand handed handing try tried trying clean cleaned cleaning"
+    " write wrote writing print printed printing sort sorted sorting plug plugged plugging call"
+    " called calling hang hung look looked looking cut backed log logged work worked figure"
     " figured back wake woke pay paid tear tore wipe wiped lock locked check checked top topped"
-    " speed sped slow slowed heat heated warm warmed cool cooled dry dried knock knocked kick kicked"
-    " break broke point pointed rule ruled carry carried scale scaled roll rolled spin tidy tidied"
+    " speed sped slow slowed heat heated warm warmed cool cooled dry dried knock knocked kick"
+    " kicked break broke point pointed rule ruled carry carried scale scaled roll rolled spin"
+    " tidy tidied"
 )
 _PARTICLES = words("off on up out down back away in over")
 _OBJECT_STARTS = words(
@@ -87,7 +89,7 @@ def reworded_inside(items: list[Item], lexicon: Lexicon, *, keep_length: bool) -
     if "which" in said and not keep_length:
         items = [item for at, item in enumerate(items) if not _is_relative(items, at, lexicon)]
     if not said.isdisjoint(_CONTINUOUS):
-        items = _with(items, _constantly(items))
+        items = _constantly(items)
     if "really" in said:
         items = _with(items, _very(items))
     if "will" in said and "not" in said and said.isdisjoint(_NO_FUTURE):
@@ -107,10 +109,16 @@ def _with(items: list[Item], changes: Iterable[tuple[int, str]]) -> list[Item]:
     ]
 
 
-def _constantly(items: list[Item]) -> Iterable[tuple[int, str]]:
+def _constantly(items: list[Item]) -> list[Item]:
+    """The items with "constantly crash" for "keeps crashing"."""
+    result = list(items)
     for at, (item, following) in enumerate(pairwise(items)):
-        if item.word in _CONTINUOUS and following.word.endswith("ing"):
-            yield at, "constantly"
+        forms = english_forms(following.word)
+        if item.word in _CONTINUOUS and following.word.endswith("ing") and len(forms) > 1:
+            base = min(forms)
+            result[at] = Item(TokenType.WORD, "constantly", "constantly", False, "constantly")
+            result[at + 1] = Item(TokenType.WORD, base, base, False, base, forms)
+    return result
 
 
 def _very(items: list[Item]) -> Iterable[tuple[int, str]]:
@@ -163,7 +171,9 @@ def _owners_behind(items: list[Item], lexicon: Lexicon) -> list[Item]:
     end = at + 1
     while end < len(items) and end - at <= 2 and _may_be_owned(items[end], lexicon):
         end += 1
-    if end - at > 2 and end < len(items) and _may_be_owned(items[end], lexicon):
+    said_before = any(item.word in lexicon.copulas for item in items[:start])
+    goes_on = end < len(items) and items[end].type is TokenType.WORD
+    if end - at > 2 and (_may_be_owned(items[end], lexicon) if goes_on else not said_before):
         end = at + 2  # a verb may be among them
     owned = items[at + 1 : end]
     if not owned:

@@ -41,7 +41,8 @@ def with_senses(items: list[Item]) -> list[Item]:
     said: set[str] = set()
     for item in items:
         if item.type is TokenType.WORD:
-            said |= english_forms(item.word)
+            for part in item.word.split("_"):
+                said |= english_forms(part)
     result = []
     for item in items:
         meant = [

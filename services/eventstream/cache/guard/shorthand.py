@@ -46,22 +46,21 @@ def is_with(tokens: Sequence[Token], at: int) -> bool:
     )
 
 
-def thousands(tokens: Sequence[Token], at: int) -> str:
-    """The number that "12k" before a plural is short for; empty when it is none.
+def is_thousands(tokens: Sequence[Token], at: int) -> bool:
+    """Whether "12k" before a plural is short for a number ("12k tickets").
 
     "4k videos" and "5k runs" are no thousands.
     """
-    written = tokens[at].text
-    following = tokens[at + 1].text if at + 1 < len(tokens) else ""
-    if (
-        2 <= len(written) <= 4
-        and written[-1] == "k"
-        and written[:-1].isdecimal()
-        and len(following) > 3
+    if at + 2 >= len(tokens):
+        return False
+    number, letter, following = tokens[at], tokens[at + 1], tokens[at + 2].text
+    return (
+        number.type is TokenType.NUMBER
+        and number.text.isdecimal()
+        and letter.text == "k"
+        and letter.attached
         and following.islower()
         and following.endswith(("s", "people", "men", "children"))
         and not following.endswith("ss")
         and following not in _NOT_COUNTED
-    ):
-        return written[:-1] + "000"
-    return ""
+    )
