@@ -94,6 +94,7 @@ class Lexicon:
     phrases: PhraseIndex
     templates: str
     long_words: frozenset[str]
+    slip_words: frozenset[str] = frozenset()
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:
@@ -108,6 +109,11 @@ class Lexicon:
             (self.negations, Kind.NEGATION),
         )
         return {word: kind for members, kind in classes for word in members}
+
+    @cached_property
+    def light_verbs(self) -> frozenset[str]:
+        """The verbs that may be left out."""
+        return self.helpers | self.copulas.keys()
 
     @cached_property
     def courtesies(self) -> PhraseIndex:

@@ -50,13 +50,14 @@ def read_phrases(name: str) -> tuple[Phrase, ...]:
     return tuple(table)
 
 
-def read_synonyms(name: str, language: str) -> tuple[Synonyms, tuple[Phrase, ...]]:
-    """The synonyms of a list, and the phrases that have to become one word first."""
+def read_synonyms(name: str, language: str, *further: str) -> tuple[Synonyms, tuple[Phrase, ...]]:
+    """The synonyms of one or more lists, and the phrases that have to become one word first."""
     numbers: dict[tuple[int, str], int] = {}
     members: dict[str, set[int]] = {}
     verbal: dict[str, set[int]] = {}
     phrases: dict[tuple[str, ...], str] = {}
-    for group, line in enumerate(read_lines(name)):
+    lines = [line for each in (name, *further) for line in read_lines(each)]
+    for group, line in enumerate(lines):
         part, _, entries = line.partition(":")
         for entry in entries.split():
             for tag, form in _forms(entry, part, language):
