@@ -22,6 +22,9 @@ from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
+from eventstream.cache.guard.spanish_address import addressed
+from eventstream.cache.guard.spanish_senses import in_their_sense
+from eventstream.cache.guard.spanish_writing import spelt_out
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -49,13 +52,19 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     peeled = Analysis(notes={kind: list(words) for kind, words in analysis.notes.items()})
+    if lexicon.code == "es":
+        items = spelt_out(items, peeled)
     opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
+    if lexicon.code == "es":
+        opened = without_signature(opened, lexicon, peeled)
     present = {item.plain for item in opened}
     if begins_courtesy(present, lexicon):
         opened = without_courtesy_clauses(opened, lexicon, peeled)
     if not lexicon.courtesies.keys().isdisjoint(present):
         opened = without_courtesies(opened, lexicon, peeled)
     opened = without_signature(opened, lexicon, peeled)
+    if lexicon.code == "es":
+        opened = in_their_sense(addressed(opened, peeled), peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
