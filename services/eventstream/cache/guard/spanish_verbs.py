@@ -42,6 +42,20 @@ def participles() -> frozenset[str]:
 
 
 @cache
+def _by_participle() -> Mapping[str, tuple[str, ...]]:
+    table: dict[str, tuple[str, ...]] = {}
+    for entry in _entries():
+        participle = dict(spanish_verb(entry))["pp"]
+        table[participle] = (*table.get(participle, ()), entry)
+    return table
+
+
+def entries_of_participle(participle: str) -> tuple[str, ...]:
+    """The listed verbs that have this masculine participle."""
+    return _by_participle().get(participle, ())
+
+
+@cache
 def missing_accents() -> Mapping[str, str]:
     """The form that a word without its last accent can only be ("rompio": "rompió")."""
     known = all_forms()
