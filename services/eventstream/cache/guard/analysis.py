@@ -23,6 +23,7 @@ from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
 from eventstream.cache.guard.spanish_address import addressed
+from eventstream.cache.guard.spanish_clauses import in_one_order
 from eventstream.cache.guard.spanish_senses import in_their_sense
 from eventstream.cache.guard.spanish_voice import without_se
 from eventstream.cache.guard.spanish_writing import spelt_out
@@ -68,6 +69,8 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         opened = in_their_sense(addressed(opened, peeled), peeled)
         opened = without_se(opened, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
+    if lexicon.code == "es" and not moods:
+        shortened = in_one_order(shortened, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))

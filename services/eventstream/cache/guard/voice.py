@@ -115,9 +115,12 @@ def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[l
     if not any(item.word in _HAPPENED for item in body):
         return  # "es" and "está" with a participle are mostly a state
     for clause in _spanish(body, [], []):
-        forms = frozenset(form for form in clause[0].forms if form.endswith(("ron", "n")))
+        forms = frozenset(form for form in clause[0].forms if form.endswith("n") or form[:4] == "han_")
         if forms:
             key = min(forms)
+            if key.startswith("han_"):
+                yield [_word("han"), _word(key.removeprefix("han_")), *clause[1:]]
+                continue
             yield [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
 
 

@@ -90,6 +90,4 @@ def _forms(entry: str, part: str, language: str) -> Iterator[tuple[str, str]]:
     if part == "n" and "_" in entry:
         yield _SAME, entry + ("s" if entry[-1] not in "szx" else "")
     elif part == "a" and language == "es" and entry.endswith("o") and "_" not in entry:
-        yield "f", entry[:-1] + "a"
-    if part == "a" and language == "es" and not entry.endswith("o"):
-        yield "f", entry
+        yield _SAME, entry[:-1] + "a"  # agreement: it says nothing that its noun does not
