@@ -24,7 +24,7 @@ from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
 from eventstream.cache.guard.spanish_address import addressed
 from eventstream.cache.guard.spanish_clauses import in_one_order
-from eventstream.cache.guard.spanish_senses import in_their_sense
+from eventstream.cache.guard.spanish_senses import entered, in_their_sense
 from eventstream.cache.guard.spanish_voice import without_se
 from eventstream.cache.guard.spanish_writing import spelt_out
 from eventstream.cache.guard.templates import templates_of
@@ -66,7 +66,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         opened = without_courtesies(opened, lexicon, peeled)
     opened = without_signature(opened, lexicon, peeled)
     if lexicon.code == "es":
-        opened = in_their_sense(addressed(opened, peeled), peeled)
+        opened = in_their_sense(entered(addressed(opened, peeled)), peeled)
         opened = without_se(opened, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     if lexicon.code == "es" and not moods:

@@ -68,6 +68,24 @@ def _plural(word: str) -> str:
     return word + ("s" if word[-1] in "aeiouáéó" else "" if word[-1] == "s" else "es")
 
 
+@cache
+def _entering() -> frozenset[str]:
+    return frozenset(
+        form for verb in ("entrar", "acceder", "ingresar") for _, form in spanish_verb(verb)
+    )
+
+
+def entered(items: list[Item]) -> list[Item]:
+    """The items with "entrar en" for "entrar a": both are said of a place or a page."""
+    entering = _entering()
+    return [
+        Item(TokenType.WORD, "en", "en", item.attached, "en")
+        if item.word == "a" and at and items[at - 1].word in entering
+        else item
+        for at, item in enumerate(items)
+    ]
+
+
 def in_their_sense(items: list[Item], analysis: Analysis) -> list[Item]:
     """The items with each word of several senses as the one that its text shows it to have."""
     table = _senses()

@@ -142,6 +142,8 @@ def _spelling(items: list[Item], at: int) -> str | None:
     before, behind = _plain(items, at - 1), _plain(items, at + 1)
     if word == "se" and before in ("no", "yo") and behind in _KNOWING:
         return "sé"
+    if word == "aún" or (word == "aun" and "no" in (before, behind)):
+        return "todavía"
     if word == "x" and before.isalpha() and behind.isalpha() and item.text == "x":
         return "por"
     if word in _AUXILIARIES and behind in verbs.participles():
