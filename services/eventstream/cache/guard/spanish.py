@@ -7,7 +7,7 @@ are matched without accents, because many people type without them.
 from eventstream.cache.guard.conjugation import spanish_verb
 from eventstream.cache.guard.lexicon import Lexicon, groups, numbered, phrase_index, words
 from eventstream.cache.guard.spanish_address import phrases_addressed
-from eventstream.cache.guard.spanish_verbs import all_forms
+from eventstream.cache.guard.spanish_verbs import all_forms, with_plurals
 from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -140,5 +140,5 @@ SPANISH = Lexicon(
     phrases=phrase_index(phrases_addressed(read_phrases("spanish_phrases.txt")) + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
     long_words=words(" ".join(read_lines("spanish_long_words.txt"))),
-    other_words=all_forms() | words(" ".join(read_lines("spanish_nouns.txt"))),
+    other_words=all_forms() | with_plurals(words(" ".join(read_lines("spanish_nouns.txt")))),
 )

@@ -55,7 +55,7 @@ def addressed(items: list[Item], analysis: Analysis) -> list[Item]:
     """The items with their pronouns behind the infinitive, and orders as one gives them to
     "usted"."""
     items = _climbed_down(items, analysis)
-    items = _without_pronouns(items, analysis)
+    items = _without_pronouns(_asked_how(items, analysis), analysis)
     ordering = _begins_with_order(items)
     result = []
     for at, item in enumerate(items):
@@ -116,6 +116,27 @@ def _climbed_down(items: list[Item], analysis: Analysis) -> list[Item]:
             continue
         result.append(items[at])
         at += 1
+    return result
+
+
+def _asked_how(items: list[Item], analysis: Analysis) -> list[Item]:
+    """ "Cómo me registro" as "cómo registrarme"."""
+    result: list[Item] = []
+    at = 0
+    while at < len(items):
+        verb = items[at + 2] if at + 2 < len(items) else None
+        infinitive = verbs.first_persons().get(verb.word) if verb is not None else None
+        if (
+            infinitive is not None
+            and items[at].plain == "como"
+            and items[at + 1].plain in _CLITICS - {"se"}
+        ):
+            analysis.note(Kind.REQUEST, "como")
+            result += [items[at], _word(infinitive + items[at + 1].plain, items[at + 2])]
+            at += 3
+        else:
+            result.append(items[at])
+            at += 1
     return result
 
 
@@ -186,7 +207,7 @@ def _formal(items: list[Item], at: int, *, ordering: bool) -> str | None:
     word = item.word
     if word in _PLURAL_YOU:
         return _PLURAL_YOU[word]
-    if word.endswith("is") and item.plain in verbs.plural_seconds():
+    if word.endswith(("is", "d")) and item.plain in verbs.plural_seconds():
         return verbs.plural_seconds()[item.plain]
     if word == "os" and at + 1 < len(items):
         return "se" if items[at + 1].plain in verbs.plural_seconds() else "les"

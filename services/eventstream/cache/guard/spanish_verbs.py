@@ -18,7 +18,7 @@ _FUTURES = {
     stem + plain: stem + accented
     for stem in ("ser", "estar", "podr", "sabr", "habr", "cabr", "valdr", "tendr", "vendr", "dir")
     for plain, accented in (("a", "á"), ("an", "án"), ("e", "é"), ("as", "ás"))
-}
+} | {"ire": "iré", "iremos": "iremos"}
 _CLITICS = words("me nos lo la los las le les melo mela melos melas noslo nosla selo sela")
 _SHORT_ORDERS = {"decir": "di", "hacer": "haz", "poner": "pon", "exponer": "expon"}
 _VOS = {"a": "á", "e": "é", "i": "í"}
@@ -33,6 +33,19 @@ def _entries() -> tuple[str, ...]:
 def all_forms() -> frozenset[str]:
     """Every form of the listed verbs."""
     return frozenset(form for entry in _entries() for _, form in spanish_verb(entry))
+
+
+def with_plurals(nouns: frozenset[str]) -> frozenset[str]:
+    """The nouns and what they are in the plural."""
+    plurals = {
+        noun[:-2] + "ones"
+        if noun.endswith("ón")
+        else noun[:-1] + "ces"
+        if noun.endswith("z")
+        else noun + ("s" if noun[-1] in "aeiou" else "es")
+        for noun in nouns
+    }
+    return nouns | plurals
 
 
 @cache
@@ -79,6 +92,12 @@ def preterites() -> Mapping[str, str]:
 
 
 @cache
+def third_preterites() -> frozenset[str]:
+    """What somebody else did ("llegó")."""
+    return frozenset(preterites().values()) | frozenset(missing_accents().values())
+
+
+@cache
 def second_persons() -> Mapping[str, str]:
     """What "usted" has instead of a form of "tú" ("tienes": "tiene")."""
     return _exchanged("2s", "3s")
@@ -87,7 +106,11 @@ def second_persons() -> Mapping[str, str]:
 @cache
 def plural_seconds() -> Mapping[str, str]:
     """What "ustedes" has instead of a form of "vosotros" ("tenéis": "tienen")."""
-    return {one: other for one, other in _exchanged("2p", "3p").items() if one.endswith("is")}
+    orders = {
+        entry.partition(":")[0][:-1] + "d": orders_of(entry, "")[2] for entry in _entries()
+    }
+    seconds = {one: other for one, other in _exchanged("2p", "3p").items() if one.endswith("is")}
+    return seconds | orders
 
 
 @cache
@@ -99,6 +122,13 @@ def _exchanged(person: str, other: str) -> Mapping[str, str]:
             if tag.endswith(person) and tag[:-2] in ("pres", "sub", "fut", "cond", "imp"):
                 table[without_accents(form)] = forms[tag[:-2] + other]
     return table
+
+
+@cache
+def first_persons() -> Mapping[str, str]:
+    """The infinitive of each first person ("registro": "registrar")."""
+    table = {dict(spanish_verb(entry))["pres1s"]: entry.partition(":")[0] for entry in _entries()}
+    return table | {"doy": "dar"}
 
 
 @cache

@@ -36,6 +36,18 @@ _FINAL_ACCENTS = dict.fromkeys(words("panama bogota canada"), "á") | dict.fromk
     words("peru menu champu"), "ú"
 )
 _FINAL_ACCENTS |= dict.fromkeys(words("cafe pure pate bebe"), "é") | {"sofa": "á", "jabali": "í"}
+_TILDES = {
+    without.replace("N", "n"): without.replace("N", "ñ")
+    for without in words(
+        "pequeNo pequeNa pequeNos pequeNas niNo niNa niNos niNas maNana espaNol espaNola espaNa"
+        " seNor seNora seNores compaNero compaNera compaNeros compaNia montaNa cumpleaNos daNo daNos"
+        " baNo baNos contraseNa contraseNas otoNo diseNo enseNar aNadir tamaNo extraNo dueNo dueNa"
+        " muNeca piNa cabaNa aNos engaNo seNal cariNo araNazo campaNia espaNoles baNera daNado"
+        " daNada enseNanza puNo riNon"
+    )
+}
+_SOMEBODY = words("nadie alguien")
+_LEADS = words("vamos nada total bueno pues hombre")
 _PESOS = words("pesos peso dolares dolar usd mxn cop clp ars")
 _SINGLE = {"t": "te", "m": "me"}
 _WEAK_STARTS = words("y pero entonces pues bueno oye vale ok")
@@ -49,7 +61,7 @@ def _word(word: str, instead_of: Item) -> Item:
 def spelt_out(items: list[Item], analysis: Analysis) -> list[Item]:
     """The items with missing accents and letters where they belong, and no stop behind "Dra."."""
     result: list[Item] = []
-    at = 0
+    at = 3 if _leads(items) else 0
     while at < len(items):
         item = items[at]
         used = 1
@@ -88,13 +100,24 @@ def spelt_out(items: list[Item], analysis: Analysis) -> list[Item]:
                 and at + 2 < len(items)
             ):
                 used = 2
-            written = _spelling(items, at)
+            written = _spelling(items, at, result)
             if written is not None:
                 analysis.note(Kind.SPELLING, item.word)
                 item = _word(written, item)
         result.append(item)
         at += used
     return result
+
+
+def _leads(items: list[Item]) -> bool:
+    """Whether the text begins with "vamos, que" or the like."""
+    return (
+        len(items) > 5
+        and items[0].plain in _LEADS
+        and items[1].type is TokenType.PAUSE
+        and items[2].word == "que"
+        and not any(item.type is TokenType.QUESTION for item in items)
+    )
 
 
 def _between_words(items: list[Item], at: int) -> bool:
@@ -135,7 +158,7 @@ def _plain(items: list[Item], at: int) -> str:
     return items[at].plain if 0 <= at < len(items) else ""
 
 
-def _spelling(items: list[Item], at: int) -> str | None:
+def _spelling(items: list[Item], at: int, before_it: list[Item]) -> str | None:
     """What the word at `at` is without its slip; None when it has none."""
     item = items[at]
     word = item.word
@@ -151,10 +174,16 @@ def _spelling(items: list[Item], at: int) -> str | None:
             return _AUXILIARIES[word]
         if word == "a" and before and behind not in _NOUNS_LIKE_PARTICIPLES:
             return "ha" if _plain(items, at - 2) in _DETERMINERS else None
+    if word == "súper" and behind and before and before not in _DETERMINERS | {"del", "al"}:
+        return "muy"
     if not word.isascii():
         return verbs.vos_forms().get(word)
     if item.text in _SINGLE and before != item.text:
         return _SINGLE[word]
+    if word in _TILDES:
+        return _TILDES[word]
+    if word == "super":
+        return "muy" if before not in _DETERMINERS | {"del", "al", ""} and behind else None
     if word in _FINAL_ACCENTS:
         return word[:-1] + _FINAL_ACCENTS[word]
     if word in verbs.missing_accents():
@@ -168,6 +197,10 @@ def _spelling(items: list[Item], at: int) -> str | None:
     while start and _plain(items, start - 1) in _BEFORE_VERB:
         start -= 1
     subject = _plain(items, start - 1)
+    if subject in _SOMEBODY:
+        return third
+    if subject in ("y", "pero") and any(each.word in verbs.third_preterites() for each in before_it):
+        return third
     begins = start < 3 or items[start - 3].type is not TokenType.WORD
     if (
         begins
