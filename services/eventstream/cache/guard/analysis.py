@@ -22,10 +22,7 @@ from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
 from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
-from eventstream.cache.guard.spanish_address import addressed
-from eventstream.cache.guard.spanish_clauses import in_one_order
-from eventstream.cache.guard.spanish_senses import entered, in_their_sense
-from eventstream.cache.guard.spanish_voice import without_se
+from eventstream.cache.guard.spanish_clauses import in_one_order, in_spanish_order
 from eventstream.cache.guard.spanish_writing import spelt_out
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
@@ -66,8 +63,7 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
         opened = without_courtesies(opened, lexicon, peeled)
     opened = without_signature(opened, lexicon, peeled)
     if lexicon.code == "es":
-        opened = in_their_sense(entered(addressed(opened, peeled)), peeled)
-        opened = without_se(opened, peeled)
+        opened = in_spanish_order(opened, peeled)
     shortened, moods = apply_phrases(opened, lexicon, peeled)
     if lexicon.code == "es" and not moods:
         shortened = in_one_order(shortened, peeled)

@@ -7,8 +7,8 @@ for what it shows, and either only at the end of a clause. Words count whole: "l
 
 from collections.abc import Sequence
 
-from eventstream.cache.guard.items import Item
 from eventstream.cache.guard import spanish_feelings
+from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import Analysis

@@ -32,6 +32,7 @@ _ALSO = {
 }
 _FORMAL = {"tu": "su", "tus": "sus", "vuestro": "su", "vuestra": "su", "vuestros": "sus"}
 _PLURAL_YOU = {"vuestro": "su", "vuestra": "su", "vuestros": "sus", "vuestras": "sus"}
+_HOW_ONE_DOES = {"como": (), "donde": ("puedo",)}
 _BESIDE = words("no ya nunca tambien aun todavia siempre")
 _WE = words("nosotros nosotras")
 _YOU = words("tu vos")
@@ -125,6 +126,14 @@ def _asked_how(items: list[Item], analysis: Analysis) -> list[Item]:
     at = 0
     while at < len(items):
         verb = items[at + 2] if at + 2 < len(items) else None
+        if verb is not None and items[at + 1].word == "se" and verb.word in verbs.impersonals():
+            frame = _HOW_ONE_DOES.get(items[at].plain)
+            if frame is not None and (at == 0 or items[at - 1].type is not TokenType.WORD):
+                analysis.note(Kind.REQUEST, items[at].plain)
+                behind = [*frame, verbs.impersonals()[verb.word]]
+                result += [items[at], *(_word(word, verb) for word in behind)]
+                at += 3
+                continue
         infinitive = verbs.first_persons().get(verb.word) if verb is not None else None
         if (
             infinitive is not None

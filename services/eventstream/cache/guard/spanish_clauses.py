@@ -8,20 +8,66 @@ from eventstream.cache.guard.inflection import is_infinitive
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import words
+from eventstream.cache.guard.spanish_address import addressed
+from eventstream.cache.guard.spanish_senses import entered, in_their_sense
+from eventstream.cache.guard.spanish_voice import without_se
 from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import TokenType
 
 _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 _ASKS = words("que como cuando donde cual cuales quien cuanto cuanta cuantos cuantas a en")
 _MAX_WORDS = 40
+_CONTENT = frozenset({TokenType.WORD, TokenType.NUMBER})
+_NOBODY = words("nadie nunca jamás tampoco")
 _JOINS = words("y e o u pero si cuando mientras porque aunque")
+
+
+def in_spanish_order(items: list[Item], analysis: Analysis) -> list[Item]:
+    """The items with pronouns, forms of address, senses and "se" in one form each."""
+    addressed_items = entered(addressed(items, analysis))
+    return without_se(in_their_sense(addressed_items, analysis), analysis)
 
 
 def in_one_order(items: list[Item], analysis: Analysis) -> list[Item]:
     """The items with a purpose behind its question and a consequence before its cause."""
-    if not 6 <= len(items) <= _MAX_WORDS:
+    if not 3 <= len(items) <= _MAX_WORDS:
+        return items
+    items = _nobody_first(_time_since_behind(items, analysis), analysis)
+    if len(items) < 6:
         return items
     return _purpose_behind(items, analysis) or _cause_behind(items, analysis) or items
+
+
+def _one_clause(items: list[Item]) -> int:
+    """Where the only clause of a text ends; 0 where there are several."""
+    end = len(items)
+    while end and items[end - 1].type in _ENDS:
+        end -= 1
+    words_only = all(item.type in _CONTENT for item in items[:end])
+    return end if words_only and not any(item.plain in _JOINS for item in items[:end]) else 0
+
+
+def _time_since_behind(items: list[Item], analysis: Analysis) -> list[Item]:
+    """ "Hace dos horas que espero" as "espero hace dos horas"."""
+    end = _one_clause(items)
+    if not end or items[0].plain not in ("hace", "hacia"):
+        return items
+    at = next((at for at, item in enumerate(items[:5]) if item.word == "que"), 0)
+    if not 3 <= at < end - 1 or any(item.word == "que" for item in items[at + 1 : end]):
+        return items
+    analysis.note(Kind.FUNCTION_WORD, "que")
+    return [*items[at + 1 : end], *items[:at], *items[end:]]
+
+
+def _nobody_first(items: list[Item], analysis: Analysis) -> list[Item]:
+    """ "No ha llamado nadie" as "nadie ha llamado"."""
+    end = _one_clause(items)
+    if end < 3 or items[0].word != "no" or items[end - 1].word not in _NOBODY:
+        return items
+    if any(item.word in _NOBODY | {"no", "que"} for item in items[1 : end - 1]):
+        return items
+    analysis.note(Kind.FUNCTION_WORD, "no")
+    return [items[end - 1], *items[1 : end - 1], *items[end:]]
 
 
 def _purpose_behind(items: list[Item], analysis: Analysis) -> list[Item] | None:
@@ -49,11 +95,7 @@ def _cause_behind(items: list[Item], analysis: Analysis) -> list[Item] | None:
     if any(item.type in _ENDS for item in body):
         return None
     at = next(
-        (
-            at
-            for at in range(2, end - 2)
-            if body[at].plain == "por" and body[at + 1].plain == "eso"
-        ),
+        (at for at in range(2, end - 2) if body[at].plain == "por" and body[at + 1].plain == "eso"),
         None,
     )
     if at is None:

@@ -60,5 +60,6 @@ SHOWS = {
 def complains_of_failure(said: Sequence[str]) -> bool:
     """Whether the words say that something does not work ("no me funciona")."""
     return any(
-        word == "no" and not _FAILS.isdisjoint(said[at + 1 : at + 4]) for at, word in enumerate(said)
+        word == "no" and not _FAILS.isdisjoint(said[at + 1 : at + 4])
+        for at, word in enumerate(said)
     )

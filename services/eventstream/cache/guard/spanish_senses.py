@@ -18,8 +18,21 @@ from eventstream.cache.guard.tokens import TokenType
 from eventstream.cache.guard.wordlists import read_lines
 
 _ORDINALS = frozenset(
-    "primer primero segundo tercer tercero cuarto quinto sexto séptimo octavo noveno décimo"
-    " último".split()
+    [
+        "primer",
+        "primero",
+        "segundo",
+        "tercer",
+        "tercero",
+        "cuarto",
+        "quinto",
+        "sexto",
+        "séptimo",
+        "octavo",
+        "noveno",
+        "décimo",
+        "último",
+    ]
 )
 _MAX_WORDS = 60
 

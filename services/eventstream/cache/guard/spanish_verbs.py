@@ -51,7 +51,9 @@ def with_plurals(nouns: frozenset[str]) -> frozenset[str]:
 @cache
 def participles() -> frozenset[str]:
     """Their masculine participles ("llegado")."""
-    return frozenset(form for entry in _entries() for tag, form in spanish_verb(entry) if tag == "pp")
+    return frozenset(
+        form for entry in _entries() for tag, form in spanish_verb(entry) if tag == "pp"
+    )
 
 
 @cache
@@ -106,9 +108,7 @@ def second_persons() -> Mapping[str, str]:
 @cache
 def plural_seconds() -> Mapping[str, str]:
     """What "ustedes" has instead of a form of "vosotros" ("tenéis": "tienen")."""
-    orders = {
-        entry.partition(":")[0][:-1] + "d": orders_of(entry, "")[2] for entry in _entries()
-    }
+    orders = {entry.partition(":")[0][:-1] + "d": orders_of(entry, "")[2] for entry in _entries()}
     seconds = {one: other for one, other in _exchanged("2p", "3p").items() if one.endswith("is")}
     return seconds | orders
 
@@ -129,6 +129,17 @@ def first_persons() -> Mapping[str, str]:
     """The infinitive of each first person ("registro": "registrar")."""
     table = {dict(spanish_verb(entry))["pres1s"]: entry.partition(":")[0] for entry in _entries()}
     return table | {"doy": "dar"}
+
+
+@cache
+def impersonals() -> Mapping[str, str]:
+    """The infinitive of each third person of the present ("cambia": "cambiar")."""
+    return {
+        form: entry.partition(":")[0]
+        for entry in _entries()
+        for tag, form in spanish_verb(entry)
+        if tag in ("pres3s", "pres3p") and not entry.startswith(("llamar", "sentir", "estar"))
+    }
 
 
 @cache

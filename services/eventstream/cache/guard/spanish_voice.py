@@ -24,7 +24,14 @@ _DONE_BY_SOMEBODY = words(
     " organizar celebrar convocar impartir modificar descontar:ue devolver:ue adjuntar"
 )
 _TO_WHOM = words("me nos le les te os")
-_TENSES = {"fue": "pret", "fueron": "pret", "es": "pres", "son": "pres", "será": "fut", "serán": "fut"}
+_TENSES = {
+    "fue": "pret",
+    "fueron": "pret",
+    "es": "pres",
+    "son": "pres",
+    "será": "fut",
+    "serán": "fut",
+}
 _DETERMINERS = words("el la los las mi mis nuestro nuestra nuestros nuestras su sus este esta")
 _MAX_SUBJECT = 5
 

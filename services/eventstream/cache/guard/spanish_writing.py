@@ -19,7 +19,18 @@ _ABBREVIATED = words(
 )
 _ORDINALS = (
     "",
-    *"primer segundo tercer cuarto quinto sexto séptimo octavo noveno décimo".split(),
+    *[
+        "primer",
+        "segundo",
+        "tercer",
+        "cuarto",
+        "quinto",
+        "sexto",
+        "séptimo",
+        "octavo",
+        "noveno",
+        "décimo",
+    ],
 )
 _FEMININE = {"primer": "primera", "tercer": "tercera"}
 _ORDINAL_SIGNS = words("º ª o a er ra do da to ta mo ma vo va no na ero")
@@ -71,11 +82,9 @@ def spelt_out(items: list[Item], analysis: Analysis) -> list[Item]:
         elif item.text == "$" and _plain(items, at + 2) in _PESOS:
             at += 1
             continue
-        elif item.plain in _WEAK_STARTS and at and items[at - 1].text == "¿":
-            analysis.note(Kind.FILLER, item.word)
-            at += 1
-            continue
-        elif item.plain == "pues" and _between_words(items, at):
+        elif (item.plain in _WEAK_STARTS and at and items[at - 1].text == "¿") or (
+            item.plain == "pues" and _between_words(items, at)
+        ):
             analysis.note(Kind.FILLER, item.word)
             at += 1
             continue
@@ -199,7 +208,9 @@ def _spelling(items: list[Item], at: int, before_it: list[Item]) -> str | None:
     subject = _plain(items, start - 1)
     if subject in _SOMEBODY:
         return third
-    if subject in ("y", "pero") and any(each.word in verbs.third_preterites() for each in before_it):
+    if subject in ("y", "pero") and any(
+        each.word in verbs.third_preterites() for each in before_it
+    ):
         return third
     begins = start < 3 or items[start - 3].type is not TokenType.WORD
     if (

@@ -115,7 +115,9 @@ def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[l
     if not any(item.word in _HAPPENED for item in body):
         return  # "es" and "está" with a participle are mostly a state
     for clause in _spanish(body, [], []):
-        forms = frozenset(form for form in clause[0].forms if form.endswith("n") or form[:4] == "han_")
+        forms = frozenset(
+            form for form in clause[0].forms if form.endswith("n") or form[:4] == "han_"
+        )
         if forms:
             key = min(forms)
             if key.startswith("han_"):
