@@ -20,9 +20,11 @@ _VERBS = words(
     " crear generar redactar reiniciar eliminar borrar bloquear desbloquear llamar arreglar"
     " solucionar resolver:ue facilitar indicar calcular convertir:ie comparar definir describir"
     " analizar avisar informar recordar:ue reenviar aplazar añadir quitar abrir modificar"
-    " programar configurar guardar compartir copiar adjuntar imprimir editar resaltar subrayar decir"
+    " programar configurar guardar compartir copiar adjuntar imprimir"
+    " editar resaltar subrayar decir"
     " hacer preparar simplificar acortar ampliar completar firmar validar instalar limpiar revisar"
-    " apuntar anotar reformular adaptar ordenar organizar extraer evaluar proponer aclarar contestar"
+    " apuntar anotar reformular adaptar ordenar organizar extraer evaluar"
+    " proponer aclarar contestar"
     " responder reparar entregar recoger tramitar gestionar inscribir"
 )
 _CAN = words(

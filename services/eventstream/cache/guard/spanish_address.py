@@ -20,13 +20,15 @@ from eventstream.cache.guard.tokens import TokenType
 _CLITICS = words("me te se lo la los las le les nos os")
 _ENDS_IN_CLITIC = ("me", "te", "se", "lo", "la", "le", "los", "las", "les", "nos", "os")
 _HEADS = {
-    "": "poder:ue querer:ie deber soler:ue necesitar preferir:ie lograr conseguir:i intentar desear",
+    "": "poder:ue querer:ie deber soler:ue necesitar preferir:ie lograr"
+    " conseguir:i intentar desear",
     "que": "tener",
     "a": "ir volver:ue empezar:ie comenzar:ie",
     "de": "acabar dejar terminar tratar",
 }
 _ALSO = {
-    "": "podria podrias podrian podriais quisiera quisieras quisieran quisieramos puedo pueda puedan",
+    "": "podria podrias podrian podriais quisiera quisieras quisieran"
+    " quisieramos puedo pueda puedan",
     "que": "tengo tiene tienen tienes tenemos tuve tuvo tenia",
     "a": "voy va vas van vamos vais iba iban",
 }
@@ -168,10 +170,13 @@ def _without_pronouns(items: list[Item], analysis: Analysis) -> list[Item]:
     result = []
     for at, item in enumerate(items):
         before = items[at - 1].plain if at else ""
-        if item.plain in _SUBJECTS and before not in _BEFORE_PRONOUN:
-            if _says_nothing(items, at, asks=asks):
-                analysis.note(Kind.FUNCTION_WORD, item.word)
-                continue
+        if (
+            item.plain in _SUBJECTS
+            and before not in _BEFORE_PRONOUN
+            and _says_nothing(items, at, asks=asks)
+        ):
+            analysis.note(Kind.FUNCTION_WORD, item.word)
+            continue
         result.append(item)
     return result
 

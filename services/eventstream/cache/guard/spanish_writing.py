@@ -51,7 +51,8 @@ _TILDES = {
     without.replace("N", "n"): without.replace("N", "ñ")
     for without in words(
         "pequeNo pequeNa pequeNos pequeNas niNo niNa niNos niNas maNana espaNol espaNola espaNa"
-        " seNor seNora seNores compaNero compaNera compaNeros compaNia montaNa cumpleaNos daNo daNos"
+        " seNor seNora seNores compaNero compaNera compaNeros compaNia montaNa"
+        " cumpleaNos daNo daNos"
         " baNo baNos contraseNa contraseNas otoNo diseNo enseNar aNadir tamaNo extraNo dueNo dueNa"
         " muNeca piNa cabaNa aNos engaNo seNal cariNo araNazo campaNia espaNoles baNera daNado"
         " daNada enseNanza puNo riNon"
