@@ -35,6 +35,7 @@ _ALSO = {
 _FORMAL = {"tu": "su", "tus": "sus", "vuestro": "su", "vuestra": "su", "vuestros": "sus"}
 _PLURAL_YOU = {"vuestro": "su", "vuestra": "su", "vuestros": "sus", "vuestras": "sus"}
 _HOW_ONE_DOES = {"como": (), "donde": ("puedo",)}
+_MANNERS = (("manera",), ("forma",), ("modo",))
 _BESIDE = words("no ya nunca tambien aun todavia siempre")
 _WE = words("nosotros nosotras")
 _YOU = words("tu vos")
@@ -127,6 +128,9 @@ def _asked_how(items: list[Item], analysis: Analysis) -> list[Item]:
     result: list[Item] = []
     at = 0
     while at < len(items):
+        asked = tuple(item.plain for item in items[at : at + 4])
+        if asked[:2] == ("de", "que") and asked[2:3] in _MANNERS and asked[3:] == ("se",):
+            items = [*items[:at], _word("cómo", items[at]), *items[at + 3 :]]
         verb = items[at + 2] if at + 2 < len(items) else None
         if verb is not None and items[at + 1].word == "se" and verb.word in verbs.impersonals():
             frame = _HOW_ONE_DOES.get(items[at].plain)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import cache
 
 from eventstream.cache.guard.conjugation import orders_of, spanish_verb
-from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.lexicon import words
 from eventstream.cache.guard.wordlists import read_lines
 
@@ -24,15 +23,29 @@ _SHORT_ORDERS = {"decir": "di", "hacer": "haz", "poner": "pon", "exponer": "expo
 _VOS = {"a": "á", "e": "é", "i": "í"}
 
 
+_PLAIN = str.maketrans("áéíóúü", "aeiouu")
+
+
+def without_accents(word: str) -> str:
+    """`word` without accents; nothing else than Spanish is written here."""
+    return word.translate(_PLAIN)
+
+
 @cache
 def _entries() -> tuple[str, ...]:
     return tuple(" ".join(read_lines("spanish_verbs.txt")).split())
 
 
 @cache
+def _forms(entry: str) -> Mapping[str, str]:
+    """Each form of a verb under its tag."""
+    return dict(spanish_verb(entry))
+
+
+@cache
 def all_forms() -> frozenset[str]:
     """Every form of the listed verbs."""
-    return frozenset(form for entry in _entries() for _, form in spanish_verb(entry))
+    return frozenset(form for entry in _entries() for form in _forms(entry).values())
 
 
 def with_plurals(nouns: frozenset[str]) -> frozenset[str]:
@@ -52,7 +65,7 @@ def with_plurals(nouns: frozenset[str]) -> frozenset[str]:
 def participles() -> frozenset[str]:
     """Their masculine participles ("llegado")."""
     return frozenset(
-        form for entry in _entries() for tag, form in spanish_verb(entry) if tag == "pp"
+        form for entry in _entries() for tag, form in _forms(entry).items() if tag == "pp"
     )
 
 
@@ -60,7 +73,7 @@ def participles() -> frozenset[str]:
 def _by_participle() -> Mapping[str, tuple[str, ...]]:
     table: dict[str, tuple[str, ...]] = {}
     for entry in _entries():
-        participle = dict(spanish_verb(entry))["pp"]
+        participle = _forms(entry)["pp"]
         table[participle] = (*table.get(participle, ()), entry)
     return table
 
@@ -87,7 +100,7 @@ def preterites() -> Mapping[str, str]:
     """The third person that a first one is without its accent ("llego": "llegó")."""
     table: dict[str, str] = {}
     for entry in _entries():
-        forms = dict(spanish_verb(entry))
+        forms = _forms(entry)
         if without_accents(forms["pret3s"]) == forms["pres1s"]:
             table[forms["pres1s"]] = forms["pret3s"]
     return table
@@ -117,7 +130,7 @@ def plural_seconds() -> Mapping[str, str]:
 def _exchanged(person: str, other: str) -> Mapping[str, str]:
     table: dict[str, str] = {}
     for entry in _entries():
-        forms = dict(spanish_verb(entry))
+        forms = _forms(entry)
         for tag, form in forms.items():
             if tag.endswith(person) and tag[:-2] in ("pres", "sub", "fut", "cond", "imp"):
                 table[without_accents(form)] = forms[tag[:-2] + other]
@@ -127,7 +140,7 @@ def _exchanged(person: str, other: str) -> Mapping[str, str]:
 @cache
 def first_persons() -> Mapping[str, str]:
     """The infinitive of each first person ("registro": "registrar")."""
-    table = {dict(spanish_verb(entry))["pres1s"]: entry.partition(":")[0] for entry in _entries()}
+    table = {_forms(entry)["pres1s"]: entry.partition(":")[0] for entry in _entries()}
     return table | {"doy": "dar"}
 
 
@@ -137,7 +150,7 @@ def impersonals() -> Mapping[str, str]:
     return {
         form: entry.partition(":")[0]
         for entry in _entries()
-        for tag, form in spanish_verb(entry)
+        for tag, form in _forms(entry).items()
         if tag in ("pres3s", "pres3p") and not entry.startswith(("llamar", "sentir", "estar"))
     }
 
@@ -148,7 +161,9 @@ def vos_forms() -> Mapping[str, str]:
     table: dict[str, str] = {}
     for entry in _entries():
         infinitive = without_accents(entry.partition(":")[0])
-        forms = dict(spanish_verb(entry))
+        if infinitive.endswith("ir"):
+            continue  # "vivís" is said to "vosotros" too
+        forms = _forms(entry)
         table[infinitive[:-2] + _VOS[infinitive[-2]] + "s"] = forms["pres2s"]
     return table
 
@@ -159,7 +174,7 @@ def third_persons() -> frozenset[str]:
     return frozenset(
         without_accents(form)
         for entry in _entries()
-        for tag, form in spanish_verb(entry)
+        for tag, form in _forms(entry).items()
         if tag in ("pres3s", "pres3p", "cond3s", "cond3p", "fut3s", "fut3p", "pret3s", "pret3p")
     )
 
@@ -170,15 +185,17 @@ def orders_with_pronoun() -> Mapping[str, str]:
     table: dict[str, str] = {}
     for entry in _entries():
         infinitive = entry.partition(":")[0]
+        stressed = [form.removesuffix("me") for form in orders_of(entry, "me")]
         for clitic in _CLITICS:
-            forms = orders_of(entry, clitic)
+            forms = [form + clitic for form in stressed]
             formal = forms[1]
             others = [*forms[:3], infinitive[:-1] + "d" + clitic, infinitive[:-1] + clitic]
             if infinitive in _SHORT_ORDERS:
                 others[0] = _SHORT_ORDERS[infinitive] + clitic
             for form in others:
                 table.setdefault(without_accents(form), formal)
-    return {plain: formal for plain, formal in table.items() if plain not in all_plain()}
+    others = all_plain()
+    return {plain: formal for plain, formal in table.items() if plain not in others}
 
 
 @cache
@@ -187,7 +204,7 @@ def all_plain() -> frozenset[str]:
     return frozenset(
         without_accents(form)
         for entry in _entries()
-        for tag, form in spanish_verb(entry)
+        for tag, form in _forms(entry).items()
         if len(tag) < 6 and not tag.startswith("inf")
     )
 
