@@ -95,7 +95,8 @@ SPANISH = Lexicon(
         "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para"
         " por según debido_a siempre_que tan_pronto_como pese_a de a de_repente de_pronto"
         " repentinamente recientemente últimamente hace_poco finalmente por_fin al_final"
-        " desgraciadamente lamentablemente afortunadamente"
+        " desgraciadamente lamentablemente afortunadamente semana_pasada mes_pasado año_pasado"
+        " semana_que_viene mes_que_viene año_que_viene"
     ),
     movable_verbs=frozenset(
         form

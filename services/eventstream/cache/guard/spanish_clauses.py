@@ -18,7 +18,8 @@ _ENDS = frozenset({TokenType.STOP, TokenType.QUESTION})
 _ASKS = words("que como cuando donde cual cuales quien cuanto cuanta cuantos cuantas a en")
 _MAX_WORDS = 40
 _CONTENT = frozenset({TokenType.WORD, TokenType.NUMBER})
-_NOBODY = words("nadie nunca jamás tampoco")
+_NOBODY = words("nadie nunca jamás")
+_DENYING = words("no nadie nada nunca jamás ningún ninguno ninguna ni tampoco sin que")
 _JOINS = words("y e o u pero si cuando mientras porque aunque")
 
 
@@ -62,12 +63,16 @@ def _time_since_behind(items: list[Item], analysis: Analysis) -> list[Item]:
 def _nobody_first(items: list[Item], analysis: Analysis) -> list[Item]:
     """ "No ha llamado nadie" as "nadie ha llamado"."""
     end = _one_clause(items)
-    if end < 3 or items[0].word != "no" or items[end - 1].word not in _NOBODY:
+    if end < 3 or items[0].word != "no":
         return items
-    if any(item.word in _NOBODY | {"no", "que"} for item in items[1 : end - 1]):
+    denying = [at for at in range(1, end) if items[at].word in _DENYING]
+    if len(denying) != 1:
+        return items
+    at = denying[0]
+    if items[at].word not in _NOBODY or (items[at].word == "nadie" and at != end - 1):
         return items
     analysis.note(Kind.FUNCTION_WORD, "no")
-    return [items[end - 1], *items[1 : end - 1], *items[end:]]
+    return [items[at], *items[1:at], *items[at + 1 :]]
 
 
 def _purpose_behind(items: list[Item], analysis: Analysis) -> list[Item] | None:

@@ -188,7 +188,7 @@ def _spelling(items: list[Item], at: int, before_it: list[Item]) -> str | None:
         return "muy"
     if not word.isascii():
         return verbs.vos_forms().get(word)
-    if item.text in _SINGLE and before != item.text:
+    if item.text in _SINGLE and before:
         return _SINGLE[word]
     if word in _TILDES:
         return _TILDES[word]
@@ -201,7 +201,9 @@ def _spelling(items: list[Item], at: int, before_it: list[Item]) -> str | None:
     third = verbs.preterites().get(word)
     if third is None:
         return None
-    if before == "se" or (before in ("me", "nos") and word in _TO_ME):
+    if "se" in (before, _plain(items, at - 2) if before in _BEFORE_VERB else "") or (
+        before in ("me", "nos") and word in _TO_ME
+    ):
         return third if word != "como" else None
     start = at
     while start and _plain(items, start - 1) in _BEFORE_VERB:
