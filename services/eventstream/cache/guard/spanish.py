@@ -38,6 +38,10 @@ _INTRANSITIVE = words(
 
 _SYNONYMS, _SYNONYM_PHRASES = read_synonyms("spanish_synonyms.txt", "es")
 
+_NOUNS = words(" ".join(read_lines("spanish_nouns.txt")))
+_LONG = 7
+"""In a word of that length two neighbours exchanged hardly ever make another word."""
+
 SPANISH = Lexicon(
     code="es",
     markers=words(
@@ -140,6 +144,7 @@ SPANISH = Lexicon(
     opposites=groups(_OPPOSITES),
     phrases=phrase_index(phrases_addressed(read_phrases("spanish_phrases.txt")) + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
-    long_words=words(" ".join(read_lines("spanish_long_words.txt"))),
-    other_words=all_forms() | with_plurals(words(" ".join(read_lines("spanish_nouns.txt")))),
+    long_words=words(" ".join(read_lines("spanish_long_words.txt")))
+    | {noun for noun in _NOUNS if len(noun) >= _LONG and noun.isascii()},
+    other_words=all_forms() | with_plurals(_NOUNS),
 )
