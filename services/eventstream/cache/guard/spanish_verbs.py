@@ -194,8 +194,8 @@ def orders_with_pronoun() -> Mapping[str, str]:
                 others[0] = _SHORT_ORDERS[infinitive] + clitic
             for form in others:
                 table.setdefault(without_accents(form), formal)
-    others = all_plain()
-    return {plain: formal for plain, formal in table.items() if plain not in others}
+    elsewhere = all_plain()
+    return {plain: formal for plain, formal in table.items() if plain not in elsewhere}
 
 
 @cache
