@@ -39,7 +39,7 @@ HARMLESS = {
         ("Se me cobró dos veces", "Me cobraron dos veces"),
         ("¿Cómo se cambia la contraseña?", "¿Cómo puedo cambiar la contraseña?"),
         ("Han cambiado la cerradura", "La cerradura ha sido cambiada"),
-        ("La empresa contratará a 40 personas", "40 personas serán contratadas por la empresa"),
+        ("El comité revisará el acta", "El acta será revisada por el comité"),
     ],
     "senses": [
         ("¿Dónde aparco el carro?", "¿Dónde aparco el coche?"),
