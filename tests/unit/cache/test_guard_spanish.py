@@ -86,6 +86,9 @@ LOOK_ALIKES = {
         ("¿Hacéis envíos a Portugal?", "¿Hacemos envíos a Portugal?"),
         ("Quiero ver tu factura", "Quiero ver mi factura"),
         ("¿Dónde está tu hermano?", "¿Dónde está su hermano?"),
+        ("Tenéis razón", "Tienen razón"),
+        ("Mándame tu horario", "Mándame su horario"),
+        ("Dime cuándo puedes venir", "Dime cuándo puede venir"),
         ("Con nosotros llegamos a diez", "Llegamos a diez"),
     ],
     "pronouns": [

@@ -1,8 +1,8 @@
 """Gives a Spanish text one place for its pronouns and one way to address somebody.
 
 "Lo quiero cancelar" and "quiero cancelarlo" say the same, and so do "mandadme", "mándame" and
-"mándenme". Who else is spoken of never changes: "tú" becomes "usted" only in a text that begins
-with an order, "vosotros" is "ustedes" everywhere.
+"mándenme". Who else is spoken of never changes: "tú" becomes "usted" in orders only,
+"vosotros" becomes "ustedes" only in a text that asks or orders, for elsewhere "tienen" may speak of others.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,6 @@ _ALSO = {
     "que": "tengo tiene tienen tienes tenemos tuve tuvo tenia",
     "a": "voy va vas van vamos vais iba iban",
 }
-_FORMAL = {"tu": "su", "tus": "sus", "vuestro": "su", "vuestra": "su", "vuestros": "sus"}
 _PLURAL_YOU = {"vuestro": "su", "vuestra": "su", "vuestros": "sus", "vuestras": "sus"}
 _HOW_ONE_DOES = {"como": (), "donde": ("puedo",)}
 _MANNERS = (("manera",), ("forma",), ("modo",))
@@ -61,9 +60,12 @@ def addressed(items: list[Item], analysis: Analysis) -> list[Item]:
     items = _climbed_down(items, analysis)
     items = _without_pronouns(_asked_how(items, analysis), analysis)
     ordering = _begins_with_order(items)
+    to_you = ordering or any(
+        item.type is TokenType.QUESTION or item.plain in _orders_to_you() for item in items
+    )
     result = []
     for at, item in enumerate(items):
-        written = _formal(items, at, ordering=ordering) if item.word else None
+        written = _formal(items, at, ordering=ordering) if item.word and to_you else None
         if written is not None and written != item.word:
             analysis.note(Kind.FUNCTION_WORD, item.word)
             item = _word(written, item)
@@ -212,6 +214,13 @@ def _begins_with_order(items: list[Item]) -> bool:
 
 
 @cache
+def _orders_to_you() -> frozenset[str]:
+    """The orders with a pronoun, and those to "vosotros" ("llamad")."""
+    plain = {word for word in verbs.plural_seconds() if word.endswith("d")}
+    return frozenset(plain) | verbs.orders_with_pronoun().keys()
+
+
+@cache
 def _plain_orders() -> frozenset[str]:
     """The orders that are no other form that texts begin with."""
     return frozenset(verbs.plain_orders()) - verbs.third_persons()
@@ -231,11 +240,7 @@ def _formal(items: list[Item], at: int, *, ordering: bool) -> str | None:
         return "se" if items[at + 1].plain in verbs.plural_seconds() else "les"
     if not ordering:
         return None
-    if word in _FORMAL:
-        return _FORMAL[word]
     begins = at > 0 and (items[at - 1].type is not TokenType.WORD or items[at - 1].word == "y")
     if begins and item.plain in verbs.plain_orders():
         return verbs.plain_orders()[item.plain]
-    if word.endswith("s") and item.plain in verbs.second_persons():
-        return verbs.second_persons()[item.plain]
     return None
