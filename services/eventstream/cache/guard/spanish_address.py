@@ -2,7 +2,7 @@
 
 "Lo quiero cancelar" and "quiero cancelarlo" say the same, and so do "mandadme", "mándame" and
 "mándenme". Who else is spoken of never changes: "tú" becomes "usted" in orders only,
-"vosotros" becomes "ustedes" only in a text that asks or orders, for elsewhere "tienen" may speak of others.
+"vosotros" becomes "ustedes" only in a text that asks or orders: elsewhere "tienen" may be others.
 """
 
 from collections.abc import Sequence
