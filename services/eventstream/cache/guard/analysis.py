@@ -20,6 +20,7 @@ from eventstream.cache.guard.questions import (
     pause_in_sentence,
 )
 from eventstream.cache.guard.shortening import shorten
+from eventstream.cache.guard.spanish_writing import spelt_out
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
@@ -65,6 +66,8 @@ def courtesies_in(tokens: list[Token], lexicon: Lexicon) -> Analysis | None:
 def _peeled(items: list[Item], lexicon: Lexicon, noted: Analysis) -> tuple[list[Item], Analysis]:
     """The items without echoes, and the analysis of what they say beside courtesies."""
     peeled = Analysis(notes={kind: list(words) for kind, words in noted.notes.items()})
+    if lexicon.code == "es":
+        items = spelt_out(items, peeled)
     spoken = without_echoes(items, lexicon, peeled)
     shortened, moods = shorten(list(spoken), lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None

@@ -180,6 +180,8 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     verbs = not (a.noun or b.noun)
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
+        if a.surface[:-1] == b.surface[:-1] and (a.noun or b.noun):
+            return None  # "el enfermo" and "la enferma" are two
         return frozenset({Kind.SYNONYM})
     one_known = (a.surface in lexicon.vocabulary) != (b.surface in lexicon.vocabulary)
     if lexicon.code == "es" and one_known and sound_alike(a.surface, b.surface):

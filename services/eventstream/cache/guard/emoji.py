@@ -7,6 +7,7 @@ for what it shows, and either only at the end of a clause. Words count whole: "l
 
 from collections.abc import Sequence
 
+from eventstream.cache.guard import spanish_feelings
 from eventstream.cache.guard.inflection import english_forms
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
@@ -178,9 +179,32 @@ def _is_glad(said: Sequence[str], everything: Sequence[str], lexicon: Lexicon) -
     )
 
 
+def _echoes_spanish(emoji: str, said: Sequence[str], lexicon: Lexicon, *, asks: bool) -> bool:
+    """The same for what is said in Spanish beside more of them."""
+    if not spanish_feelings.SHOWS.get(emoji, frozenset()).isdisjoint(said):
+        return True
+    glad = not _GLAD_WORDS.isdisjoint(said) or not spanish_feelings.PRAISE.isdisjoint(said)
+    if emoji in _CROSS or emoji in spanish_feelings.CROSS:
+        cross = not (_CROSS_WORDS | spanish_feelings.COMPLAINT).isdisjoint(said)
+        denied = not lexicon.negations.isdisjoint(said)
+        failure = spanish_feelings.complains_of_failure(said)
+        return not glad and not asks and ((cross and not denied) or failure)
+    return (
+        (emoji in spanish_feelings.GLAD or emoji in _GLAD)
+        and not asks
+        and not spanish_feelings.PRAISE.isdisjoint(said)
+        and _mood(said, lexicon) >= 0
+        and lexicon.negations.isdisjoint(said)
+        and _TURNS.isdisjoint(said)
+        and spanish_feelings.COMPLAINT.isdisjoint(said)
+    )
+
+
 def _echoes(
     emoji: str, said: Sequence[str], everything: Sequence[str], lexicon: Lexicon, *, asks: bool
 ) -> bool:
+    if lexicon.code == "es" and _echoes_spanish(emoji, said, lexicon, asks=asks):
+        return True
     mood = 0 if asks else _mood(said, lexicon)
     if (emoji in _GLAD and mood > 0) or (emoji in _CROSS and mood < 0):
         return True

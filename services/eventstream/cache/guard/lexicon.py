@@ -95,6 +95,7 @@ class Lexicon:
     templates: str
     long_words: frozenset[str]
     slip_words: frozenset[str] = frozenset()
+    other_words: frozenset[str] = frozenset()  # right spellings that no other list has
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:
@@ -147,7 +148,7 @@ class Lexicon:
         """All words that are known of the language."""
         written = {word for phrase in self._all_phrases for word in phrase.words}
         listed = self.synonyms.words.keys() | self.synonyms.verbal.keys()
-        return self.notable | self.long_words | listed | written
+        return self.notable | self.long_words | self.other_words | listed | written
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:

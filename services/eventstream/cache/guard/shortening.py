@@ -17,6 +17,7 @@ from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.requests import as_orders, without_addressee
 from eventstream.cache.guard.rewritings import rejoined, reworded_inside
 from eventstream.cache.guard.senses import with_senses
+from eventstream.cache.guard.spanish_clauses import in_one_order, in_spanish_order
 from eventstream.cache.guard.terms import Analysis
 
 
@@ -25,8 +26,10 @@ def shorten(
 ) -> tuple[list[Item], dict[int, bool]]:
     """The items without courtesies and the like, with phrases replaced, and where a question
     (True) or an order (False) begins."""
-    english = lexicon.code == "en"
+    english, spanish = lexicon.code == "en", lexicon.code == "es"
     items = written_out(items, lexicon, analysis)
+    if spanish:
+        items = without_signature(items, lexicon, analysis)
     present = {item.plain for item in items}
     if begins_courtesy(present, lexicon):
         items = without_courtesy_clauses(items, lexicon, analysis)
@@ -36,8 +39,12 @@ def shorten(
     if english:
         items = without_fillers(without_addressee(items, analysis), analysis)
         items = rejoined(as_orders(items, analysis))
+    elif spanish:
+        items = in_spanish_order(items, analysis)
     shortened, moods = apply_phrases(items, lexicon, analysis)
     if english:
         shortened = reworded_inside(shortened, lexicon, keep_length=bool(moods))
         shortened = with_senses(shortened)
+    elif spanish and not moods:
+        shortened = in_one_order(shortened, analysis)
     return shortened, moods

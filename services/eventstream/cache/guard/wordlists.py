@@ -90,7 +90,10 @@ def _forms(entry: str, part: str, language: str) -> Iterator[tuple[str, str]]:
     yield _SAME, entry
     if part == "n" and "_" in entry:
         yield _SAME, entry + ("s" if entry[-1] not in "szx" else "")
-    elif part == "a" and language == "es" and entry.endswith("o") and "_" not in entry:
-        yield "f", entry[:-1] + "a"
-    if part == "a" and language == "es" and not entry.endswith("o"):
-        yield "f", entry
+    elif (
+        part == "a"
+        and language == "es"
+        and entry.endswith("o")
+        and ("_" not in entry or entry.startswith("muy_"))
+    ):
+        yield _SAME, entry[:-1] + "a"  # agreement: it says nothing that its noun does not
