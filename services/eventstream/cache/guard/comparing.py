@@ -12,7 +12,7 @@ from eventstream.cache.guard.edges import courtesy_around
 from eventstream.cache.guard.fronting import fronted
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
-from eventstream.cache.guard.kinds import Comparison, Kind
+from eventstream.cache.guard.kinds import MAX_CHARACTERS, Comparison, Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
 from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.spelling import american, sound_alike
@@ -21,9 +21,8 @@ from eventstream.cache.guard.tokens import tokenise
 from eventstream.cache.guard.typing_slips import is_slip
 from eventstream.cache.normalise import clean_text, exact_key_text
 
-MAX_CHARACTERS = 1500
 MAX_TOKENS = 220
-"""Longer texts match exactly only: these two bound the time of one comparison."""
+"""Longer texts match exactly only: this and `MAX_CHARACTERS` bound the time of one comparison."""
 
 _NOTED = (
     Kind.GREETING,
