@@ -31,6 +31,7 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 
 from eventstream.errors import StoreUnavailable
+from eventstream.redis_cluster import Cluster
 from eventstream.redis_wire import Client, Pool
 
 AsyncRedis = redis.asyncio.Redis
@@ -87,14 +88,14 @@ def connect_cache(
     scheme, separator, rest = url.partition("+cluster://")
     if not separator:
         return connect(url, timeout_seconds=timeout_seconds, max_connections=max_connections)
-    # A cluster has one database, and follows its own redirections: that is its one retry.
-    return RedisCluster.from_url(
+    # A cluster has one database.
+    return Cluster.from_url(
         f"{scheme}://{rest.partition('/')[0]}",
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
+        health_check_interval=30,
         max_connections=max_connections,
         decode_responses=False,
-        retry=Retry(NoBackoff(), 1),
     )
 
 
