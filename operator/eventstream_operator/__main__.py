@@ -18,7 +18,7 @@ import kopf
 from eventstream.errors import EventStreamError
 from eventstream.keys import Keys
 from eventstream.logs import configure_logs, get_logger
-from eventstream.redis_client import connect
+from eventstream.redis_client import connect, connect_cache
 from eventstream.settings import Settings, load_settings
 from eventstream_operator.act.actor import Actor
 from eventstream_operator.act.lease import Lease
@@ -62,7 +62,7 @@ async def assemble(
     )
     state = connect(services.state_url, timeout_seconds=settings.store_timeout_seconds)
     stack.push_async_callback(state.aclose)
-    cache = connect(services.cache_url, timeout_seconds=settings.store_timeout_seconds)
+    cache = connect_cache(services.cache_url, timeout_seconds=settings.store_timeout_seconds)
     stack.push_async_callback(cache.aclose)
     observer = Observer(
         services,

@@ -297,8 +297,12 @@ class Pipeline:
         if checking:
             CACHE_CHECK_COST.labels(event.stream).inc(reply.cost_microdollars or 0)
         if ask.query is not None and reply.cacheable:
-            self._learn(ask, ask.query, reply)
-            await self._store(ask, ask.query, reply, flight)
+            try:
+                self._learn(ask, ask.query, reply)
+                await self._store(ask, ask.query, reply, flight)
+            except Exception:
+                # The answer is paid for: a defect in the cache must not cost it.
+                log.exception("answer_not_cached", event_id=event.id)
         seconds = ask.seconds_so_far + self._clock() - began
         return answered(
             ask.held,

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qs, unquote, urlsplit
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis.asyncio
+import redis.retry
 from redis.asyncio import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
@@ -28,6 +31,7 @@ from redis.exceptions import (
 from redis.maint_notifications import MaintNotificationsConfig
 
 from eventstream.errors import StoreUnavailable
+from eventstream.redis_cluster import Cluster
 from eventstream.redis_wire import Client, Pool
 
 AsyncRedis = redis.asyncio.Redis
@@ -48,21 +52,16 @@ def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> A
     }
     parts = urlsplit(url)
     if parts.scheme == "sentinel":
-        segments = [segment for segment in parts.path.split("/") if segment]
-        service = segments[0] if segments else "mymaster"
-        database = int(segments[1]) if len(segments) > 1 else 0
-        hosts = [_host_port(part) for part in parts.netloc.rpartition("@")[2].split(",")]
-        query = parse_qs(parts.query)
-        sentinel_password = query.get("sentinel_password", [None])[0]
+        address = _sentinels(parts)
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
-            hosts,
-            sentinel_kwargs={"password": sentinel_password, "socket_timeout": timeout_seconds},
+            address.hosts,
+            sentinel_kwargs=address.options(timeout_seconds, options["retry"]),
             **options,
         )
-        username, _, password = parts.netloc.rpartition("@")[0].partition(":")
+        username, _, password = address.user.partition(":")
         client: AsyncRedis = sentinel.master_for(
-            service,
-            db=database,
+            address.service,
+            db=address.database,
             username=unquote(username) or None,
             password=unquote(password) or None,
         )
@@ -89,20 +88,79 @@ def connect_cache(
     scheme, separator, rest = url.partition("+cluster://")
     if not separator:
         return connect(url, timeout_seconds=timeout_seconds, max_connections=max_connections)
-    # A cluster has one database, and follows its own redirections: that is its one retry.
-    return RedisCluster.from_url(
+    # A cluster has one database.
+    return Cluster.from_url(
         f"{scheme}://{rest.partition('/')[0]}",
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
+        health_check_interval=30,
         max_connections=max_connections,
         decode_responses=False,
-        retry=Retry(NoBackoff(), 1),
     )
 
 
-def _host_port(text: str) -> tuple[str, int]:
-    host, _, port = text.partition(":")
-    return host, int(port or 26379)
+def for_celery(url: str, *, timeout_seconds: float) -> tuple[str, dict[str, Any]]:
+    """`url`, as `connect` takes it, in Celery's own words, and the transport options it needs.
+
+    Celery and kombu write some addresses otherwise, and ask for a certificate only when told to.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sentinel":
+        address = _sentinels(parts)
+        user = f"{address.user}@" if address.user else ""
+        hosts = (
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in address.hosts
+        )
+        # Each with user and database: kombu goes from one to the next, and keeps neither.
+        urls = (f"sentinel://{user}{place}/{address.database}" for place in hosts)
+        return ";".join(urls), {
+            "master_name": address.service,
+            "sentinel_kwargs": address.options(
+                timeout_seconds,
+                redis.retry.Retry(NoBackoff(), 0),  # theirs is not asyncio's
+            ),
+        }
+    if parts.scheme == "unix":
+        [database] = parse_qs(parts.query).get("db", ["0"])
+        return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}", {}
+    if parts.scheme == "rediss" and "ssl_cert_reqs" not in parse_qs(parts.query):
+        query = f"{parts.query}&ssl_cert_reqs=required".removeprefix("&")
+        return parts._replace(query=query).geturl(), {}
+    return url, {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentinels:
+    """What a sentinel:// address says. `user`: of the servers, as it is written, name:password."""
+
+    hosts: list[tuple[str, int]]
+    service: str
+    database: int
+    user: str
+    password: str | None
+    """Of the Sentinels themselves."""
+
+    def options(self, timeout_seconds: float, retry: object) -> dict[str, Any]:
+        """For connections to the Sentinels. `retry`: none, the next Sentinel is asked instead."""
+        return {
+            "password": self.password,
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+            "retry": retry,
+        }
+
+
+def _sentinels(parts: SplitResult) -> _Sentinels:
+    user, _, places = parts.netloc.rpartition("@")
+    segments = [segment for segment in parts.path.split("/") if segment]
+    hosts = [urlsplit(f"//{place}") for place in places.split(",")]
+    return _Sentinels(
+        hosts=[(host.hostname or "127.0.0.1", host.port or 26379) for host in hosts],
+        service=segments[0] if segments else "mymaster",
+        database=int(segments[1]) if len(segments) > 1 else 0,
+        user=user,
+        password=parse_qs(parts.query).get("sentinel_password", [None])[0],
+    )
 
 
 @asynccontextmanager

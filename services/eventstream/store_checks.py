@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from eventstream.logs import get_logger
-from eventstream.redis_client import AsyncRedis, connect
+from eventstream.redis_client import connect_cache
 from eventstream.settings import Settings
 
 log = get_logger(__name__)
@@ -80,10 +80,11 @@ def _server(url: str) -> str:
 
 
 async def _memory(url: str, settings: Settings) -> Memory:
-    client: AsyncRedis = connect(url, timeout_seconds=settings.redis_timeout_seconds)
+    # The cache's may be a cluster; its nodes are set alike.
+    client = connect_cache(url, timeout_seconds=settings.redis_timeout_seconds)
     try:
         policy = await client.config_get("maxmemory-policy", "maxmemory")
-    except (RedisError, OSError):
+    except (RedisError, RedisClusterException, OSError):
         return Memory("", 0)
     finally:
         await client.aclose()

@@ -21,6 +21,7 @@ from eventstream.results import Results, StreamCounters
 from eventstream.settings import Settings
 from eventstream.wakeup import DRAIN_TASK, WakeUps
 from tests.e2e.services import Deployment, Service, until
+from tests.integration.cache.support import cluster_node
 from tests.support.events import an_event
 from tests.support.redis_server import free_port
 
@@ -187,6 +188,16 @@ async def test_a_lost_wake_up_costs_seconds_not_events(bench: Bench) -> None:
     await broker.aclose()
 
     await bench.until_answered(1)
+
+
+async def test_a_redis_cluster_may_be_the_cache(bench: Bench, tmp_path: Path) -> None:
+    with cluster_node(tmp_path) as port:
+        await bench.start(WORKER_CONCURRENCY="1", REDIS_URL=f"redis+cluster://127.0.0.1:{port}/0")
+        await bench.accept("a")
+        await bench.until_answered(1)
+        await bench.accept("a again")
+
+        await bench.until_answered(2)
 
 
 async def test_a_deleted_streams_waiting_events_fail_with_the_reason(

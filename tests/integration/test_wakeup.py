@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +37,59 @@ def test_the_thread_outlives_an_error_that_nobody_thought_of(
 
     with redis.Redis(port=redis_server.port, db=1) as broker:
         assert broker.llen(f"{prefix}{heard}") == 1
-    name = "eventstream_wake_ups_total"
-    failed = REGISTRY.get_sample_value(name, {"queue": unheard, "outcome": "failed"})
-    sent = REGISTRY.get_sample_value(name, {"queue": heard, "outcome": "sent"})
-    assert (failed, sent) == (1, 1)
+    assert (_count(unheard, "failed"), _count(heard, "sent")) == (1, 1)
+
+
+def test_the_thread_outlives_an_address_that_makes_no_connection(
+    redis_server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Celery.connection_for_write
+    problems = [ValueError("no such address")]
+
+    def connects_the_second_time(app: Celery) -> Any:
+        if problems:
+            raise problems.pop()
+        return connect(app)
+
+    monkeypatch.setattr(Celery, "connection_for_write", connects_the_second_time)
+    unheard, heard = f"a{uuid.uuid4().hex}", f"b{uuid.uuid4().hex}"
+    wake_ups = WakeUps(Settings(celery_broker_url=redis_server.url(1), eventstream_prefix=prefix))
+
+    wake_ups.send([unheard, heard])
+    wake_ups.close()
+
+    assert (_count(unheard, "failed"), _count(heard, "sent")) == (1, 1)
+
+
+def test_what_celery_reads_of_the_environment_by_itself_is_not_needed(
+    redis_server: RedisServer, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"):
+        monkeypatch.setenv(name, "sentinel://127.0.0.1:1,127.0.0.1:2/mymaster/1")
+    queue = uuid.uuid4().hex
+    wake_ups = WakeUps(Settings(celery_broker_url=redis_server.url(1), eventstream_prefix=prefix))
+
+    wake_ups.send([queue])
+    wake_ups.close()
+
+    assert _count(queue, "sent") == 1
+
+
+def test_a_worker_whose_clock_is_hours_ahead_still_hears_a_wake_up(
+    redis_server: RedisServer, prefix: str
+) -> None:
+    queue = uuid.uuid4().hex
+    wake_ups = WakeUps(Settings(celery_broker_url=redis_server.url(1), eventstream_prefix=prefix))
+
+    wake_ups.send([queue])
+    wake_ups.close()
+
+    with redis.Redis(port=redis_server.port, db=1) as broker:
+        [message] = broker.lrange(f"{prefix}{queue}", 0, -1)
+    expires = datetime.fromisoformat(json.loads(message)["headers"]["expires"])
+    assert expires > datetime.now(UTC) + timedelta(hours=12)
+
+
+def _count(queue: str, outcome: str) -> float | None:
+    labels = {"queue": queue, "outcome": outcome}
+    return REGISTRY.get_sample_value("eventstream_wake_ups_total", labels)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from redis.asyncio import RedisCluster
+
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.published import PublishedAdvice
 from eventstream.redis_client import AsyncRedis, reading_or_writing
@@ -39,7 +41,9 @@ class CacheReading:
 class CacheReader:
     """Reads the cache Redis, for all streams in one round trip. Raises StoreUnavailable."""
 
-    def __init__(self, redis: AsyncRedis, prefix: str, *, unix_clock: Callable[[], float]) -> None:
+    def __init__(
+        self, redis: AsyncRedis | RedisCluster, prefix: str, *, unix_clock: Callable[[], float]
+    ) -> None:
         self._redis = redis
         self._keys = CacheKeys(prefix)
         self._unix_clock = unix_clock

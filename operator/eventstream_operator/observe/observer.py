@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+from redis.asyncio import RedisCluster
+
 from eventstream.consumer_groups import group_sharers
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
@@ -81,7 +83,7 @@ class Observer:
         settings: Settings,
         *,
         state: AsyncRedis,
-        cache: AsyncRedis,
+        cache: AsyncRedis | RedisCluster,
         cluster: Cluster,
         world: World,
         labels: str,

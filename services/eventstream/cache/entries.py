@@ -34,6 +34,16 @@ _READ_WITH_VECTORS: Final = (
     " found[#found + 1] = entry end return found"
 )
 """KEYS entries and vectors in turns, ARGV the schema; a vector only where no answer was found."""
+_WRITE: Final = (
+    "redis.call('UNLINK', KEYS[1]) redis.call('HSET', KEYS[1], unpack(ARGV, 2))"
+    " return redis.call('EXPIRE', KEYS[1], ARGV[1])"
+)
+"""KEYS the entry, ARGV seconds, and fields and values in turns.
+
+In one step, or a connection that breaks in its midst leaves an entry that never expires. First away
+with what was there: another version's fields, or something that is no hash. The time is counted by
+Redis' own clock, and once: reading an answer does not make it live longer.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def read_exact(reply: Any) -> bytes | None:
 
 
 def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:
-    """Queue the commands that store `entry` and let it expire; `read_writes` reads the replies."""
+    """Queue the command that stores `entry` and lets it expire; `read_writes` reads the reply."""
     scope = entry.query.scope
     fields: dict[str, bytes | str] = {
         "schema": _SCHEMA,
@@ -117,21 +127,13 @@ def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:
         vector = entry.embedding.vector
         name = vector_field(model_digest(entry.embedding.model, len(vector)))
         fields[name] = vector_bytes(vector)
-    key = entry_key(keys, entry.query)
-    # First away with what was there: another version's fields, or something that is no hash.
-    pipeline.execute_command("UNLINK", key)
-    pipeline.hset(key, mapping=fields)
-    # Redis' own clock, and once: reading an answer does not make it live longer.
-    pipeline.expire(key, entry.ttl_seconds)
+    arguments = [word for field in fields.items() for word in field]
+    pipeline.eval(_WRITE, 1, entry_key(keys, entry.query), entry.ttl_seconds, *arguments)
 
 
 def read_writes(replies: Sequence[Any], entries: int) -> int:
     """How many of `entries` were stored, from the replies, which begin with their commands'."""
-    written = zip(replies[1 : 3 * entries : 3], replies[2 : 3 * entries : 3], strict=True)
-    return sum(
-        not isinstance(fields, Exception) and not isinstance(expiry, Exception)
-        for fields, expiry in written
-    )
+    return sum(not isinstance(reply, Exception) for reply in replies[:entries])
 
 
 def search_command(

@@ -7,7 +7,10 @@ from typing import Any, Final
 from redis.asyncio import RedisCluster
 from redis.exceptions import RedisClusterException, RedisError
 
+from eventstream.logs import get_logger
 from eventstream.redis_wire import close_free
+
+log = get_logger(__name__)
 
 REDIS_FAILURES: Final = (RedisError, RedisClusterException, OSError, TimeoutError)
 """Everything that a Redis which is away, slow or refusing makes the client raise."""
@@ -43,6 +46,7 @@ class BoundedPipelines:
         self, client: Any, *, timeout_seconds: float, monotonic: Callable[[], float]
     ) -> None:
         self._client = client
+        self._clustered = isinstance(client, RedisCluster)
         self._timeout_seconds = timeout_seconds
         self._monotonic = monotonic
         self._paused_until = float("-inf")
@@ -90,6 +94,14 @@ class BoundedPipelines:
             if isinstance(error, TimeoutError):
                 # A host that is gone answers on no connection: one time-out is enough.
                 await close_free(self._client)
+            self._failed(unavailable(error))
+            return None, self._problem
+        except Exception as error:
+            if not self._clustered:
+                raise
+            # While redis-py closes the connections of a node that went away, whoever is just using
+            # one of them meets its half-closed parts: an AttributeError, for instance.
+            log.warning("cache_cluster_failed", error=repr(error))
             self._failed(unavailable(error))
             return None, self._problem
         self._failed_at = None

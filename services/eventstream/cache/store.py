@@ -261,15 +261,21 @@ class SemanticCache:
             for query in queries:
                 append_exact_read(pipeline, self._keys, query)
         exact_reads = len(pipeline)
-        # What is known and what was learned share the round trip.
+        # What is known and what was learned share the round trip, but for a cluster, whose client
+        # asks again where a connection broke: only reads may be done twice.
         model = "" if embedder is None else embedder.name
         known = self._evidence.append_reads(pipeline, queries, model)
         counts = self._counts.take_due(self._monotonic())
-        append_counts(pipeline, counts)
-        self._evidence.append(pipeline)
+        telling = self._pipelines.new() if alone else pipeline
+        append_counts(telling, counts)
+        self._evidence.append(telling)
         replies, problem = await self._execute(pipeline, "look_up")
-        if replies is None:
+        told = replies
+        if alone and len(telling):
+            told, _ = await self._execute(telling, "flush")
+        if told is None:
             self._counts.give_back(counts)
+        if replies is None:
             return [CacheAnswer.miss(query, problem) for query in queries], None
         self._evidence.read(known, replies[exact_reads : exact_reads + len(known)])
         read = read_together(replies[0], len(queries)) if in_one_step else replies[:exact_reads]

@@ -22,6 +22,7 @@ from eventstream.cache import guard
 from eventstream.errors import EventRefused
 from eventstream.llm.contract import LocalModelProtocol
 from eventstream.logs import configure_logs, get_logger
+from eventstream.redis_client import for_celery
 from eventstream.settings import Settings, load_settings
 from eventstream.wakeup import DRAIN_TASK, broker_options
 from eventstream.worker import acks
@@ -38,11 +39,16 @@ GRACE_SECONDS = 5
 def make_app(settings: Settings) -> Celery:
     """The Celery application for these settings."""
     celery = Celery("eventstream")
+    backend, options_of_backend = for_celery(
+        settings.state_url, timeout_seconds=settings.redis_timeout_seconds
+    )
     celery.conf.update(
         broker_options(settings),
-        result_backend=settings.state_url,
         result_expires=settings.result_ttl_seconds,
-        result_backend_transport_options={"global_keyprefix": settings.eventstream_prefix},
+        result_backend_transport_options={
+            "global_keyprefix": settings.eventstream_prefix,
+            **options_of_backend,
+        },
         task_create_missing_queues=True,
         task_acks_late=True,
         task_track_started=False,
@@ -60,6 +66,8 @@ def make_app(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=30.0,
     )
+    # Not `result_backend`: there Celery prefers CELERY_RESULT_BACKEND, as it is written.
+    celery.backend_cls = backend
     return celery
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,23 +78,52 @@ async def command(client: AsyncRedis, *arguments: str | int) -> Any:
     return await client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
 
+@dataclass(frozen=True)
+class ClusterNode:
+    """One server of a Redis Cluster."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
 def cluster_node(folder: Path) -> Iterator[int]:
     """The port of a Redis Cluster: one node that owns all slots."""
-    port = free_port()
+    with cluster_nodes(folder, 1) as [node]:
+        yield node.port
+
+
+@contextlib.contextmanager
+def cluster_nodes(folder: Path, count: int) -> Iterator[list[ClusterNode]]:
+    """A Redis Cluster of so many nodes, each with its share of the slots and no replica."""
     binaries = find_binaries()
-    argv = [str(binaries.server), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    argv += ["--save", "", "--cluster-enabled", "yes", "--cluster-port", str(free_port() + 1)]
-    argv += ["--loadmodule", str(binaries.search_module)]
-    with (folder / "redis.log").open("ab") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log)
-    try:
-        retry = Retry(ConstantBackoff(0.05), 400)
-        with contextlib.closing(redis.Redis(port=port, retry=retry)) as client:
-            client.cluster("ADDSLOTSRANGE", 0, 16383)
-            while client.cluster("INFO")["cluster_state"] != "ok":
+    with contextlib.ExitStack() as closing:
+        nodes = []
+        admins: list[redis.Redis] = []
+        buses = []
+        for _ in range(count):
+            port, bus = free_port(), free_port()
+            home = folder / str(port)
+            home.mkdir()
+            argv = [str(binaries.server), "--port", str(port), "--bind", "127.0.0.1"]
+            argv += ["--dir", str(home), "--save", "", "--loadmodule", str(binaries.search_module)]
+            argv += ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+            with (home / "redis.log").open("ab") as log:
+                process = subprocess.Popen(argv, stdout=log, stderr=log)
+            closing.callback(process.wait, 20)
+            closing.callback(process.terminate)
+            retry = Retry(ConstantBackoff(0.05), 400)
+            admin = closing.enter_context(contextlib.closing(redis.Redis(port=port, retry=retry)))
+            nodes.append(ClusterNode(port, process))
+            admins.append(admin)
+            buses.append(bus)
+        for number, admin in enumerate(admins):
+            first, end = (16384 * each // count for each in (number, number + 1))
+            admin.cluster("ADDSLOTSRANGE", first, end - 1)
+            admin.cluster("SET-CONFIG-EPOCH", number + 1)
+        for node, bus in zip(nodes[1:], buses[1:], strict=True):
+            admins[0].cluster("MEET", "127.0.0.1", node.port, bus)
+        for admin in admins:
+            while admin.cluster("INFO")["cluster_state"] != "ok":
                 pass
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
+        yield nodes

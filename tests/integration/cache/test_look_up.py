@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import ResponseError
 
 from eventstream.cache.contract import CacheAnswer, CacheEntry, CacheQuery, Embedder
+from eventstream.cache.entries import append_write, entry_key, read_writes
 from eventstream.cache.guard import MAX_CHARACTERS
+from eventstream.cache.keys import CacheKeys
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import (
@@ -210,6 +213,33 @@ async def test_any_text_can_be_stored_and_found(cache: SemanticCache, text: str)
 
     assert (await ask(cache, query(text), embedder)).kind == "exact"
     assert (await ask(cache, query(text + " x"), embedder)).similarity is not None
+
+
+async def test_an_entry_is_stored_in_one_step_so_that_none_is_left_without_an_end(
+    cache_client: AsyncRedis, prefix: str
+) -> None:
+    keys = CacheKeys(prefix)
+    stored = entry(query("Known"), ttl_seconds=60)
+    pipeline = cache_client.pipeline(transaction=False)
+
+    append_write(pipeline, keys, stored)
+
+    assert len(pipeline) == 1
+    assert read_writes(await pipeline.execute(raise_on_error=False), 1) == 1
+    assert 30 < await cache_client.ttl(entry_key(keys, stored.query)) <= 60
+
+
+async def test_what_is_no_hash_under_an_entrys_name_is_replaced(
+    cache: SemanticCache, cache_client: AsyncRedis, prefix: str
+) -> None:
+    await cache_client.set(entry_key(CacheKeys(prefix), query("Odd")), "no hash")
+
+    assert await cache.store([entry(query("Odd"))]) == 1
+    assert [each.kind for each in await cache.look_up([query("Odd")], None)] == ["exact"]
+
+
+def test_only_what_was_stored_is_counted() -> None:
+    assert read_writes([1, ResponseError("OOM"), 1, 1], 3) == 2
 
 
 async def test_entries_expire_at_a_fixed_time(

@@ -36,6 +36,20 @@ async def test_a_hit_has_the_same_fields_and_costs_nothing(bench: Bench, aimock:
     assert first.cost_microdollars == second.saved_microdollars == 4
 
 
+async def test_a_defect_in_storing_an_answer_never_costs_it(
+    bench: Bench, aimock: AiMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def defective(*_: object) -> int:
+        raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+    monkeypatch.setattr(bench.cache, "store", defective)
+
+    ending = answered(await bench.run("Where is my parcel?"))
+
+    assert ending.result.response == "an answer"
+    assert len(aimock.requests()) == 1
+
+
 async def test_without_the_cache_it_is_neither_read_nor_written(
     bench: Bench, aimock: AiMock
 ) -> None:
