@@ -218,7 +218,7 @@ class WorkerProcess:
         except ValidationError as error:
             field, sentence = first_problem(error)
             raise EventRefused(Reason.INVALID_FIELD, sentence, field) from None
-        spec = await self._registry.get(request.stream)
+        spec = await self._registry.get_to_accept(request.stream)
         if spec is None:
             raise EventRefused(
                 Reason.STREAM_NOT_FOUND, f"stream: there is no stream {request.stream!r}", "stream"
