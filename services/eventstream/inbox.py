@@ -101,7 +101,7 @@ class Inbox:
             answers, wanted = await self._accept(keys=keys, args=arguments)
         wakes = set(wanted)
         return [
-            Acceptance(arrival.event.id, Outcome(answer.decode()), queue, position in wakes)
+            _acceptance(arrival.event.id, answer.decode(), queue, position in wakes)
             for position, (arrival, queue, answer) in enumerate(
                 zip(arrivals, queues, answers, strict=True), start=1
             )
@@ -360,6 +360,13 @@ class Inbox:
             if field.startswith(b"delivery:")
         )
         return tuple(f"delivery {number}: {who}" for number, who in deliveries)
+
+
+def _acceptance(event_id: str, answer: str, queue: str, wake: bool) -> Acceptance:
+    foreign = answer == "foreign"
+    return Acceptance(
+        event_id, Outcome.CONFLICT if foreign else Outcome(answer), queue, wake, foreign
+    )
 
 
 def _schema_of(stored: bytes) -> int:

@@ -17,7 +17,8 @@ if ARGV[7] == '1' then redis.call('DEL', KEYS[4]) end
 
 local function taken(entry, fields, deliveries)
   local meta = prefix .. (field_of(fields, 'id') or '')
-  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'deferrals')
+  local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'deferrals')
+  if foreign then redis.call('DEL', meta) end
   if finished(known[1]) then
     -- Cancelled, or finished by a process that had lost its lease: nothing is left to do.
     redis.call('XACK', inbox, group, entry)
@@ -30,16 +31,18 @@ local function taken(entry, fields, deliveries)
   return { entry, deliveries, tonumber(known[2] or now), fields }
 end
 
--- What was deferred and is due stands at the end of the inbox again.
+-- What was deferred and is due stands at the end of the inbox again. It leaves first: what fails
+-- behind it would put another copy there with each claim.
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
 for _, id in ipairs(due) do
   local packed = redis.call('HGET', KEYS[3], id)
-  if packed then
-    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
-    redis.call('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
-  end
   redis.call('HDEL', KEYS[3], id)
   redis.call('ZREM', KEYS[2], id)
+  if packed then
+    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
+    -- Another program's key in its place is dealt with when the event is taken, in a moment.
+    redis.pcall('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
+  end
 end
 
 local read = nil

@@ -19,6 +19,16 @@ local function field_of(fields, name)
   return nil
 end
 
+-- Fields of one event's metadata. A script that fails takes nothing back of what it has written, so
+-- another program's key in this place (of another type) must not make it fail in the midst of a batch:
+-- it counts as no metadata, and the second answer is true.
+local function fields_of(meta, ...)
+  local known = redis.pcall('HMGET', meta, ...)
+  if not known.err then return known, false end
+  if not string.find(known.err, 'WRONGTYPE', 1, true) then error(known.err) end
+  return {}, true
+end
+
 local function finished(status)
   return status == 'SUCCESS' or status == 'FAILURE'
 end

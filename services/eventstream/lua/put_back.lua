@@ -19,7 +19,9 @@ for i = 0, count - 1 do
     redis.call('XDEL', inbox, entry)
   end
   -- Finished by a process that had lost its lease: what is over must not begin again.
-  if #found == 0 or finished(redis.call('HGET', meta, 'status')) then
+  local known, foreign = fields_of(meta, 'status')
+  if foreign then redis.call('DEL', meta) end
+  if #found == 0 or finished(known[1]) then
     answers[#answers + 1] = 0
   else
     local fields = found[1][2]
