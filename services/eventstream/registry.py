@@ -38,6 +38,9 @@ class RegisteredStream(BaseModel):
 
     schema_number: int = SCHEMA
     generation: int = 1
+    owner: str = ""
+    """Which installation wrote it and keeps it as it is; empty: nobody in particular, as what the
+    services, `eventstream streams apply` and earlier versions write."""
     deleted: bool = False
     deleted_at: float = 0.0
     """Unix seconds of Redis' clock."""
@@ -140,16 +143,34 @@ class Registry:
         names.sort(key=lambda name: (name != DEFAULT_STREAM, name))
         return tuple(queue for name in names for queue in queues_of(name))
 
-    async def write(self, streams: Mapping[str, StreamSpec]) -> None:
-        """Create or change streams; a generation goes up only when the spec changed."""
+    async def owners(self) -> dict[str, str]:
+        """Who owns each stream that exists; streams that are nobody's are left out."""
+        streams = await self._streams()
+        return {
+            name: stream.owner
+            for name, stream in streams.items()
+            if stream.owner and not stream.deleted
+        }
+
+    async def write(self, streams: Mapping[str, StreamSpec], owner: str | None = None) -> None:
+        """Create or change streams; a generation goes up only when the spec changed.
+
+        `owner` makes them its own; None leaves them whose they are. Nothing is refused here: who
+        has an owner looks at `owners` first.
+        """
         known = await self._read()
         fields = {}
         for name, spec in streams.items():
             before = known.get(name)
-            if before is not None and before.spec == spec and not before.deleted:
+            there = before if before is not None and not before.deleted else None
+            whose = (there.owner if there else "") if owner is None else owner
+            generation = before.generation if before else 0
+            if there is None or there.spec != spec:
+                generation += 1
+            elif there.owner == whose:
                 continue
-            generation = before.generation + 1 if before else 1
-            fields[name] = _pack(RegisteredStream(generation=generation, spec=spec))
+            stream = RegisteredStream(generation=generation, owner=whose, spec=spec)
+            fields[name] = _pack(stream)
         if fields:
             async with reading_or_writing("writing streams"):
                 await self._redis.hset(self._keys.streams, mapping=fields)  # type: ignore[arg-type]
