@@ -41,6 +41,10 @@ WAKE_TTL_MS: Final = 10_000
 """How long a wake-up counts as under way; a lost one is made good by the workers' own look."""
 
 
+LONGEST_WAIT_SECONDS: Final = 300.0
+"""A deferred event is looked at again after so long at most; as in lua/common.lua."""
+
+
 class Inbox:
     """Accept, claim, finish. All methods raise StoreUnavailable when Redis does not play along."""
 
@@ -327,13 +331,18 @@ class Inbox:
                 self._keys.inbox(queue), INBOX_GROUP, "-", "+", 1, idle=self._lease_ms
             )
             pipe.zrange(self._keys.deferred(queue), 0, 0, withscores=True)
+            pipe.zrange(self._keys.deferred(queue), -1, -1, withscores=True)
             pipe.time()
-            length, pending, late, first_due, time = await pipe.execute(raise_on_error=False)
+            length, pending, late, *deferred, time = await pipe.execute(raise_on_error=False)
         if isinstance(length, Exception) or isinstance(time, Exception):
             return False
         now_ms = time[0] * 1000 + time[1] // 1000
-        if first_due and not isinstance(first_due, Exception) and first_due[0][1] <= now_ms:
-            return True
+        for scored in deferred:
+            # One that is too far off is due, too: claim.lua says why.
+            if scored and not isinstance(scored, Exception):
+                wait_ms = scored[0][1] - now_ms
+                if not 0 < wait_ms <= LONGEST_WAIT_SECONDS * 1000:
+                    return True
         if isinstance(pending, Exception):
             return bool(length)
         return bool(length > int(pending["pending"]) or late)

@@ -430,6 +430,22 @@ async def test_a_result_that_was_forgotten_does_not_come_back_with_a_late_answer
     assert (counters.accepted, counters.answered, counters.recovered) == (1, 1, 0)
 
 
+async def test_what_a_clock_that_went_back_made_due_far_off_is_due_now(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a")), Arrival(an_event("b"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    await inbox.put_back(ME, [held.wait(24 * 3600) for held in claim.fresh])
+    assert not await inbox.needs_a_worker(QUEUE_HTTP), "the longest wait is a legitimate one"
+    assert not (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+
+    await redis_client.zincrby(keys.deferred(QUEUE_HTTP), 60_000, "b")
+
+    assert await inbox.needs_a_worker(QUEUE_HTTP)
+    assert [held.event.id for held in (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh] == ["b"]
+    assert not await inbox.needs_a_worker(QUEUE_HTTP)
+
+
 async def test_a_full_server_gives_out_what_is_due(
     redis_server: RedisServer, redis_client: AsyncRedis, inbox: Inbox
 ) -> None:

@@ -34,6 +34,9 @@ end
 -- What was deferred and is due stands at the end of the inbox again. It leaves first: what fails
 -- behind it would put another copy there with each claim.
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
+if #due == 0 then
+  due = redis.call('ZRANGEBYSCORE', KEYS[2], now + LONGEST_WAIT_MS + 1, '+inf', 'LIMIT', 0, 256)
+end
 for _, id in ipairs(due) do
   local packed = redis.call('HGET', KEYS[3], id)
   redis.call('HDEL', KEYS[3], id)

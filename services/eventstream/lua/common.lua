@@ -4,6 +4,11 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- So long at most a deferred event waits before it is looked at again, whatever it waits for. What is
+-- due later than that was put there by a clock that has gone back since (somebody set it, or another
+-- server took over): it is due now.
+local LONGEST_WAIT_MS = 300000
+
 local function ensure_group(stream, group)
   local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
   if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP') then

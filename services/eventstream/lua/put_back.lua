@@ -11,6 +11,7 @@ for i = 0, count - 1 do
   local k, a = i * 5, i * 4 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
   local entry, id, wait, ending = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3]), ARGV[a + 4]
+  wait = math.min(wait, LONGEST_WAIT_MS)
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
   local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
