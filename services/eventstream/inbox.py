@@ -176,7 +176,7 @@ class Inbox:
         suspects: Literal["none", "peek", "take", "own"] = "none",
         begins: bool = True,
     ) -> Claim:
-        """Take up to `most` waiting events of `queue` under a lease.
+        """Take up to `most` waiting events of `queue`, or some MB of them, under a lease.
 
         `begins`: the first claim of a drain, which answers the wake-up that is under way.
 

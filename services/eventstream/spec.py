@@ -31,6 +31,7 @@ from eventstream.keys import (
     DEFAULT_PROCESSED_TOPIC,
     DEFAULT_STREAM,
     DEFAULT_TOPIC,
+    RESERVED_STREAM_NAMES,
     dead_letter_topic,
 )
 from eventstream.schema_references import dangling_reference
@@ -334,6 +335,11 @@ class ResourceMetadata(BaseModel):
             raise ValueError(
                 "must be lower-case letters, digits and '-', begin and end with a letter or digit,"
                 " at most 63 characters"
+            )
+        if value in RESERVED_STREAM_NAMES:
+            raise ValueError(
+                f"{value!r} is the name of a Redis key that Celery or EventStream itself uses, and"
+                " a stream's queue has its name: choose another"
             )
         return value
 

@@ -430,6 +430,31 @@ async def test_a_result_that_was_forgotten_does_not_come_back_with_a_late_answer
     assert (counters.accepted, counters.answered, counters.recovered) == (1, 1, 0)
 
 
+async def test_a_claim_is_bounded_in_bytes_too(inbox: Inbox, redis_client: AsyncRedis) -> None:
+    names = [f"e-{number}" for number in range(60)]
+    await inbox.accept([Arrival(an_event(name, "x" * 200_000)) for name in names])
+
+    taken: list[str] = []
+    claims = 0
+    while claim := (await inbox.claim(QUEUE_HTTP, ME, 256)).fresh:
+        claims += 1
+        assert sum(len(held.event.text) for held in claim) < 8_000_000
+        taken += [held.event.id for held in claim]
+
+    assert taken == names
+    assert claims == 2
+
+
+async def test_many_small_events_are_one_claim(inbox: Inbox) -> None:
+    names = [f"e-{number}" for number in range(300)]
+    await inbox.accept([Arrival(an_event(name)) for name in names])
+
+    claim = await inbox.claim(QUEUE_HTTP, ME, 250)
+
+    assert [held.event.id for held in claim.fresh] == names[:250]
+    assert claim.wake
+
+
 async def test_what_a_clock_that_went_back_made_due_far_off_is_due_now(
     inbox: Inbox, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -48,22 +48,37 @@ for _, id in ipairs(due) do
   end
 end
 
-local read = nil
-if most > 0 then
-  read = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
-  if type(read) == 'table' and read.err then
-    ensure_group(inbox, group)
-    read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
-  end
-else
-  ensure_group(inbox, group)
+-- Read in parts: a claim is in Redis' memory several times over (entries, Lua, reply), so it is bounded
+-- in bytes as well as in events.
+local MOST_BYTES, PART = 4194304, 16
+
+local function read_new(count)
+  return redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', inbox, '>')
 end
-local fresh = {}
-if read then
-  for _, item in ipairs(read[1][2]) do
+
+local function size_of(fields)
+  local bytes = 0
+  for _, field in ipairs(fields) do bytes = bytes + #field end
+  return bytes
+end
+
+local fresh, bytes = {}, 0
+if most == 0 then ensure_group(inbox, group) end
+while most > 0 and bytes < MOST_BYTES do
+  local count = math.min(most, PART)
+  local read = read_new(count)
+  if read and read.err then
+    ensure_group(inbox, group)
+    read = read_new(count)
+    if read and read.err then error(read.err) end
+  end
+  local items = read and read[1][2] or {}
+  for _, item in ipairs(items) do
+    bytes = bytes + size_of(item[2])
     local event = taken(item[1], item[2], 1)
     if event then fresh[#fresh + 1] = event end
   end
+  most = #items == count and most - count or 0
 end
 
 local suspects, suspect_waits = {}, 0
