@@ -67,7 +67,14 @@ class TruthfulModels(Models):
         return self._embedder
 
     async def answer(
-        self, event: Event, spec: StreamSpec, plan: CallPlan, *, deadline: float
+        self,
+        event: Event,
+        spec: StreamSpec,
+        plan: CallPlan,
+        *,
+        deadline: float,
+        place: str | None = None,
+        patient: bool = True,
     ) -> ModelReply:
         """The truth."""
         self.calls += 1

@@ -37,11 +37,16 @@ _APPLY: Final = "application/apply-patch+yaml"
 
 
 class ClusterError(EventStreamError):
-    """The API server did not do what was asked. `status` is 0 when it could not be reached."""
+    """The API server did not do what was asked. `status` is 0 when it could not be reached.
 
-    def __init__(self, status: int, message: str) -> None:
+    `perhaps_done`: nobody knows whether it did. The request was sent, and no answer came, or one
+    that says nothing of it.
+    """
+
+    def __init__(self, status: int, message: str, *, perhaps_done: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.perhaps_done = perhaps_done
 
 
 class Cluster:
@@ -159,7 +164,9 @@ class Cluster:
             self.interruptions += self._reachable
             self._reachable = False
             raise ClusterError(
-                0, f"the API server can't be reached: {error or 'no answer in time'}"
+                0,
+                f"the API server can't be reached: {error or 'no answer in time'}",
+                perhaps_done=not isinstance(error, aiohttp.ClientConnectorError),
             ) from error
         if answer.status >= 500:
             # It answers, but can't do its work (etcd away, starting): as good as not there.
@@ -168,15 +175,24 @@ class Cluster:
                 # Metrics come from another server, which the API server only asks for us.
                 self.interruptions += self._reachable
                 self._reachable = False
-            raise ClusterError(answer.status, _message(content, f"status {answer.status}"))
+            raise ClusterError(
+                answer.status, _message(content, f"status {answer.status}"), perhaps_done=True
+            )
         self._reachable = True
         self._answered_at = self._clock()
         if answer.status >= 400:
             outcome = {404: "not_found", 409: "conflict"}.get(answer.status, "refused")
             count(verb, plural, outcome).inc()
             raise ClusterError(answer.status, _message(content, f"{verb} {plural} {name}"))
+        try:
+            parsed: Object = json.loads(content)
+        except ValueError as error:
+            # A proxy's page, or an answer that was cut off: the API server said nothing.
+            count(verb, plural, "unreachable").inc()
+            raise ClusterError(
+                0, "the answer is none of an API server", perhaps_done=True
+            ) from error
         count(verb, plural, "ok").inc()
-        parsed: Object = json.loads(content)
         return parsed
 
 

@@ -44,6 +44,7 @@ from eventstream_operator.metrics import (
     REPLICAS_DESIRED,
     REPLICAS_READY,
     REPLICAS_WANTED,
+    forget_all,
     forget_stream,
 )
 from eventstream_operator.metrics import STREAMS as STREAMS_GAUGE
@@ -60,6 +61,8 @@ AT_ONCE: Final = 16
 GATHER_SECONDS: Final = 0.1
 """What comes in bursts (pods of a roll-out) is one pass."""
 LEAST_GAP_SECONDS: Final = 0.5
+_UNKNOWN: Final = -1
+"""How many interruptions there were before the last list, where another list is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,8 @@ class Loop:
         self._memories: dict[str, tuple[str, Memory]] = {}
         self._read: dict[str, _Read] = {}
         self._known: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._listed_at: float | None = None
         self._interruptions = 0
         self._held_back = ""
@@ -136,6 +141,7 @@ class Loop:
         except ClusterError as error:
             if error.status in (401, 403, 404) and self._listed_at is None:
                 raise self._start_refused(error) from error
+            self._observer.show_ages()
             if not self._held_back:
                 log.warning("holding", problem=str(error))
             self._held_back = str(error)
@@ -150,6 +156,7 @@ class Loop:
             # Whoever acts now remembers; what this one remembers would be out of date.
             self._memories.clear()
             self._listed_at = None
+            forget_all(self._known)
             return
         if self._listing_due():
             await self._list()
@@ -160,6 +167,7 @@ class Loop:
         self._actor.begin(len(streams))
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
         # First what should be there, so that it is there when it is looked at.
+        self._failed.clear()
         deployments = sort_out(self._world)
         async with asyncio.TaskGroup() as making:
             for stream in streams:
@@ -170,7 +178,8 @@ class Loop:
         await self._observer.refresh(specs)
         async with asyncio.TaskGroup() as turns:
             for stream in streams:
-                turns.create_task(self._turn(stream, self._converge(stream, specs)))
+                if name_of(stream) not in self._failed:
+                    turns.create_task(self._turn(stream, self._converge(stream, specs)))
 
     @property
     def _owner(self) -> str:
@@ -233,7 +242,28 @@ class Loop:
                 # One stream's trouble is not the others'; all of them have the API server's.
                 if error.status in (0, *range(500, 600)):
                     return
+                if error.status == 404:
+                    # Deleted, and no watch has told of it yet; or an API server that begins to
+                    # serve before it knows everything. What is there, a list tells.
+                    self._interruptions = _UNKNOWN
+                    return
                 log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
+            except Exception as error:  # noqa: BLE001  # a defect must not cross streams
+                await self._fail(stream, error)
+
+    async def _fail(self, stream: Object, error: Exception) -> None:
+        """Leave the stream as it is for this pass, and say so where people look."""
+        name, problem = name_of(stream), repr(error)
+        self._failed.add(name)
+        if self._failures.get(name) != problem:
+            # Once: the next pass, two seconds later, most likely ends in the same way.
+            log.error("stream_failed", stream=name, exc_info=error)
+        self._failures[name] = problem
+        try:
+            # What an exception quotes may be anything, and everybody reads a status.
+            await self._actor.fail(stream, type(error).__name__)
+        except Exception as untold:  # noqa: BLE001  # it is in the log
+            log.warning("failure_not_told", stream=name, problem=repr(untold))
 
     async def _converge(self, stream: Object, specs: Mapping[str, StreamSpec]) -> None:
         name = name_of(stream)
@@ -259,6 +289,8 @@ class Loop:
             # Somebody changed a Deployment meanwhile: its step is decided anew.
             self.wake()
         await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)
+        if self._failures.pop(name, None) is not None:
+            log.info("stream_goes_on", stream=name)
 
     def _memory(self, stream: Object) -> Memory:
         uid, memory = self._memories.get(name_of(stream), ("", None))
@@ -270,6 +302,7 @@ class Loop:
     def _forget_all_but(self, names: set[str]) -> None:
         for gone in self._known - names:
             self._memories.pop(gone, None)
+            self._failures.pop(gone, None)
             self._observer.forget(gone)
             self._actor.forget(gone)
             forget_stream(gone)
@@ -305,6 +338,9 @@ def _read_spec(stream: Object, generation: int) -> _Read:
         where = ".".join(str(part) for part in problem["loc"]) or "spec"
         message = problem["msg"].removeprefix("Value error, ")
         return _Read(generation, None, f"{where}: {message}")
+    except Exception as error:  # a defect must not cross streams
+        log.error("spec_unreadable", stream=name_of(stream), exc_info=error)
+        return _Read(generation, None, f"the operator failed at it ({type(error).__name__})")
 
 
 def _count(stream: str, observation: Observation, decision: Decision) -> None:

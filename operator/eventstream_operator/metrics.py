@@ -6,6 +6,7 @@ metrics, which say nothing in this process and must not be exposed by it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -89,3 +90,12 @@ def forget_stream(stream: str) -> None:
         metric.remove_by_labels({"stream": stream})
     for gauge in (BACKLOG, CONDITION):
         gauge.remove_by_labels({"stream": stream})
+
+
+def forget_all(streams: Iterable[str]) -> None:
+    """Drop what only the operator that acts can say: beside it, the last word of another one would
+    look like the present."""
+    for stream in streams:
+        forget_stream(stream)
+    SIGNAL_AGE.clear()
+    STREAMS.set(0)

@@ -38,7 +38,8 @@ def lags(
 ) -> dict[int, PartitionLag]:
     """Partition -> lag, of the partitions that both sides know.
 
-    Never below zero: a broker may state an end that is behind what it has given already.
+    An end below zero is none: no leader told it. A lag is never below zero: a broker may state an
+    end that is behind what it has given already.
     """
     return {
         partition: PartitionLag(
@@ -48,7 +49,7 @@ def lags(
             measured_at=measured_at,
         )
         for partition, position in positions.items()
-        if partition in ends
+        if ends.get(partition, -1) >= 0
     }
 
 

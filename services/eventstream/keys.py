@@ -113,12 +113,8 @@ class Keys:
         return f"{self.prefix}usage:{stream}:{day}"
 
     def usage_held(self, stream: str, day: str) -> str:
-        """Sorted set: what is set aside for a call under way -> when that lapses (ms)."""
+        """Sorted set: what is set aside for a call not told of -> when that lapses (ms)."""
         return f"{self.usage(stream, day)}:held"
-
-    def usage_told(self, stream: str, day: str) -> str:
-        """Sorted set: what was set aside for a call now counted -> when it is forgotten (ms)."""
-        return f"{self.usage(stream, day)}:told"
 
     def limit(self, name: str) -> str:
         """Hash: the shared bucket of requests and tokens a minute."""

@@ -221,6 +221,12 @@ CACHE_ADVICE_SAVED = Gauge(
     ["stream", "task_type", "option"],
     multiprocess_mode="mostrecent",
 )
+CACHE_ADVICE_DRAWN = Gauge(
+    "eventstream_cache_advice_drawn_timestamp_seconds",
+    "When this pod last drew the advice that it shows, in Unix seconds: pods take turns.",
+    ["stream", "task_type"],
+    multiprocess_mode="mostrecent",
+)
 
 # -- models (OpenTelemetry GenAI names) --------------------------------------------------------
 GEN_AI_DURATION = Histogram(

@@ -244,11 +244,14 @@ class Pipeline:
             if known is not None:
                 return known
 
-    def _landed(self, ask: Ask, flight: FlightWait) -> Answered | None:
-        """The answer of a leader in this process, which needs no cache."""
-        if flight.response is None:
+    def _landed(self, ask: Ask, flight: FlightWait) -> Answered | Deferral | None:
+        """What a leader in this process came to, which needs no cache."""
+        landed = flight.outcome
+        if isinstance(landed, Deferral):
+            return landed
+        if not isinstance(landed, bytes):
             return None
-        answer = CacheAnswer("exact", "exact", flight.key, flight.response, 1.0, 1.0)
+        answer = CacheAnswer("exact", "exact", flight.key, landed, 1.0, 1.0)
         return hit(ask.held, answer, "flight", ask.seconds_so_far)
 
     async def _known_by_now(self, ask: Ask) -> Answered | None:
@@ -265,17 +268,33 @@ class Pipeline:
     ) -> Ending:
         event = ask.held.event
         began = self._clock()
+        checking = ask.hit is not None
+        # Whoever asks the same shares one place in line: one of them uses it, and its answer is
+        # the others' hit. A check does not come back, so it gives its own place up.
+        place = None if ask.query is None or checking else ask.query.key
         try:
-            reply = await self._models.answer(event, ask.spec, ask.plan, deadline=deadline)
+            reply = await self._models.answer(
+                event,
+                ask.spec,
+                ask.plan,
+                deadline=deadline,
+                place=place,
+                patient=not checking,
+            )
         except CallFailed as error:
             return ask.held.failed(error.reason, error.message, error.history)
         except CallDeferred as error:
-            return Deferral(error.wait_seconds, error.why, error.message)
+            deferral = Deferral(error.wait_seconds, error.why, error.message)
+            # Those who ask the same would hear the same. Not of a provider that is away: their
+            # patience begins with a call of their own. Nor of a check, which does not come back.
+            if flight is not None and not checking and error.why in ("rate_limit", "budget"):
+                flight.land(deferral)
+            return deferral
         except ConfigurationError as error:
             return Deferral(MISCONFIGURED_WAIT_SECONDS, "configuration", str(error))
         except StoreUnavailable as error:
             return Deferral(error.retry_after_seconds, "store", str(error))
-        if ask.hit is not None:
+        if checking:
             CACHE_CHECK_COST.labels(event.stream).inc(reply.cost_microdollars or 0)
         if ask.query is not None and reply.cacheable:
             self._learn(ask, ask.query, reply)
@@ -287,7 +306,7 @@ class Pipeline:
             seconds=seconds,
             prompt_version=ask.plan.prompt_version,
             looked_up=ask.looked_up,
-            checked=ask.hit is not None,
+            checked=checking,
         )
 
     def _learn(self, ask: Ask, query: CacheQuery, reply: ModelReply) -> None:

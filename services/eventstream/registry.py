@@ -275,6 +275,13 @@ class Registry:
         for name, packed in stored.items():
             try:
                 streams[name.decode()] = RegisteredStream.model_validate_json(packed)
+            except UnicodeDecodeError:
+                # Nobody can ask for it; what else stands there must not suffer from it.
+                log.error(
+                    "stream_unreadable",
+                    stream=name.decode("utf-8", "replace"),
+                    problem="its name is not UTF-8",
+                )
             except ValidationError as error:
                 log.error(
                     "stream_unreadable",

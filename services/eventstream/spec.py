@@ -1,40 +1,33 @@
 """StreamSpec: what a stream is.
 
 The one model behind the EventStream resource's `spec`, the registry in Redis and local runs
-(`eventstream up -f FILE`). It describes; it does not do: no input or output happens here but
-reading YAML text that a caller hands in.
+(`eventstream up -f FILE`). It describes; it does not do. `stream_files` reads it from YAML.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal
 
-import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
-from eventstream.errors import ConfigurationError
 from eventstream.keys import (
     DEFAULT_CONSUMER_GROUP,
     DEFAULT_PROCESSED_TOPIC,
     DEFAULT_STREAM,
     DEFAULT_TOPIC,
-    RESERVED_STREAM_NAMES,
     dead_letter_topic,
 )
-from eventstream.schema_references import dangling_reference
+from eventstream.output_schemas import unusable_part
 
 HANDED_IN: Final = {"handed_in": True}
 """Context of a validation: a spec that somebody writes now is looked at more closely than one that
@@ -55,8 +48,6 @@ TASK_TYPE_ALIASES: Final = {"sentiment": "sentiment_analysis"}
 Provider = Literal["openai", "gemini", "huggingface", "compatible", "local"]
 Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 Short = Annotated[str, Field(min_length=1, max_length=128)]
-
-_STREAM_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
 
 
 class SpecModel(BaseModel):
@@ -112,16 +103,15 @@ class Task(SpecModel):
     ) -> dict[str, Any] | None:
         if value is not None:
             try:
-                Draft202012Validator.check_schema(value)
+                # Without formats: what they say of a regular expression names neither it nor why.
+                Draft202012Validator.check_schema(value, format_checker=FormatChecker(()))
             except SchemaError as error:
                 raise ValueError(f"is not a JSON Schema: {error.message}") from error
-            # No answer could be checked, and each is paid for.
-            dangling = dangling_reference(value) if info.context == HANDED_IN else None
-            if dangling is not None:
-                raise ValueError(
-                    f"refers to {dangling!r}, where it has no schema: put every definition into"
-                    " the schema itself, under `$defs`"
-                )
+            except RecursionError as error:
+                raise ValueError("is nested too deeply: move its parts into `$defs`") from error
+            unusable = unusable_part(value) if info.context == HANDED_IN else None
+            if unusable is not None:
+                raise ValueError(unusable)
         return value
 
     @model_validator(mode="after")
@@ -209,7 +199,12 @@ class Cache(SpecModel):
         """`check_percent`, or what holds where it is left out."""
         if self.check_percent is not None:
             return self.check_percent
-        return 5.0 if self.policy == "bounded" else 1.0
+        return default_check_percent(self.policy)
+
+
+def default_check_percent(policy: str) -> float:
+    """The `checkPercent` of a stream that names none."""
+    return 5.0 if policy == "bounded" else 1.0
 
 
 class Budget(SpecModel):
@@ -321,41 +316,6 @@ class StreamSpec(SpecModel):
         return (self.source.consumer_group or stream) if self.source else None
 
 
-class ResourceMetadata(BaseModel):
-    """The part of a Kubernetes object's metadata that a local run needs."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str
-
-    @field_validator("name")
-    @classmethod
-    def _kubernetes_name(cls, value: str) -> str:
-        if not _STREAM_NAME.match(value):
-            raise ValueError(
-                "must be lower-case letters, digits and '-', begin and end with a letter or digit,"
-                " at most 63 characters"
-            )
-        if value in RESERVED_STREAM_NAMES:
-            raise ValueError(
-                f"{value!r} is the name of a Redis key that Celery or EventStream itself uses, and"
-                " a stream's queue has its name: choose another"
-            )
-        return value
-
-
-class EventStreamResource(BaseModel):
-    """A whole EventStream document, as `kubectl apply` and `eventstream up -f` take it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    api_version: Literal["ai-eventstream.io/v1alpha1"] = Field(alias="apiVersion")
-    kind: Literal["EventStream"]
-    metadata: ResourceMetadata
-    spec: StreamSpec = StreamSpec()
-    status: dict[str, Any] | None = None
-
-
 def default_stream(
     *,
     topic: str = DEFAULT_TOPIC,
@@ -371,45 +331,6 @@ def default_stream(
     )
 
 
-def read_stream_file(text: str, where: str) -> dict[str, StreamSpec]:
-    """The streams in a YAML file's text (one or more documents): name -> spec.
-
-    Raises ConfigurationError naming `where`, the field and what would be right.
-    """
-    streams: dict[str, StreamSpec] = {}
-    for name, spec in _documents(text, where):
-        if name in streams:
-            raise ConfigurationError(where, f"stream {name!r} stands twice", "Give each its name")
-        streams[name] = spec
-    if not streams:
-        raise ConfigurationError(
-            where, "holds no EventStream", f"Begin with `apiVersion: {API_VERSION}`"
-        )
-    return streams
-
-
-def _documents(text: str, where: str) -> Iterator[tuple[str, StreamSpec]]:
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(
-            where, f"is not YAML{line}", "See k8s/examples/reviews.yaml"
-        ) from error
-    for document in documents:
-        try:
-            resource = EventStreamResource.model_validate(document, context=HANDED_IN)
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in problem["loc"]) or "the document"
-            message = problem["msg"].removeprefix("Value error, ")
-            raise ConfigurationError(
-                where, f"{field}: {message}", "See k8s/examples/reviews.yaml"
-            ) from error
-        yield resource.metadata.name, resource.spec
-
-
 __all__ = [
     "API_VERSION",
     "BUILT_IN_TASK_TYPES",
@@ -420,7 +341,6 @@ __all__ = [
     "ApiScaling",
     "Budget",
     "Cache",
-    "EventStreamResource",
     "KeySource",
     "Limits",
     "Model",
@@ -433,5 +353,4 @@ __all__ = [
     "TopicRef",
     "WorkerScaling",
     "default_stream",
-    "read_stream_file",
 ]

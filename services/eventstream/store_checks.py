@@ -1,4 +1,5 @@
-"""Looks at the Redis servers once at start: whether they may drop what must not be dropped.
+"""Looks at the Redis servers once at start: whether they may drop what must not be dropped, or take
+memory until they are killed.
 
 It warns and says what to set; it changes nothing, and a server that does not tell (CONFIG is often
 forbidden on managed ones) is left in peace.
@@ -24,6 +25,7 @@ class Memory:
 
     policy: str
     max_bytes: int
+    """0: no bound."""
 
 
 def advice(*, state: Memory, broker: Memory, cache: Memory, shared: bool) -> list[str]:
@@ -32,6 +34,12 @@ def advice(*, state: Memory, broker: Memory, cache: Memory, shared: bool) -> lis
     `shared`: the cache lives on the same server as inbox and results.
     """
     sentences: list[str] = []
+    if state.policy and not state.max_bytes:
+        # Accepting is refused by a share of maxmemory (accept.lua): without one, never.
+        sentences.append(
+            "the Redis of results and inbox has no bound: a flood of events has it killed, instead"
+            " of being answered 503: set maxmemory to half of the memory that it may take"
+        )
     if shared:
         if state.policy and state.max_bytes and state.policy not in ("volatile-lfu", "noeviction"):
             sentences.append(
@@ -63,7 +71,7 @@ async def warn_about_stores(settings: Settings) -> list[str]:
         shared=_server(settings.state_url) == _server(settings.cache_url),
     )
     for sentence in sentences:
-        log.warning("redis_may_drop_events", advice=sentence)
+        log.warning("redis_setting_unsafe", advice=sentence)
     return sentences
 
 

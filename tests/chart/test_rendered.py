@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from eventstream.spec import EventStreamResource, default_stream
+from eventstream.spec import default_stream
+from eventstream.stream_files import EventStreamResource
 from tests.chart.helm import EVERYTHING, ROOT, Chart, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
@@ -151,15 +152,39 @@ def test_volumes_are_of_the_default_class_and_can_be_left_out(chart: Chart) -> N
         assert "volumeClaimTemplates" not in each["spec"]
 
 
+def option(container: dict[str, Any], name: str) -> str:
+    """What follows `name` among a container's arguments."""
+    arguments: list[str] = container["args"]
+    return arguments[arguments.index(name) + 1]
+
+
 def test_the_cache_evicts_and_the_inbox_does_not(chart: Chart) -> None:
     pods = chart.render().pods()
 
     [cache] = pods["StatefulSet/ai-redis-cache"]["spec"]["containers"]
     [state] = pods["StatefulSet/ai-redis-state"]["spec"]["containers"]
-    assert "allkeys-lfu" in cache["args"]
-    assert "noeviction" in state["args"]
+    assert option(cache, "--maxmemory-policy") == "allkeys-lfu"
+    assert option(state, "--maxmemory-policy") == "noeviction"
     # Only the image's own entry point loads the search module.
     assert "command" not in cache
+
+
+def test_redis_refuses_or_evicts_before_the_kernel_kills_it(chart: Chart) -> None:
+    """A rewrite of its log may need as much again."""
+    pods = chart.render().pods()
+    for name in ("ai-redis-cache", "ai-redis-state"):
+        [server] = pods[f"StatefulSet/{name}"]["spec"]["containers"]
+        limit = {"1Gi": 2**30, "2Gi": 2**31}[server["resources"]["limits"]["memory"]]
+        held = {"512mb": 2**29, "900mb": 900 * 2**20}[option(server, "--maxmemory")]
+        assert 2 * held <= limit
+
+
+def test_a_larger_redis_is_two_values(chart: Chart) -> None:
+    larger = {"maxMemory": "4gb", "resources": {"limits": {"memory": "8Gi"}}}
+    pods = chart.render({"redis": {"state": larger}}).pods()
+
+    [state] = pods["StatefulSet/ai-redis-state"]["spec"]["containers"]
+    assert option(state, "--maxmemory") == "4gb"
 
 
 def test_a_changed_setting_rolls_the_pods_that_read_it(chart: Chart) -> None:

@@ -54,6 +54,7 @@ def test_comments_over_several_lines_and_schemas_are_read(generate: ModuleType) 
         ({"images": {"pullPolicy": "Sometimes"}}, "/images/pullPolicy"),
         ({"redis": {"state": {"url": "redis://:password@host/2"}}}, "/redis/state/url"),
         ({"redis": {"state": {"appendfsync": "no"}}}, "/redis/state/appendfsync"),
+        ({"redis": {"state": {"maxMemory": "0"}}}, "/redis/state/maxMemory"),
         ({"worker": {"pod": {"replicas": 2}}}, "additional properties 'replicas' not allowed"),
         ({"worker": {"resources": {"cpu": 1}}}, "additional properties 'cpu' not allowed"),
         ({"persistence": {"enabled": "yes"}}, "/persistence/enabled"),
@@ -75,6 +76,42 @@ def test_a_wrong_value_is_refused_by_name(
         chart.render(values)
 
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "own", "said"),
+    [
+        ("state", {"maxMemory": "1025mb"}, "maxMemory (1025mb)"),
+        ("state", {"maxMemory": "2gb"}, "limits.memory (2Gi)"),
+        ("state", {"resources": {"limits": {"memory": "1Gi"}}}, "limits.memory (1Gi)"),
+        ("state", {"resources": {"limits": {"memory": 1_800_000_000}}}, "memory (1800000000)"),
+        ("state", {"resources": {"limits": {"memory": "1.8G"}}}, "limits.memory (1.8G)"),
+        ("cache", {"maxMemory": "600mb"}, "redis.cache.maxMemory (600mb)"),
+    ],
+)
+def test_a_redis_that_would_be_killed_before_it_is_full_is_refused(
+    chart: Chart, server: str, own: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Refused, match="killed before it is full") as refusal:
+        chart.render({"redis": {server: own}})
+
+    assert said in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"maxMemory": "1gb"},
+        {"maxMemory": "1000000kb"},
+        {"maxMemory": "4gb", "resources": {"limits": {"memory": None}}},
+        {"maxMemory": "4gb", "resources": {"limits": None}},
+        {"maxMemory": "4gb", "url": "redis://mine:6379/2"},
+    ],
+)
+def test_a_redis_with_room_or_without_a_limit_is_installed(
+    chart: Chart, own: dict[str, Any]
+) -> None:
+    chart.render({"redis": {"state": own}})
 
 
 def test_the_values_in_the_readme_for_production_are_accepted(chart: Chart) -> None:

@@ -31,6 +31,7 @@ MOVED_BY_TROUBLE = {
 """Metrics that need a crash, a part that is away, an overload or a race: nothing here is sure to
 move them."""
 MOVED_BY_LEARNING = {
+    "eventstream_cache_advice_drawn_timestamp_seconds",
     "eventstream_cache_advice_hit_ratio",
     "eventstream_cache_advice_saved_microdollars",
     "eventstream_cache_advice_wrong_hit_ratio",

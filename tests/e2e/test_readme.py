@@ -15,7 +15,7 @@ import orjson
 import pytest
 import redis
 
-from eventstream.spec import read_stream_file
+from eventstream.stream_files import read_stream_file
 from tests.e2e.services import Service, until
 
 ROOT = Path(__file__).parents[2]

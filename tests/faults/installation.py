@@ -125,9 +125,13 @@ class Installation:
         port = str(self.metrics_ports["worker"])
         self.worker = self.run_worker(METRICS_PORT=port, **environment)
 
+    def start_api(self) -> None:
+        """The API of this installation; the one before it has ended."""
+        self.api = self.deployment.run("api", **self.environment)
+
     def start_services(self, **of_worker: str) -> None:
         """API, consumer and worker, one of each; returns when they are there."""
-        self.api = self.deployment.run("api", **self.environment)
+        self.start_api()
         self.start_consumer()
         self.start_worker(**of_worker)
         self.deployment.until_http_answers(f"{self.deployment.url}/readyz", self.api)
@@ -197,8 +201,8 @@ class Installation:
                     headers={"Idempotency-Key": key},
                     timeout=30,
                 )
-            except requests.ConnectionError:
-                until_next_try()  # a stopped API is started again
+            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+                until_next_try()  # a stopped API is started again, or one killed in mid-answer
                 continue
             if reply.status_code == 202:
                 return str(reply.json()["task_id"])

@@ -136,6 +136,7 @@ class Soak:
                 lambda: site.provider.misbehave(random.choice(MOODS), random.randrange(5, 40)),
             ),
             ("a pool process killed", self._kill_a_child),
+            ("the API killed", lambda: self._replace("api", Service.kill)),
             ("the worker killed", lambda: self._replace("worker", Service.kill)),
             ("the consumer killed", lambda: self._replace("consumer", Service.kill)),
             ("the worker stopped", lambda: self._replace("worker", Service.stop)),
@@ -191,8 +192,10 @@ class Soak:
         end(getattr(site, name))
         if name == "worker":
             site.start_worker(**PATIENT)
-        else:
+        elif name == "consumer":
             site.start_consumer()
+        else:
+            site.start_api()
 
     def _wait(self, seconds: float) -> None:
         end = time.monotonic() + seconds

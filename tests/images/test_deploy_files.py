@@ -55,7 +55,7 @@ def test_compose_sets_only_settings_that_exist_and_valid_ones(name: str) -> None
 
 def test_compose_runs_everything_that_an_installation_has() -> None:
     assert set(SERVICES) == {
-        *("redis", "redisinsight", "kafka", "api", "consumer", "worker", "flower"),
+        *("redis", "redis-cache", "redisinsight", "kafka", "api", "consumer", "worker", "flower"),
         *("prometheus", "grafana"),
     }
     commands = {name: SERVICES[name].get("command", [name])[0] for name in own_services()}
@@ -65,7 +65,7 @@ def test_compose_runs_everything_that_an_installation_has() -> None:
 
 def test_compose_publishes_on_loopback_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 7  # all but consumer and worker
+    assert len(published) == 8  # all but consumer and worker
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
@@ -74,10 +74,30 @@ def test_compose_uses_the_images_that_the_chart_uses() -> None:
     assert SERVICES["api"]["image"] == names.api
     for service in ("worker", "consumer", "flower"):
         assert SERVICES[service]["image"] == names.worker
-    assert SERVICES["redis"]["image"] == names.redis
+    assert SERVICES["redis"]["image"] == SERVICES["redis-cache"]["image"] == names.redis
     assert SERVICES["kafka"]["image"] == names.kafka
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     assert SERVICES["redisinsight"]["image"] == values["images"]["redisinsight"]
+
+
+@pytest.mark.parametrize(
+    ("server", "bound", "policy", "settings"),
+    [
+        ("redis", "1gb", "noeviction", {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}),
+        ("redis-cache", "512mb", "allkeys-lfu", {"REDIS_URL"}),
+    ],
+)
+def test_compose_bounds_both_redis_and_evicts_from_the_cache_only(
+    server: str, bound: str, policy: str, settings: set[str]
+) -> None:
+    command = SERVICES[server]["command"]
+    assert command[command.index("--maxmemory") + 1] == bound
+    assert command[command.index("--maxmemory-policy") + 1] == policy
+    for service in ("api", "consumer", "worker"):
+        environment = SERVICES[service]["environment"]
+        assert settings == {
+            name for name, value in environment.items() if value.startswith(f"redis://{server}:")
+        }
 
 
 def test_every_image_is_named_by_its_full_version() -> None:

@@ -20,7 +20,8 @@ from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
-from eventstream.worker.drain import Drain, DrainSettings
+from eventstream.worker.drain import Drain
+from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import Endings
 from tests.support.events import an_answer, an_ask, an_event
 
@@ -133,6 +134,7 @@ class Bench:
         most_seconds: float = 30,
         lease_seconds: float = 30,
         longest_seconds: float = math.inf,
+        takes_over_from: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> Drain:
         inbox = inbox or self.inbox
@@ -155,6 +157,7 @@ class Bench:
             ),
             stopping=lambda: self.stop,
             wake=self.woken.extend,
+            takes_over_from=takes_over_from,
             clock=clock,
         )
 
@@ -400,6 +403,25 @@ async def test_after_an_outage_those_who_hold_events_may_renew_first(
     later = 15.0
     await drain.run()
     assert pipeline.asked == ["a"]
+
+
+async def test_who_was_idle_during_an_outage_takes_nothing_over_before_it_may(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("a")
+    await bench.inbox.claim(QUEUE_HTTP, "another/0", 10)
+    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    may = time.monotonic() + 3600
+    pipeline = ScriptedPipeline()
+    drain = bench.drain(pipeline, inbox=no_lease, takes_over_from=lambda: may)
+
+    await bench.accept("b")
+    await drain.run()
+    assert pipeline.asked == ["b"]
+
+    may = time.monotonic()
+    await drain.run()
+    assert pipeline.asked == ["b", "a"]
 
 
 async def test_an_event_waits_with_its_ending_until_that_is_published(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from pathlib import Path
 from typing import Any
 
 from eventstream.claims import Arrival
@@ -16,6 +19,8 @@ from eventstream.spec import StreamSpec
 from eventstream.worker.board import Board
 from eventstream.worker.housekeeping import Housekeeping
 from tests.support.events import an_event
+from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 
 KEY = "sk-a-real-looking-secret"
 
@@ -88,3 +93,37 @@ async def test_the_queue_of_a_settled_stream_is_served_again_when_an_event_came_
     async with asyncio.timeout(30):
         await served.wait()
     await asyncio.to_thread(housekeeping.stop)
+
+
+async def test_after_an_outage_nothing_is_taken_over_before_its_holder_could_renew_it(
+    tmp_path: Path,
+) -> None:
+    """The parent looks every few seconds, and knows of an outage that no idle process saw."""
+    with RedisServer(tmp_path) as server, Proxy(server.port) as proxy:
+        settings = Settings.model_validate(
+            {"redis_url": proxy.redis_url(0), "worker_lease_seconds": 30}
+        )
+        board = Board(1)
+        housekeeping = Housekeeping(
+            settings,
+            name="eventstream-1@pod",
+            board=board,
+            environment={},
+            registered_tasks=[],
+            served=lambda: (),
+            serve_queue=lambda queue: None,
+        )
+        housekeeping.start()
+        async with asyncio.timeout(30):
+            while not proxy.connections:
+                await asyncio.sleep(0.05)
+            proxy.refuse()
+            while board.takes_over_from != math.inf:
+                await asyncio.sleep(0.05)
+            back = time.monotonic()
+            proxy.mend()
+            while board.takes_over_from == math.inf:
+                await asyncio.sleep(0.05)
+        await asyncio.to_thread(housekeeping.stop)
+
+    assert back + 10 <= board.takes_over_from <= time.monotonic() + 10

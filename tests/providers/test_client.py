@@ -15,9 +15,10 @@ import pytest
 
 from eventstream import __version__
 from eventstream.llm.client import ChatRequest, ProviderClient
+from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.providers import FACTS, Endpoint
-from eventstream.llm.transport import Transport
-from eventstream.llm.wire import ChatAnswer, ErrorKind, ProviderError
+from eventstream.llm.transport import NotSent, Transport
+from eventstream.llm.wire import ChatAnswer
 from tests.providers.raw import RawServer, Then, raw_server, response
 from tests.support.redis_server import free_port
 
@@ -110,6 +111,7 @@ async def test_what_follows_from_what_comes_back(
     with pytest.raises(ProviderError) as failure:
         await ask(server.url, seconds=1 if then == "hang" else 20)
     assert (failure.value.kind, failure.value.message) == (kind, message)
+    assert not isinstance(failure.value, NotSent)
     assert SECRET not in "".join(map(repr, chained(failure.value)))
 
 
@@ -118,6 +120,17 @@ async def test_a_provider_that_is_not_there_is_a_failed_connection() -> None:
         with pytest.raises(ProviderError) as failure:
             await ask(address)
         assert failure.value.kind is ErrorKind.CONNECTION
+        assert isinstance(failure.value, NotSent)
+
+
+async def test_a_proxy_that_leads_nowhere_is_a_call_that_was_not_sent(server: RawServer) -> None:
+    """It is asked for the way, and says nothing: the provider itself has heard of no call."""
+    server.answer, server.then = b"", "hang"
+    environment = {"HTTPS_PROXY": f"http://127.0.0.1:{server.port}"}
+    with pytest.raises(NotSent) as failure:
+        await ask("https://models.invalid/v1", environment, seconds=1)
+    assert failure.value.kind is ErrorKind.TIMEOUT
+    assert [request.line for request in server.requests] == ["CONNECT models.invalid:443 HTTP/1.1"]
 
 
 async def test_how_long_to_wait_and_what_is_left_are_heard_in_any_case(server: RawServer) -> None:

@@ -13,8 +13,10 @@ from pydantic import SecretStr
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
+from eventstream.llm.cost import Tokens, load_price_list
 from eventstream.llm.models import CallDeferred, Models
 from eventstream.llm.spending import Spending
+from eventstream.llm.tokens import estimate_conversation
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.settings import Settings
 from eventstream.spec import Budget, Limits, StreamSpec
@@ -23,6 +25,7 @@ from tests.providers.conftest import MakeModels
 from tests.support.redis_server import RedisServer
 
 EVENTS = 60
+MODEL = "gpt-4o-mini"
 
 
 def summary(event_id: str) -> Event:
@@ -41,7 +44,7 @@ async def test_no_event_is_lost_and_no_call_uncounted(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     aimock.answer("A summary.", tokens=(200, 50))
-    aimock.chaos(dropRate=0.1, malformedRate=0.05, disconnectRate=0.05, rateLimitRate=0.02)
+    aimock.chaos(dropRate=0.1, malformedRate=0.05, disconnectRate=0.2, rateLimitRate=0.02)
     spec = StreamSpec(
         limits=Limits(
             requests_per_minute=10_000, tokens_per_minute=10_000_000, budget=Budget(usd=20)
@@ -69,10 +72,19 @@ async def test_no_event_is_lost_and_no_call_uncounted(
     answered = [e for e in aimock.requests() if e["response"]["status"] == 200]
     spending = Spending(redis_client, keys)
     usage = await spending.usage("s", spending.today())
+    # What was cut off after it was sent counts as its estimate.
+    estimates = [
+        Tokens(estimate_conversation(entry["body"]["messages"]), 100)
+        for entry in aimock.requests()
+        if entry["response"]["status"] == 0
+    ]
+    costs = [load_price_list(None).cost_microdollars("openai", MODEL, each) for each in estimates]
+    assert estimates
     # A malformed answer has status 200 and is no answer.
-    assert usage.calls == EVENTS <= len(answered)
-    assert usage.prompt_tokens == EVENTS * 200
-    assert usage.cost_microdollars == EVENTS * 60
+    assert len(answered) >= EVENTS
+    assert usage.calls == EVENTS + len(estimates)
+    assert usage.prompt_tokens == EVENTS * 200 + sum(each.prompt for each in estimates)
+    assert usage.cost_microdollars == EVENTS * 60 + sum(cost or 0 for cost in costs)
     assert usage.held_microdollars == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -16,16 +17,18 @@ from structlog.testing import capture_logs
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
-from eventstream.llm.calls import PATIENCE_SECONDS
 from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
-from eventstream.llm.spending import Spending, Usage
+from eventstream.llm.patience import PATIENCE_SECONDS
+from eventstream.llm.spending import Hold, Spending, Usage
+from eventstream.llm.tokens import estimate_conversation
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
 from eventstream.tasks import end
 from tests.providers.aimock import AiMock
 from tests.providers.conftest import MakeModels
-from tests.providers.raw import raw_server, response
+from tests.providers.raw import RawServer, Then, raw_server, response
+from tests.support.redis_server import free_port
 
 REVIEWS = StreamSpec(task=Task(type="classification", labels=("Praise", "Complaint")))
 SCHEMA = {
@@ -196,7 +199,7 @@ async def test_a_repair_that_gets_no_turn_in_time_fails_and_is_not_paid_for_agai
     with pytest.raises(CallFailed, match="not one of the labels") as failure:
         await ask(make_models(rate_limit_calls=1), event())
     assert failure.value.reason is Reason.OUTPUT_INVALID
-    assert "no time to repair it: the requests limit" in failure.value.history[-1]
+    assert "not repaired: the requests limit" in failure.value.history[-1]
     assert len(aimock.requests()) == 1
     assert not [key async for key in redis_client.scan_iter(match=f"{keys.prefix}*:place:*")]
 
@@ -608,6 +611,76 @@ async def test_a_paid_answer_that_cant_be_read_stays_counted_in_the_limit(
         assert len(server.requests) == 2
 
 
+def estimate_of(server: RawServer) -> Usage:
+    """What one of the calls that came to `server` counts as: prompt by its length, max_tokens."""
+    prompt = estimate_conversation(orjson.loads(server.requests[0].body)["messages"])
+    return Usage(1, prompt, 100, math.ceil(prompt * 0.15 + 100 * 0.60))
+
+
+@pytest.mark.parametrize(("then", "seconds"), [("hang", 1.2), ("close", 20.0), ("reset", 20.0)])
+async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, then: Then, seconds: float
+) -> None:
+    spec = with_budget(1_000_000)
+    async with raw_server() as server:
+        server.then = then
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), spec, seconds=seconds)
+        one, calls = estimate_of(server), len(server.requests)
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(
+        calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
+    )
+    assert {line["counted"] for line in lines} == {"estimate"}
+
+
+async def test_calls_that_nobody_answers_use_a_budget_up(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        server.then = "close"
+        models, spec = make_models(openai_base_url=server.url, sleep=no_nap), with_budget(300)
+        for number in range(5):
+            with pytest.raises(CallDeferred) as deferral:
+                await ask(models, event(id=f"e{number}"), spec)
+            assert deferral.value.why == "budget"
+        fit = 300 // estimate_of(server).cost_microdollars
+        assert len(server.requests) == fit
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    assert (usage.calls, usage.held_microdollars) == (fit, 0)
+
+
+async def test_a_call_that_reached_nobody_costs_nothing(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    models = make_models(openai_base_url=f"http://127.0.0.1:{free_port()}/v1", sleep=no_nap)
+    with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+        await ask(models, event(), with_budget(1_000_000))
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+    assert {line["counted"] for line in lines} == {"nothing"}
+
+
+async def test_a_call_that_is_cut_off_under_way_counts_as_its_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        server.then = "hang"
+        models = make_models(openai_base_url=server.url)
+        call = asyncio.create_task(ask(models, event(), with_budget(1_000_000)))
+        async with asyncio.timeout(10):
+            while not server.requests:
+                await asyncio.sleep(0.01)
+        await end(call)
+        one = estimate_of(server)
+
+    assert call.cancelled()
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == one
+
+
 async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(
     make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -650,6 +723,64 @@ async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends
 
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage(1, 1000, 100, 210)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_call_that_cant_be_counted_ends_its_event_and_its_part_of_the_limit_is_settled(
+    aimock: AiMock,
+    make_models: MakeModels,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+) -> None:
+    if status == 400:
+        aimock.error(400, "no")
+    aimock.answer("Praise", tokens=(10, 1))
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(Spending, "_tell", away)
+    spec = REVIEWS.model_copy(
+        update={"limits": Limits(tokens_per_minute=400, budget=Budget(usd=1))}
+    )
+    [ending] = await asyncio.gather(ask(make_models(), event(), spec), return_exceptions=True)
+
+    assert type(ending) is (ModelReply if status == 200 else CallFailed)
+    assert len(aimock.requests()) == 1
+    bucket = keys.limit(make_models()._endpoint(spec).bucket("gpt-4o-mini"))
+    counted: dict[Any, Any] = await redis_client.hgetall(bucket)
+    used = sum(int(value) for name, value in counted.items() if name.startswith(b"t:"))
+    assert used == (11 if status == 200 else 0)
+
+
+async def test_a_repair_waits_for_money_that_calls_under_way_may_need(
+    aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    aimock.answer("It depends.", to="parcel", tokens=(1000, 100))  # 210 micro-dollars
+    aimock.answer("Praise", to="can't be used")
+    spending = Spending(redis_client, keys)
+    other = await spending.hold("reviews", 1000, 800)
+    assert isinstance(other, Hold)
+
+    async def until_the_other_call_is_over(seconds: float) -> None:
+        await spending.release(other)
+
+    models = make_models(sleep=until_the_other_call_is_over)
+    assert (await ask(models, event(), with_budget(1000))).response == "Praise"
+    assert len(aimock.requests()) == 2
+
+
+async def test_a_repair_that_the_budget_leaves_no_money_for_is_not_paid_for_again(
+    aimock: AiMock, make_models: MakeModels
+) -> None:
+    aimock.answer("It depends.", tokens=(1500, 100))
+    with pytest.raises(CallFailed, match="not one of the labels") as failure:
+        await ask(make_models(), event(), with_budget(300))
+    assert failure.value.reason is Reason.OUTPUT_INVALID
+    assert "not repaired: the budget of stream" in failure.value.history[-1]
+    assert len(aimock.requests()) == 1
 
 
 async def test_the_day_ends_at_midnight_utc(
@@ -706,6 +837,23 @@ async def test_many_texts_go_in_batches_and_are_counted(
     usage = await spending.usage("reviews", spending.today())
     assert usage.calls == 2
     assert usage.prompt_tokens > 0
+
+
+async def test_paid_vectors_that_cant_be_read_are_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        body = {"data": [{"embedding": "?"}], "usage": {"prompt_tokens": 5000}}
+        server.answer = response("200 OK", orjson.dumps(body))
+        embedder = make_models(openai_base_url=server.url, sleep=no_nap).embedder(
+            REVIEWS, "reviews"
+        )
+        assert embedder is not None
+        with pytest.raises(CallDeferred, match="does not answer"):
+            await embedder.embed(["text"])
+    spending = Spending(redis_client, keys)
+    # Five times 5000 x 0.02 micro-dollars.
+    assert await spending.usage("reviews", spending.today()) == Usage(5, 25_000, 0, 500)
 
 
 async def test_vectors_that_do_not_come_are_a_deferral(

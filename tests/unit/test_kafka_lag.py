@@ -20,3 +20,7 @@ def test_a_partition_whose_position_is_unknown_has_no_lag_yet() -> None:
 
 def test_an_end_that_a_broker_states_too_low_is_no_negative_lag() -> None:
     assert lags({0: 9}, {0: 4}, measured_at=100.0)[0].lag == 0
+
+
+def test_a_partition_whose_leader_tells_no_end_is_not_one_without_lag() -> None:
+    assert lags({0: 9, 1: 5}, {0: -1001, 1: 7}, measured_at=100.0).keys() == {1}

@@ -25,16 +25,10 @@ from eventstream.cli.top import total_lag
 from eventstream.errors import ConfigurationError, EventRefused
 from eventstream.events import Event, ProcessRequest
 from eventstream.llm.cost import Tokens
-from eventstream.llm.wire import (
-    ProviderError,
-    Reply,
-    advertised,
-    chat_answer,
-    retry_after,
-    status_error,
-    vectors_of,
-)
-from eventstream.spec import read_stream_file
+from eventstream.llm.failures import ProviderError, status_error
+from eventstream.llm.reply import Reply, advertised, retry_after
+from eventstream.llm.wire import chat_answer, vectors_of
+from eventstream.stream_files import read_stream_file
 from eventstream.worker.kept import unpack
 from tests.support.events import an_event
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import Keys, queue_for, queues_of, stream_of
-from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream, read_stream_file
+from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream
+from eventstream.stream_files import read_stream_file
 
 HEAD = "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\nmetadata: {name: reviews}\n"
 
@@ -63,6 +64,14 @@ def test_what_is_written_out_can_be_read_in_again() -> None:
             f"{HEAD}spec: {{source: {{topic: a}}, sink: {{topic: a}}}}",
             "source, sink and deadLetter must be different",
         ),
+        (
+            f"{HEAD}spec: {{source: {{topic: a}}, deadLetter: {{topic: a}}}}",
+            "source, sink and deadLetter must be different",
+        ),
+        (
+            f"{HEAD}spec: {{task: {{outputSchema: {{pattern: '('}}}}}}",
+            "spec.task.outputSchema: has the pattern '(', which is no regular expression (missing",
+        ),
         (f"{HEAD}spec: {{limits: {{budget: {{usd: 0}}}}}}", "spec.limits.budget.usd"),
     ],
 )
@@ -105,7 +114,27 @@ def test_an_output_schema_that_refers_to_what_is_not_there_is_refused(
 @pytest.mark.parametrize(
     "schema",
     [
+        {"properties": {"id": {"items": {"pattern": "[a-"}}}},
+        {"patternProperties": {"*": {}}},
+        {"pattern": "a{9999999999}"},
+        {"pattern": r"\p{L}"},
+        {"$ref": "#/types/a", "types": {"a": {"pattern": "("}}},
+    ],
+)
+def test_an_output_schema_with_a_pattern_that_is_none_is_refused(
+    schema: dict[str, object],
+) -> None:
+    with pytest.raises(ValidationError, match=r"outputSchema[^$]*has the pattern '.*write it as"):
+        StreamSpec.model_validate({"task": {"outputSchema": schema}}, context=HANDED_IN)
+    StreamSpec.model_validate({"task": {"outputSchema": schema}})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
         {"$ref": "#/$defs/stars", "$defs": {"stars": {"type": "integer"}}},
+        {"pattern": "^[a-z]+$", "patternProperties": {"^x-": {"pattern": ""}}},
+        {"const": {"pattern": "("}, "properties": {"pattern": {"type": "string"}}},
         {"$ref": "#stars", "$defs": {"a": {"$anchor": "stars"}}},
         {"$ref": "#/$defs/any", "$defs": {"any": True}},
         {"properties": {"replies": {"items": {"$ref": "#"}}}},
@@ -121,6 +150,14 @@ def test_an_output_schema_that_refers_to_what_is_not_there_is_refused(
 def test_an_output_schema_may_refer_to_its_own_parts(schema: dict[str, object]) -> None:
     spec = StreamSpec.model_validate({"task": {"outputSchema": schema}}, context=HANDED_IN)
     assert spec.task.output_schema == schema
+
+
+def test_an_output_schema_that_is_nested_too_deeply_is_refused() -> None:
+    schema: dict[str, object] = {}
+    for _ in range(1000):
+        schema = {"items": schema}
+    with pytest.raises(ValidationError, match="nested too deeply: move"):
+        StreamSpec.model_validate({"task": {"outputSchema": schema}})
 
 
 def test_a_budget_is_counted_in_microdollars() -> None:

@@ -8,7 +8,8 @@ from eventstream.store_checks import Memory, advice
 
 SAFE = Memory("noeviction", 1_000_000)
 EVICTS = Memory("allkeys-lru", 1_000_000)
-UNLIMITED = Memory("allkeys-lru", 0)
+UNLIMITED = Memory("noeviction", 0)
+NO_BOUND = Memory("allkeys-lru", 0)
 SILENT = Memory("", 0)
 VOLATILE = Memory("volatile-lfu", 1_000_000)
 
@@ -20,7 +21,10 @@ VOLATILE = Memory("volatile-lfu", 1_000_000)
         ("inbox may be evicted", EVICTS, SAFE, EVICTS, False, ["results and inbox"]),
         ("broker may be evicted", SAFE, EVICTS, EVICTS, False, ["broker"]),
         ("cache refuses writes", SAFE, SAFE, SAFE, False, ["cache's Redis refuses"]),
-        ("nothing is evicted without a limit", UNLIMITED, UNLIMITED, EVICTS, False, []),
+        ("only wake-ups are in an unbounded broker", SAFE, UNLIMITED, UNLIMITED, False, []),
+        ("inbox without a bound", UNLIMITED, SAFE, EVICTS, False, ["killed, instead"]),
+        ("one server without a bound", UNLIMITED, UNLIMITED, UNLIMITED, True, ["killed, instead"]),
+        ("nothing is evicted without a bound", SAFE, NO_BOUND, EVICTS, False, []),
         ("servers that do not tell are left in peace", SILENT, SILENT, SILENT, False, []),
         ("one server for all", VOLATILE, VOLATILE, VOLATILE, True, []),
         ("one server for all that evicts anything", EVICTS, EVICTS, EVICTS, True, ["one Redis"]),
@@ -34,4 +38,4 @@ def test_advice(
     assert len(sentences) == len(said), case
     for sentence, words in zip(sentences, said, strict=True):
         assert words in sentence
-        assert "set maxmemory-policy" in sentence
+        assert "set maxmemory" in sentence

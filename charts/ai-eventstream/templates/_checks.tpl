@@ -1,6 +1,6 @@
 {{/*
-What would leave pods waiting is said in words before anything is installed. The cluster is asked:
-without one (helm template, --dry-run=client) nothing is checked.
+What would leave pods waiting, or have them killed, is said in words before anything is installed.
+Most of it is asked of the cluster: without one (helm template, --dry-run=client) that is not checked.
 */}}
 
 {{/* Stops an install that would hang on a volume nobody provides. */}}
@@ -18,6 +18,32 @@ without one (helm template, --dry-run=client) nothing is checked.
 {{- end -}}
 {{- if not $found -}}
 {{- fail "\n\nThis cluster has no default StorageClass, so the volumes of Redis and Kafka would wait for ever.\nEither name a class:        --set persistence.storageClass=NAME\nor keep no data (a trial):  --set persistence.enabled=false\nor use servers of your own: redis.cache.url, redis.state.url, kafka.bootstrapServers" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Bytes of "1gb" as Redis writes it, or of "2Gi" as Kubernetes does; "" of what is written otherwise. */}}
+{{- define "es.bytes" -}}
+{{- $units := dict "kb" 1024 "mb" 1048576 "gb" 1073741824 "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := include "es.text" . -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- $unit := trimPrefix $number $text -}}
+{{- if and $number (hasKey $units $unit) -}}{{- mulf $number (get $units $unit) | int64 -}}{{- end -}}
+{{- end -}}
+
+{{/*
+Stops a Redis that would be killed before it refuses. Twice, because its log is rewritten by a fork:
+while events come and go meanwhile, nearly every page was seen to be copied.
+*/}}
+{{- define "es.checkMemory" -}}
+{{- range $which := list "cache" "state" -}}
+{{- $own := get $.Values.redis $which -}}
+{{- $limit := dig "limits" "memory" "" ($own.resources | default dict) -}}
+{{- $bytes := include "es.bytes" $limit -}}
+{{- if and (include (printf "es.builtIn.%s" $which) $) $bytes -}}
+{{- if gt (mul 2 (int64 (include "es.bytes" $own.maxMemory))) (int64 $bytes) -}}
+{{- fail (printf "\n\nredis.%s.maxMemory (%s) is more than half of redis.%s.resources.limits.memory (%s).\nA rewrite of its log may need as much again: the server would be killed before it is full.\nLower the first, or raise the second." $which $own.maxMemory $which (include "es.text" $limit)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

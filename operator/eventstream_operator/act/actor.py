@@ -31,7 +31,7 @@ from eventstream_operator.decide import (
     Verdict,
     to_status,
 )
-from eventstream_operator.metrics import SCALED
+from eventstream_operator.metrics import CONDITION, SCALED
 from eventstream_operator.observe.deployments import Deployments, replicas_of
 from eventstream_operator.observe.observation import Observation
 from eventstream_operator.world import Object, World, name_of
@@ -95,7 +95,9 @@ class Actor:
     async def scale(self, turn: Turn, deployments: Deployments) -> AsyncIterator[ScaledRole]:
         """Set replicas. Yields, one by one, whose are as decided.
 
-        Left out is what somebody changed since it was looked at.
+        Left out is what somebody changed since it was looked at. A request that may have been
+        carried out counts as if it was, before its ClusterError: a step that was not made is
+        decided again when its time has passed, one that is made twice is two.
         """
         name = name_of(turn.stream)
         decision = turn.decision
@@ -107,7 +109,12 @@ class Actor:
         for role, verdict, deployment in targets:
             made = True
             if verdict.target is not None and deployment is not None:
-                made = await self._scale(turn, role, verdict, deployment)
+                try:
+                    made = await self._scale(turn, role, verdict, deployment)
+                except ClusterError as error:
+                    if error.perhaps_done:
+                        yield role
+                    raise
             if made:
                 yield role
 
@@ -118,23 +125,34 @@ class Actor:
 
     async def refuse(self, stream: Object, problem: str) -> None:
         """Say that a resource's spec can't be read; whatever it had is left as it is."""
+        message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."
+        await self._degrade(stream, "InvalidSpec", message)
+
+    async def fail(self, stream: Object, problem: str) -> None:
+        """Say that the operator itself failed at the stream."""
+        message = (
+            f"The operator failed at this stream ({problem}), tries again in every pass, and until"
+            " then all stays as it is. Its log has the whole of it: look for stream_failed."
+        )
+        await self._degrade(stream, "OperatorFailed", message)
+
+    async def _degrade(self, stream: Object, reason: str, message: str) -> None:
+        """Say, once, why nothing is decided about the stream."""
+        CONDITION.labels(name_of(stream), "Degraded").set(1)
         generation = stream["metadata"].get("generation", 0)
         before = stream.get("status") or {}
-        if before.get("observedGeneration") == generation and before.get("reason") == "InvalidSpec":
+        if before.get("observedGeneration") == generation and before.get("reason") == reason:
             return
-        message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."
         status: Status = {
             "observedGeneration": generation,
             "phase": "Degraded",
-            "reason": "InvalidSpec",
-            "conditions": _with_invalid_spec(
-                before.get("conditions") or (), message, generation, self._unix_clock()
+            "reason": reason,
+            "conditions": _with_degraded(
+                before.get("conditions") or (), reason, message, generation, self._unix_clock()
             ),
         }
-        await self._cluster.merge(
-            STREAMS, name_of(stream), {"status": status}, subresource="status"
-        )
-        await self._post(stream, "Warning", "InvalidSpec", message)
+        await self._write(stream, status)
+        await self._post(stream, "Warning", reason, message)
 
     async def _scale(self, turn: Turn, role: str, verdict: Verdict, deployment: Object) -> bool:
         assert verdict.target is not None
@@ -189,18 +207,8 @@ class Actor:
         # A merge patch would keep what an older memory had and the new one has not.
         cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
         status["memory"] = cleared | status["memory"]
-        try:
-            written = await self._cluster.merge(
-                STREAMS, name, {"status": status}, subresource="status"
-            )
-        except ClusterError as error:
-            if error.status != 404:
-                raise
-            # A deletion that no watch has told of yet.
-            self._world.streams.drop(turn.stream)
-            return
+        await self._write(turn.stream, status)
         self._written_at[name] = now
-        self._world.streams.put(written)
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
             kind: Literal["Normal", "Warning"] = "Normal" if condition.good else "Warning"
             await self._post(
@@ -209,6 +217,12 @@ class Actor:
         recommended = turn.decision.workers.outcome is Outcome.RECOMMENDED
         if recommended and tells_something_new(turn.decision, before, changed=False):
             await self._post(turn.stream, "Normal", "Recommended", turn.decision.sentence)
+
+    async def _write(self, stream: Object, status: Status) -> None:
+        written = await self._cluster.merge(
+            STREAMS, name_of(stream), {"status": status}, subresource="status"
+        )
+        self._world.streams.put(written)
 
     async def _post(
         self, stream: Object, kind: Literal["Normal", "Warning"], reason: str, message: str
@@ -236,9 +250,9 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
     return verdict.outcome.value
 
 
-def _with_invalid_spec(
-    before: Sequence[Status], message: str, generation: int, unix_now: float
+def _with_degraded(
+    before: Sequence[Status], reason: str, message: str, generation: int, unix_now: float
 ) -> list[Status]:
-    degraded = Condition("Degraded", "True", "InvalidSpec", message)
+    degraded = Condition("Degraded", "True", reason, message)
     others = [one for one in before if one["type"] != "Degraded"]
     return [*others, *build_conditions((degraded,), before, generation, unix_now)]

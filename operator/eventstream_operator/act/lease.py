@@ -54,6 +54,8 @@ class Lease:
     async def hold(self) -> bool:
         """Whether this operator may act now; takes or renews the Lease where that is due."""
         now = self._clock()
+        # One that could not renew it for too long leads no more, whoever does.
+        LEADING.set(self.valid)
         if self._renewed_at is not None and now - self._renewed_at < self._seconds / 3:
             return True
         if self._renewed_at is None or self._known is None:
@@ -61,15 +63,14 @@ class Lease:
         if not self._mine_to_take(now):
             self._lost(str(self._known["spec"]["holderIdentity"]) if self._known else "")
             return False
-        try:
-            await self._take(now)
-        except ClusterError as error:
-            if error.status not in (404, 409):
-                raise
-            # Somebody wrote it since: look again in the next pass.
-            self._renewed_at = None
-            LEADING.set(0)
-            return False
+        if not await self._took(now):
+            # Somebody wrote it since. If that was this operator, by a request that got no answer,
+            # nobody else has acted, and what it remembers still counts.
+            await self._look(now)
+            if not self._is_mine or not await self._took(now):
+                self._renewed_at = None
+                LEADING.set(0)
+                return False
         if self._waits_for:
             log.info("lease_taken", lease=self._name, before=self._waits_for)
             self._waits_for = ""
@@ -96,6 +97,20 @@ class Lease:
         if self._known is None or version != self._known["metadata"]["resourceVersion"]:
             self._changed_at = now
         self._known = found
+
+    @property
+    def _is_mine(self) -> bool:
+        known = self._known
+        return known is not None and known["spec"].get("holderIdentity") == self._identity
+
+    async def _took(self, now: float) -> bool:
+        try:
+            await self._take(now)
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+            return False
+        return True
 
     def _mine_to_take(self, now: float) -> bool:
         if self._known is None:

@@ -75,9 +75,12 @@ class StreamRegistry:
                     continue
                 await self._registry.delete(name)
                 log.info("stream_deleted", stream=name)
-        except StoreUnavailable as error:
+        except ConfigurationError:
+            raise
+        except Exception as error:  # without it pods are scaled all the same
             if not self._away:
-                log.warning("registry_not_written", problem=str(error))
+                defect = None if isinstance(error, StoreUnavailable) else error
+                log.warning("registry_not_written", problem=str(error), exc_info=defect)
             self._away = True
             return
         self._away = False

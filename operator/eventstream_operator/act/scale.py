@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream_operator.cluster import DEPLOYMENTS, PODS, Cluster, ClusterError
-from eventstream_operator.observe.deployments import belongs_to
+from eventstream_operator.observe.deployments import belongs_to, replicas_of
 from eventstream_operator.observe.heartbeats import is_idle, pod_of
 from eventstream_operator.resources.names import DELETION_COST
-from eventstream_operator.world import Object, annotations_of, name_of
+from eventstream_operator.world import Object, annotations_of, name_of, uid_of
 
 LEAVES_FIRST: Final = "-100"
 
@@ -18,7 +18,8 @@ LEAVES_FIRST: Final = "-100"
 async def scale(cluster: Cluster, deployment: Object, replicas: int) -> bool:
     """Set replicas, unless the Deployment has changed since it was looked at.
 
-    False: it has; the next pass decides anew. Raises ClusterError for anything else.
+    False: it has; the next pass decides anew. Raises ClusterError for anything else, unless it was
+    done all the same.
     """
     patch = {
         "metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]},
@@ -27,10 +28,19 @@ async def scale(cluster: Cluster, deployment: Object, replicas: int) -> bool:
     try:
         await cluster.merge(DEPLOYMENTS, name_of(deployment), patch, subresource="scale")
     except ClusterError as error:
-        if error.status not in (404, 409):
+        if error.status in (404, 409):
+            return False
+        if not error.perhaps_done or not await _has(cluster, deployment, replicas):
             raise
-        return False
     return True
+
+
+async def _has(cluster: Cluster, deployment: Object, replicas: int) -> bool:
+    try:
+        found = await cluster.get(DEPLOYMENTS, name_of(deployment))
+    except ClusterError:
+        return False
+    return uid_of(found) == uid_of(deployment) and replicas_of(found).desired == replicas
 
 
 def deletion_costs(

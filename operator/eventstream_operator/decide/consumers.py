@@ -96,15 +96,15 @@ def _step(
     growing: bool,
     now: float,
 ) -> tuple[Verdict, Memory]:
-    # More consumers than partitions have nothing to read; without any, nobody reads at all.
+    # More consumers than partitions have nothing to read; without any, nobody reads at all. Those
+    # that are too many leave as others do: until all consumers have told of theirs, partitions may
+    # seem to be fewer than they are.
     most = max(1, kafka.partitions)
     current = replicas.desired
-    if current < 1 or current > most:
-        target = max(1, min(current, most))
-        outcome = Outcome.SCALED_OUT if target > current else Outcome.SCALED_IN
-        return Verdict(target, outcome, target), _remember(memory, now, target)
+    if current < 1:
+        return Verdict(1, Outcome.SCALED_OUT, 1), _remember(memory, now, 1)
     wanted = max(1, min(need, most))
-    if growing:
+    if growing and current <= most:
         target = min(wanted, current * STEP_FACTOR)
         if target > current and replicas.ready < current:
             outcome = Outcome.PODS_STARTING

@@ -22,6 +22,7 @@ from eventstream_operator.decide.memory import (
     Sample,
     Want,
 )
+from eventstream_operator.decide.tuning import INEFFECTIVE_MOST_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ def from_status(status: Mapping[str, Any] | None, *, now: float, unix_now: float
         ineffective=stored.ineffective
         and Ineffective(
             stored.ineffective[0],
-            stored.ineffective[1] + shift,
+            min(stored.ineffective[1] + shift, now + INEFFECTIVE_MOST_SECONDS),
             stored.ineffective[2],
             stored.ineffective[3],
         ),

@@ -57,6 +57,11 @@ class Background(Generic[T]):
                 log.warning("signal_missing", signal=self.signal, problem=str(error))
             self._failing = True
             return
+        except Exception as error:  # an answer that nobody thought of is no reading either
+            if not self._failing:
+                log.error("signal_missing", signal=self.signal, exc_info=error)
+            self._failing = True
+            return
         # Its age counts from before it was read: it was true no later than that.
         self._read_at = began
         if self._failing:

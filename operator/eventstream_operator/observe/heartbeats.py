@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
@@ -69,6 +70,9 @@ class BusyTime:
         for heartbeat in heartbeats:
             # A pod of four processes that are all busy for a second was busy for a second.
             busy = float(heartbeat.stats.get("busy_seconds", 0)) / max(1, heartbeat.concurrency)
+            if not math.isfinite(busy):
+                # It would stay in the counter for good.
+                raise ValueError(f"the heartbeat of {heartbeat.name} has no number of busy seconds")
             # What they had done before anybody looked was not done between two looks.
             last = self._last.get(heartbeat.name, busy if first_look else 0.0)
             # Less than before: another process took over the name and began at nothing.

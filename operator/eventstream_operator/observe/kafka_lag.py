@@ -10,16 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from confluent_kafka import (
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
+    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-from pydantic import ValidationError
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    OffsetSpec,
+    TopicDescription,
+)
 
 from eventstream.errors import EventStreamError
 from eventstream.kafka.config import admin_config
@@ -60,7 +65,7 @@ def read_figures(stored: Mapping[bytes, bytes]) -> dict[str, PartitionLag]:
     for name, packed in stored.items():
         try:
             found[name.decode()] = PartitionLag.model_validate_json(packed)
-        except ValidationError:
+        except ValueError:  # a name that is no text, or what pydantic refuses
             continue
     return found
 
@@ -76,7 +81,9 @@ def consumers_figure(
     ours = _of_topic(figures, topic)
     if not ours or len(ours) < partitions:
         return None
-    age = max(0.0, max(unix_now - figure.measured_at for figure in ours))
+    # A clock that is ahead tells as little as one that is behind: else a figure from the future
+    # would be fresh long after its consumer has died.
+    age = max(abs(unix_now - figure.measured_at) for figure in ours)
     return Measured(KafkaBacklog(sum(figure.lag for figure in ours), len(ours)), age)
 
 
@@ -112,8 +119,10 @@ def _of_topic(figures: Mapping[str, PartitionLag], topic: str) -> list[Partition
 class _Answers:
     """What became of one question about several streams."""
 
-    backlogs: dict[str, KafkaBacklog]
-    problems: dict[str, KafkaException]
+    backlogs: dict[str, KafkaBacklog] = field(default_factory=dict)
+    problems: dict[str, KafkaException | TimeoutError] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
+    """Of each topic, also where its offsets are not known."""
 
 
 class BrokerLags:
@@ -124,6 +133,14 @@ class BrokerLags:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-lag")
         self._turn = 0
         self._failing: set[str] = set()
+        self._partitions: dict[str, int] = {}
+
+    def partitions(self, topic: str) -> int | None:
+        """How many the topic had when the broker last told of it; 0: it did not, or there was none.
+
+        None: it was not asked yet.
+        """
+        return self._partitions.get(topic)
 
     async def read(self, wanted: Mapping[str, GroupTopic]) -> dict[str, KafkaBacklog]:
         """Stream -> backlog, for at most 50 of the streams in `wanted`, in turns.
@@ -143,6 +160,12 @@ class BrokerLags:
             )
         except (KafkaException, TimeoutError) as error:
             raise KafkaUnavailable(f"the broker can't be asked for lag: {error}") from error
+        self._partitions |= answers.partitions
+        for each in asked.values():
+            self._partitions.setdefault(each.topic, 0)
+        if answers.problems and not answers.backlogs:
+            problem = next(iter(answers.problems.values()))
+            raise KafkaUnavailable(f"the broker can't be asked for lag: {problem}") from problem
         self._log(wanted, answers)
         return answers.backlogs
 
@@ -160,42 +183,62 @@ class BrokerLags:
         self._failing = (asked_for | answers.problems.keys()) - answers.backlogs.keys()
 
     def _ask(self, wanted: Mapping[str, GroupTopic]) -> _Answers:
-        """Raises KafkaException where none of the streams can be told of."""
+        answers = _Answers()
         if not wanted:
-            return _Answers({}, {})
-        topics = self._admin.list_topics(timeout=_BROKER_SECONDS).topics
-        partitions = {
-            each.topic: [
-                TopicPartition(each.topic, number) for number in topics[each.topic].partitions
-            ]
-            for each in wanted.values()
-            if each.topic in topics
-        }
-        every = [partition for found in partitions.values() for partition in found]
+            return answers
+        topics = self._topics(wanted, answers)
+        # Without a leader nobody answers, and all others would wait for that.
+        every = [
+            TopicPartition(topic, partition.id)
+            for topic, described in topics.items()
+            for partition in described.partitions
+            if partition.leader is not None
+        ]
         ends = self._offsets(every, OffsetSpec.latest())  # type: ignore[no-untyped-call]
         starts = self._offsets(every, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
         committed = {
-            name: self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(each.group, partitions[each.topic])],
-                request_timeout=_BROKER_SECONDS,
-            )[each.group]
+            name: self._committed(each.group, topics[each.topic])
             for name, each in wanted.items()
-            if partitions.get(each.topic)
+            if each.topic in topics
         }
-        answers = _Answers({}, {})
+        for name, offsets in committed.items():
+            try:
+                answers.backlogs[name] = _backlog(offsets, starts, ends)
+            except (KafkaException, TimeoutError) as problem:
+                # A partition without a leader, a group that may not be described: one stream's.
+                answers.problems[name] = problem
+        return answers
+
+    def _topics(
+        self, wanted: Mapping[str, GroupTopic], answers: _Answers
+    ) -> dict[str, TopicDescription]:
+        """The topics that are there. What there is to say of the others goes into `answers`."""
+        names = list(dict.fromkeys(each.topic for each in wanted.values()))
+        asked: Mapping[str, Future[TopicDescription]] = self._admin.describe_topics(
+            TopicCollection(names), request_timeout=_BROKER_SECONDS
+        )
+        found = {}
         for name, each in wanted.items():
-            if name not in committed:
+            try:
+                found[each.topic] = asked[each.topic].result(2 * _BROKER_SECONDS)
+                answers.partitions[each.topic] = len(found[each.topic].partitions)
+            except TimeoutError as problem:
+                answers.problems[name] = problem
+            except KafkaException as problem:
+                if problem.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    answers.problems[name] = problem
+                    continue
                 # Nothing can wait in a topic that is not there yet.
                 answers.backlogs[name] = KafkaBacklog(0, each.partitions)
-                continue
-            try:
-                # A partition without a leader, a group that may not be described: one stream's.
-                answers.backlogs[name] = _backlog(committed[name], starts, ends)
-            except KafkaException as problem:
-                answers.problems[name] = problem
-        if answers.problems and not answers.backlogs:
-            raise next(iter(answers.problems.values()))
-        return answers
+                answers.partitions[each.topic] = 0
+        return found
+
+    def _committed(self, group: str, topic: TopicDescription) -> Future[Any]:
+        places = [TopicPartition(topic.name, partition.id) for partition in topic.partitions]
+        answers: Mapping[str, Future[Any]] = self._admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, places)], request_timeout=_BROKER_SECONDS
+        )
+        return answers[group]
 
     def _offsets(self, partitions: list[TopicPartition], which: OffsetSpec) -> _Offsets:
         if not partitions:
@@ -209,14 +252,24 @@ class BrokerLags:
 
 
 def _backlog(committed: Future[Any], starts: _Offsets, ends: _Offsets) -> KafkaBacklog:
-    """Of one stream. Raises KafkaException where anything of it is not known."""
+    """Of one stream. Raises KafkaException or TimeoutError where any partition is not known: what
+    the others hold would pass for all there is."""
     places = committed.result(_BROKER_SECONDS).topic_partitions
     lag = 0
     for place in places:
-        at = (place.topic, place.partition)
-        start = starts[at].result(_BROKER_SECONDS).offset
-        end = ends[at].result(_BROKER_SECONDS).offset
+        if place.error is not None:
+            raise KafkaException(place.error)
+        start, end = _offset(starts, place), _offset(ends, place)
         # Nothing committed yet (or expired): a consumer begins at the first record.
         begin = place.offset if place.offset >= 0 else start
         lag += max(0, end - max(begin, start))
     return KafkaBacklog(lag, len(places))
+
+
+def _offset(offsets: _Offsets, place: TopicPartition) -> int:
+    answer = offsets.get((place.topic, place.partition))
+    offset = -1 if answer is None else int(answer.result(_BROKER_SECONDS).offset)
+    if offset < 0:
+        reason = f"no leader tells of partition {place.partition} of {place.topic!r}"
+        raise KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, reason))
+    return offset

@@ -18,6 +18,7 @@ from eventstream.consumer_groups import group_sharers
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
 from eventstream.limit_buckets import read_bucket
+from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
@@ -56,12 +57,14 @@ from eventstream_operator.observe.observation import (
     WorkerTime,
 )
 from eventstream_operator.observe.provider import ModelsInUse, ProviderView
-from eventstream_operator.observe.state import State, StateReader
+from eventstream_operator.observe.state import State, StateReader, StreamState
 from eventstream_operator.observe.usage import budget_failures, budget_use
 from eventstream_operator.resources.names import Role
 from eventstream_operator.world import Object, World
 
 T = TypeVar("T")
+
+log = get_logger(__name__)
 
 BROKER_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 10.0
@@ -113,7 +116,7 @@ class Observer:
         self._cache = Background("cache", read_cache, every_seconds=CACHE_SECONDS, clock=clock)
         self._cpu = Background("cpu", cpu, every_seconds=CPU_SECONDS, clock=clock)
         self._broker = BrokerLags(settings) if settings.kafka_bootstrap_servers else None
-        self._lags: dict[str, tuple[float, KafkaBacklog]] = {}
+        self._lags: dict[str, tuple[GroupTopic, float, KafkaBacklog]] = {}
         self._partitions = PartitionsSeen()
         self._kafka = Background(
             "kafka", self._read_broker, every_seconds=BROKER_SECONDS, clock=clock
@@ -152,6 +155,10 @@ class Observer:
             for stream, spec in specs.items():
                 if spec.source is not None and stream in state.streams:
                     self._partitions.look(stream, spec.source.topic, state.streams[stream].lags)
+        self.show_ages()
+
+    def show_ages(self) -> None:
+        """Put the ages of all signals where they are measured, also in a pass that can't begin."""
         for source in (self._state, *self.background):
             SIGNAL_AGE.labels(source.signal).set(source.age_seconds)
         SIGNAL_AGE.labels("cluster").set(self._cluster.silent_seconds)
@@ -242,41 +249,58 @@ class Observer:
         if spec.source is None:
             return None
         ours = self._consumers_figure(stream, spec)
-        broker = self._broker_figure(stream)
-        if ours is None or (broker is not None and ours.age_seconds > FRESH_SECONDS):
+        broker = self._broker_figure(stream, spec)
+        if ours is None:
             return broker
-        return ours
+        if broker is None or ours.age_seconds <= max(FRESH_SECONDS, broker.age_seconds):
+            return ours
+        return broker
 
     def _consumers_figure(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
         state = self._state.value
         if spec.source is None or state is None or stream not in state.streams:
             return None
-        known = self._lags.get(stream)
         topic = spec.source.topic
-        partitions = max(
-            known[1].partitions if known else spec.source.partitions,
-            self._partitions.of(stream, topic),
-        )
+        told = self._broker.partitions(topic) if self._broker else None
+        partitions = max(told or spec.source.partitions, self._partitions.of(stream, topic))
         figure = consumers_figure(state.streams[stream].lags, topic, partitions, state.unix_now)
         if figure is None:
             return None
         return Measured(figure.value, figure.age_seconds + self._state.age_seconds)
 
-    def _broker_figure(self, stream: str) -> Measured[KafkaBacklog] | None:
+    def _broker_figure(self, stream: str, spec: StreamSpec) -> Measured[KafkaBacklog] | None:
         known = self._lags.get(stream)
-        return Measured(known[1], self._clock() - known[0]) if known else None
+        # What was said of another topic or group says nothing of this one.
+        if known is None or known[0] != _group_topic(stream, spec):
+            return None
+        return Measured(known[2], self._clock() - known[1])
 
     async def _read_broker(self) -> None:
         assert self._broker is not None
         wanted = {}
         for stream, spec in self._specs.items():
+            asked = _group_topic(stream, spec)
+            if asked is None:
+                continue
             figure = self._consumers_figure(stream, spec)
-            if spec.source and (figure is None or figure.age_seconds > FRESH_SECONDS):
-                group = spec.consumer_group(stream) or stream
-                wanted[stream] = GroupTopic(group, spec.source.topic, spec.source.partitions)
+            if (
+                figure is None
+                or figure.age_seconds > FRESH_SECONDS
+                # Once of every topic: consumers that publish anew, one after another, show only
+                # some of its partitions, and this process may have seen no more yet.
+                or self._broker.partitions(asked.topic) is None
+            ):
+                wanted[stream] = asked
         began = self._clock()
         for stream, backlog in (await self._broker.read(wanted)).items():
-            self._lags[stream] = (began, backlog)
+            self._lags[stream] = (wanted[stream], began, backlog)
+
+
+def _group_topic(stream: str, spec: StreamSpec) -> GroupTopic | None:
+    if spec.source is None:
+        return None
+    group = spec.consumer_group(stream) or stream
+    return GroupTopic(group, spec.source.topic, spec.source.partitions)
 
 
 class _StreamSignals:
@@ -288,6 +312,7 @@ class _StreamSignals:
         self._views: defaultdict[str, ProviderView] = defaultdict(ProviderView)
         self._hit_rates: defaultdict[str, HitRate] = defaultdict(HitRate)
         self._failures: dict[str, int] = {}
+        self._failing: set[str] = set()
         self.models = ModelsInUse()
         self.worker_time: dict[str, WorkerTime] = {}
         self.provider: dict[str, ProviderUse] = {}
@@ -302,55 +327,73 @@ class _StreamSignals:
         readings: Mapping[str, CacheReading],
     ) -> None:
         """Take in one reading."""
-        now, milliseconds = self._clock(), state.unix_now * 1000
         for stream, spec in specs.items():
             one = state.streams.get(stream)
             if one is None:
                 continue
-            self.worker_time[stream] = self._busy[stream].add(heartbeats.get(stream, []))
-            failures = budget_failures(one.counters)
-            budget = budget_use(
-                spec.limits,
-                one.usage,
-                one.inbox,
-                one.counters,
-                self._failures.get(stream, failures),
-            )
-            self._failures[stream] = failures
-            self.budget[stream] = budget
-            models = self.models.of(stream)
-            self.provider[stream] = self._views[stream].look(
-                now,
-                spec.limits,
-                one.usage,
-                one.inbox,
-                None
-                if models is None
-                else [
-                    (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
-                    for model, own in models
-                ],
-                budget_spent=budget is not None and budget.exhausted,
-            )
-            reading = readings.get(stream)
-            self.cache[stream] = self._hit_rates[stream].add(
-                now, one.counters, reading.near_misses if reading else {}
-            )
+            try:
+                self._take_in(stream, spec, one, state, heartbeats.get(stream, []), readings)
+            except Exception as error:  # a heartbeat or bucket that nobody thought of
+                if stream not in self._failing:
+                    log.error("stream_not_observed", stream=stream, exc_info=error)
+                self._failing.add(stream)
+                self._drop(stream)
+            else:
+                self._failing.discard(stream)
         # For the next reading: this one holds only the buckets that were known before it.
         self.models.hear(heartbeats)
 
+    def _take_in(
+        self,
+        stream: str,
+        spec: StreamSpec,
+        one: StreamState,
+        state: State,
+        heartbeats: list[WorkerHeartbeat],
+        readings: Mapping[str, CacheReading],
+    ) -> None:
+        now, milliseconds = self._clock(), state.unix_now * 1000
+        self.worker_time[stream] = self._busy[stream].add(heartbeats)
+        failures = budget_failures(one.counters)
+        budget = budget_use(
+            spec.limits,
+            one.usage,
+            one.inbox,
+            one.counters,
+            self._failures.get(stream, failures),
+        )
+        self._failures[stream] = failures
+        self.budget[stream] = budget
+        models = self.models.of(stream)
+        self.provider[stream] = self._views[stream].look(
+            now,
+            spec.limits,
+            one.usage,
+            one.inbox,
+            None
+            if models is None
+            else [
+                (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
+                for model, own in models
+            ],
+            budget_spent=budget is not None and budget.exhausted,
+        )
+        reading = readings.get(stream)
+        self.cache[stream] = self._hit_rates[stream].add(
+            now, one.counters, reading.near_misses if reading else {}
+        )
+
+    def _drop(self, stream: str) -> None:
+        """What was known before is not what is: better missing than taken for fresh."""
+        kept: MutableMapping[str, Any]
+        for kept in (self.worker_time, self.provider, self.budget, self.cache):
+            kept.pop(stream, None)
+
     def forget(self, stream: str) -> None:
         """The stream is gone."""
+        self._drop(stream)
         kept: MutableMapping[str, Any]
-        for kept in (
-            self._busy,
-            self._views,
-            self._hit_rates,
-            self._failures,
-            self.worker_time,
-            self.provider,
-            self.budget,
-            self.cache,
-        ):
+        for kept in (self._busy, self._views, self._hit_rates, self._failures):
             kept.pop(stream, None)
+        self._failing.discard(stream)
         self.models.forget(stream)

@@ -1,13 +1,14 @@
 """Everything that the state Redis says, of all streams, in one round trip a pass.
 
-Reading only: what the replies mean is told by the module of each signal. Heartbeats are asked for
+Reading only: what the replies mean is told by the module of each signal. A stream whose keys hold
+what can't be read is left out, so that the others have theirs. Heartbeats are asked for
 by the names of the pass before (a new worker is seen one pass later), and buckets by what its
 heartbeats said, so that one round trip does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import INBOX_GROUP, Keys, queues_of
+from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 from eventstream.results import StreamCounters, read_counters
 from eventstream_operator.observe.backlog import add_queue, depth_of
@@ -23,7 +25,11 @@ from eventstream_operator.observe.kafka_lag import read_figures
 from eventstream_operator.observe.observation import InboxDepth
 from eventstream_operator.observe.usage import DayUsage, read_usage
 
+_COMMON_REPLIES = 3
 _QUEUE_REPLIES = 4
+_HASH_REPLIES = 3
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class StateReader:
         self._redis = redis
         self._keys = keys
         self._workers: tuple[str, ...] = ()
+        self._unreadable: set[str] = set()
 
     async def read(
         self, streams: tuple[str, ...], *, unix_now: float, buckets: tuple[str, ...] = ()
@@ -84,14 +91,14 @@ class StateReader:
             for bucket in buckets:
                 pipe.hgetall(keys.limit(bucket))
             replies = await pipe.execute(raise_on_error=False)
-        for reply in replies:
-            # An inbox that nobody has claimed from yet has no group: nothing is pending there.
-            if isinstance(reply, Exception) and "NOGROUP" not in str(reply):
+        for reply in replies[:_COMMON_REPLIES]:
+            if isinstance(reply, Exception):
                 async with reading_or_writing("observing the streams"):
                     raise reply
         seconds, microseconds = replies[0]
         redis_now = seconds + microseconds / 1_000_000
-        self._workers = tuple(name.decode() for name in cast(list[bytes], replies[1]))
+        names = cast(list[bytes], replies[1])
+        self._workers = tuple(name.decode("utf-8", "replace") for name in names)
         beats = cast(list[bytes | None], replies[2]) if workers else []
         if self._workers and not workers:
             # The first look knew no names to ask about, and figures without workers mislead.
@@ -99,16 +106,39 @@ class StateReader:
                 found_now = await self._redis.mget([keys.worker(name) for name in self._workers])
             beats = cast(list[bytes | None], found_now)
         found = {}
-        rest = iter(replies[3:])
+        problem: Exception | None = None
+        rest = iter(replies[_COMMON_REPLIES:])
         for stream in streams:
             queues = [[next(rest) for _ in range(_QUEUE_REPLIES)] for _ in queues_of(stream)]
-            found[stream] = _stream_state(queues, [next(rest) for _ in range(3)], redis_now)
-        return State(
-            redis_now, found, read_heartbeats(beats), dict(zip(buckets, rest, strict=True))
-        )
+            hashes = [next(rest) for _ in range(_HASH_REPLIES)]
+            try:
+                found[stream] = _stream_state(queues, hashes, redis_now)
+            except Exception as error:  # whatever somebody wrote there
+                if stream not in self._unreadable:
+                    log.error("stream_unreadable", stream=stream, exc_info=error)
+                self._unreadable.add(stream)
+                problem = error
+        self._unreadable -= found.keys()
+        if problem is not None and not found:
+            # It is not the one stream: what all of them can't be asked for, Redis refuses.
+            async with reading_or_writing("observing the streams"):
+                raise problem
+        return State(redis_now, found, read_heartbeats(beats), _hashes(buckets, rest))
+
+
+def _hashes(buckets: tuple[str, ...], replies: Iterator[Any]) -> dict[str, Mapping[bytes, bytes]]:
+    """One that is no hash says nothing, as one that is not there."""
+    return {
+        bucket: {} if isinstance(reply, Exception) else reply
+        for bucket, reply in zip(buckets, replies, strict=True)
+    }
 
 
 def _stream_state(queues: list[list[Any]], hashes: list[Any], redis_now: float) -> StreamState:
+    for reply in (*hashes, *(reply for queue in queues for reply in queue)):
+        # An inbox that nobody has claimed from yet has no group: nothing is pending there.
+        if isinstance(reply, Exception) and "NOGROUP" not in str(reply):
+            raise reply
     counters, lags, usage = hashes
     return StreamState(
         inbox=depth_of(queues, redis_now),

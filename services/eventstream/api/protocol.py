@@ -28,6 +28,9 @@ FRAMING_A_BYTE: Final = 16
 HEAD_SECONDS: Final = 20.0
 """How long a head may take, from its first byte."""
 LINGER_SECONDS: Final = 1.0
+LAST_ANSWER_SECONDS: Final = 5.0
+"""How long who sends no more is still answered: time for all but a long poll. One who only closed
+its sending half looks like one who left, and nobody waits for a result who has left."""
 REQUESTS_WAITING: Final = 64
 """Requests on one connection that may wait for the answers to earlier ones."""
 VERSIONS: Final = frozenset({"1.0", "1.1"})
@@ -98,6 +101,7 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol over a corked transport; see the module."""
 
     head_seconds = HEAD_SECONDS
+    last_answer_seconds = LAST_ANSWER_SECONDS
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -110,6 +114,7 @@ class Protocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._body_bytes = 0
         self._refusal: bytes | None = None
+        self._input_ended = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def _begin_parsing(self) -> None:
@@ -133,6 +138,16 @@ class Protocol(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Nothing more comes: what was asked for whole is answered, then the connection closed."""
+        running = self._running
+        if running is None or running.response_complete or running.more_body:
+            self.transport.close()
+        elif not self._input_ended:
+            self._input_ended = True
+            self.loop.call_later(self.last_answer_seconds, self.transport.close)
+        return self._input_ended
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, in pieces that are held to the bounds."""
@@ -246,8 +261,11 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """An answer is whole: on with the next request, or with what could not be read."""
-        if self._refusal is not None and not self.pipeline and not self.transport.is_closing():
-            self._hang_up(self._refusal)
+        if not self.pipeline and not self.transport.is_closing():
+            if self._refusal is not None:
+                self._hang_up(self._refusal)
+            elif self._input_ended:
+                self.transport.close()
         super().on_response_complete()
 
     def _refuse(self, what: str) -> None:

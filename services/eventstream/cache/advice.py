@@ -24,6 +24,7 @@ from eventstream.cache.trust import (
     lowest_accepted,
     pairs_missing,
 )
+from eventstream.spec import default_check_percent
 
 LEAST_LOOK_UPS: Final = 200
 LEAST_PAIRS: Final = 60
@@ -40,12 +41,15 @@ Cells = Mapping[tuple[int, str], float]
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The policy that a stream has now. `guarded_threshold`: where the guard would begin."""
+    """The policy that a stream has now. `guarded_threshold`: where the guard would begin.
+
+    `check_percent`: as the stream sets it; None where it leaves that to the policy.
+    """
 
     policy: str
     threshold: Threshold
     guarded_threshold: float
-    checked_percent: float
+    check_percent: float | None
     max_wrong_hit_percent: float | None = None
 
 
@@ -107,12 +111,16 @@ def advice(
     """
     traffic = _Traffic.of(windows, evidence)
     largest = max(evidence, key=_pairs, default=Evidence())
-    force = _plan(now.policy, now.threshold.value, now.max_wrong_hit_percent, now.checked_percent)
+
+    def plan_of(policy: str, threshold: float, percent: float | None = None) -> "_Plan":
+        return _plan(policy, threshold, percent, now.check_percent)
+
+    force = plan_of(now.policy, now.threshold.value, now.max_wrong_hit_percent)
     plans = [
-        _plan("guarded", now.guarded_threshold),
-        _plan("guarded", now.guarded_threshold - EVIDENCE_MARGIN),
-        *(_plan("bounded", now.guarded_threshold, percent) for percent in BOUNDS_PERCENT),
-        *(_plan("threshold", value) for value in THRESHOLDS),
+        plan_of("guarded", now.guarded_threshold),
+        plan_of("guarded", now.guarded_threshold - EVIDENCE_MARGIN),
+        *(plan_of("bounded", now.guarded_threshold, percent) for percent in BOUNDS_PERCENT),
+        *(plan_of("threshold", value) for value in THRESHOLDS),
     ]
 
     def option(plan: "_Plan") -> Option:
@@ -171,14 +179,17 @@ class _Plan:
 
 
 def _plan(
-    policy: str, threshold: float, percent: float | None = None, checked: float | None = None
+    policy: str, threshold: float, percent: float | None, check_percent: float | None
 ) -> _Plan:
     name = {
         "bounded": f"bounded {percent:g} %" if percent is not None else policy,
         "threshold": f"threshold {threshold:.2f}",
     }.get(policy, f"{policy} {threshold:.2f}")
-    share = (checked if checked is not None else 5.0 if policy == "bounded" else 1.0) / 100
-    return _Plan(name, policy, threshold, percent, share, min(1.0, 4 * share))
+    if check_percent is None:
+        check_percent = default_check_percent(policy)
+    # `bounded` is not to be had without checks.
+    checked = max(check_percent, 1.0 if policy == "bounded" else 0.0) / 100
+    return _Plan(name, policy, threshold, percent, checked, min(1.0, 4 * checked))
 
 
 @dataclass(frozen=True)

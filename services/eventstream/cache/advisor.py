@@ -94,7 +94,7 @@ class Advisor:
                         self._keys.advice(stream), note.encode(), ex=ADVICE_TTL_SECONDS
                     )
                 for each in found:
-                    _measure(stream, each)
+                    _measure(stream, each, self._clock())
         except (StoreUnavailable, *REDIS_FAILURES) as error:
             _log.warning("advice could not be refreshed now: %s", error)
             return False
@@ -142,12 +142,13 @@ class Advisor:
             policy=cache.policy,
             threshold=threshold_for(model, "threshold", own) if by_threshold else guarded,
             guarded_threshold=guarded.value,
-            checked_percent=cache.checked_percent,
+            check_percent=cache.check_percent,
             max_wrong_hit_percent=cache.max_wrong_hit_percent,
         )
 
 
-def _measure(stream: str, found: Advice) -> None:
+def _measure(stream: str, found: Advice, drawn_at: float) -> None:
+    metrics.CACHE_ADVICE_DRAWN.labels(stream, found.task_type).set(drawn_at)
     for option in found.options:
         labels = (stream, found.task_type, option.name)
         for bound in ("low", "value", "high"):

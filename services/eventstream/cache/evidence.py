@@ -16,6 +16,7 @@ from eventstream.cache.contract import CacheQuery, Pair
 from eventstream.cache.guard import HARMLESS, Kind, compare
 from eventstream.cache.histogram import bucket_of
 from eventstream.cache.keys import CacheKeys, text_digest
+from eventstream.cache.normalise import exact_key_text
 from eventstream.cache.similarity import threshold_for
 from eventstream.cache.trust import (
     NO_EVIDENCE,
@@ -119,6 +120,7 @@ class EvidenceBook:
             KEPT_SECONDS,
             embedding_model,
             pair.epoch if pair.given else "",
+            _number(query.text, pair.text),
         ]
         if pair.given and query.bound is not None:
             for alarm in alarms(query.bound):
@@ -189,6 +191,12 @@ class EvidenceBook:
         return self._keys.evidence(
             scope.stream, scope.task_type, evidence_id(query, embedding_model)
         )
+
+
+def _number(one: str, other: str) -> int:
+    """The same for a pair whichever of its texts came first, and however it was written."""
+    exact = sorted((exact_key_text(one), exact_key_text(other)))
+    return int(text_digest("\n".join(exact))[:8], 16)
 
 
 def _kinds(query: CacheQuery, pair: Pair) -> str:

@@ -35,7 +35,7 @@ class _Landing:
     """What those who wait in this process are told."""
 
     done: asyncio.Event = field(default_factory=asyncio.Event)
-    response: bytes | None = None
+    outcome: object | None = None
 
 
 @dataclass(eq=False)
@@ -48,9 +48,12 @@ class FlightLease:
     _renew_at: float
     _landing: _Landing = field(default_factory=_Landing)
 
-    def land(self, response: bytes) -> None:
-        """Hand the answer to those who wait in this process, whatever becomes of the cache."""
-        self._landing.response = response
+    def land(self, outcome: object) -> None:
+        """Hand this to those who wait in this process, whatever becomes of the cache.
+
+        The answer, or whatever else the leader has to say; nobody here looks into it.
+        """
+        self._landing.outcome = outcome
 
     async def release(self) -> None:
         """Let the others look for the answer; doing it twice does no harm. Never raises."""
@@ -78,14 +81,14 @@ class FlightWait:
     _landing: _Landing
 
     @property
-    def response(self) -> bytes | None:
-        """The answer, where the leader was in this process and had one."""
-        return self._landing.response
+    def outcome(self) -> object | None:
+        """What the leader landed, where it was in this process and landed anything."""
+        return self._landing.outcome
 
     async def wait(self) -> bool:
         """Wait for the leader; whether it landed (or died) in time.
 
-        True: take `response`, or look into the cache again, and claim again if it is still a miss.
+        True: take `outcome`, or look into the cache again, and claim again if it is still a miss.
         False: it took too long, ask the model yourself.
         """
         try:

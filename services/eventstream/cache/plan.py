@@ -94,9 +94,10 @@ class SearchPlan:
             self._entries.pop(oldest, None)
 
     def forget(self, model: str) -> None:
-        """An index is another now: the next search looks again."""
+        """What was known of an index may be wrong: the next search chooses nothing, and asks."""
         for look in [look for look in self._looked_at if look[0] == model]:
             del self._looked_at[look]
+            self._entries.pop(look, None)
 
     def refused(self, error: Exception) -> bool:
         """Whether the server does not know what a search with a choice says; then none is made."""

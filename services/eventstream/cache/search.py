@@ -190,7 +190,10 @@ class Searcher:
         before = len(pipeline)
         looks = self._plan.append_looks(pipeline, alias, model, queries, node)
         replies, problem = await self._execute(pipeline, "search")
-        if replies is not None:
+        if replies is None:
+            # Perhaps because too much was searched along the graph: see again how large scopes are.
+            self._plan.forget(model)
+        else:
             self._plan.read(looks, replies[before:])
         return replies, problem
 

@@ -24,7 +24,9 @@ from eventstream.consumer_groups import group_sharers
 from eventstream.errors import ConfigurationError
 from eventstream.keys import queues_of
 from eventstream.settings import Settings, load_settings
-from eventstream.spec import API_VERSION, KIND, StreamSpec, read_stream_file
+from eventstream.spec import API_VERSION, KIND, StreamSpec
+from eventstream.stream_files import read_stream_file
+from eventstream.topic_rings import way_back
 
 
 @click.group(invoke_without_command=True)
@@ -149,6 +151,7 @@ async def _apply(settings: Settings, wanted: dict[str, StreamSpec]) -> dict[str,
         registry = state.registry
         before = await registry.all()
         _refuse_shared_groups(before | wanted, set(wanted))
+        _warn_of_rings(before | wanted, set(wanted))
         await registry.write(wanted)
     return {
         name: "created"
@@ -170,6 +173,19 @@ def _refuse_shared_groups(specs: dict[str, StreamSpec], wanted: set[str]) -> Non
             f" {specs[name].consumer_group(name)!r}, so each record would go to one of them only",
             "Give each stream a consumerGroup of its own, or delete the other one first",
         )
+
+
+def _warn_of_rings(specs: dict[str, StreamSpec], wanted: set[str]) -> None:
+    said: set[str] = set()
+    for name in sorted(wanted):
+        way = way_back(specs, name)
+        if way and name not in said:
+            said.update(way)
+            # No error: of two streams that change places one has to be applied first.
+            say(
+                f"warning: what {name!r} writes comes back to it ({' -> '.join(way)}), so a record"
+                " may be read for ever: give one of them another sink or deadLetter topic"
+            )
 
 
 async def _delete(settings: Settings, name: str, yes: bool) -> None:

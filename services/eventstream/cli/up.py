@@ -26,6 +26,7 @@ from eventstream.embedded.output import LogPrinter, make_console
 from eventstream.embedded.panel import make_panel, panel_rows
 from eventstream.embedded.plan import KafkaChoice, Ports, StackPlan, plan_stack
 from eventstream.embedded.ports import check_ports
+from eventstream.embedded.redis import STATE_MEMORY_MB
 from eventstream.embedded.stack import (
     Infrastructure,
     LocalStack,
@@ -37,7 +38,8 @@ from eventstream.llm.cost import load_price_list
 from eventstream.llm.local.errors import LocalModelMissing, LocalModelUnsupported
 from eventstream.llm.local.folder import find_model_folder
 from eventstream.settings import Settings, load_settings
-from eventstream.spec import StreamSpec, read_stream_file
+from eventstream.spec import StreamSpec
+from eventstream.stream_files import read_stream_file
 
 NAMES = ("cache", "state", "broker", "api", "worker", "consumer", "flower")
 DATA_PARTS = frozenset({"cache", "state", "broker", "flower"})
@@ -77,6 +79,15 @@ port = click.IntRange(1, 65_535)
 @click.option("--flower-port", type=port, help="Port of Flower.  [default: FLOWER_PORT or 5555]")
 @click.option("--cache-port", type=port, default=DEFAULT_PORTS.cache, show_default=True)
 @click.option("--state-port", type=port, default=DEFAULT_PORTS.state, show_default=True)
+@click.option(
+    "--state-memory",
+    "state_memory_mb",
+    type=click.IntRange(min=64),
+    metavar="MB",
+    default=STATE_MEMORY_MB,
+    show_default=True,
+    help="Memory of the Redis of inbox and results; nine tenths used: new events are refused.",
+)
 @click.option("--kafka-port", type=port, default=DEFAULT_PORTS.kafka, show_default=True)
 @click.option("--controller-port", type=port, default=DEFAULT_PORTS.controller, show_default=True)
 @click.option(
@@ -98,6 +109,7 @@ def up(
     flower_port: int | None,
     cache_port: int,
     state_port: int,
+    state_memory_mb: int,
     kafka_port: int,
     controller_port: int,
     metrics_port: int,
@@ -143,6 +155,7 @@ def up(
         api_host=settings.api_host,
         kafka=KafkaChoice(kafka) if kafka else None,
         flower=not no_flower,
+        state_memory_mb=state_memory_mb,
     )
     try:
         streams = _read_streams(paths, demo)

@@ -226,8 +226,8 @@ class StreamConsumer:
     async def _publish_lag(self, poller: Poller, published: set[int]) -> set[int]:
         positions = poller.positions()
         ends = await self._tools.admin.end_offsets(self._topic, list(positions))
-        lag.forget(self._stream, self._topic, published - positions.keys())
         measured = lag.lags(positions, ends, self._tools.now().timestamp())
+        lag.forget(self._stream, self._topic, published - measured.keys())
         await lag.publish(self._tools.redis, self._tools.keys, self._stream, self._topic, measured)
         return set(measured)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from eventstream.embedded.ports import PortUse
+from eventstream.embedded.redis import STATE_MEMORY_MB
 
 HOST = "127.0.0.1"
 
@@ -48,6 +49,7 @@ class StackPlan:
     api_host: str
     embedded_cache: bool
     embedded_state: bool
+    state_memory_mb: int
     kafka: KafkaChoice
     flower: bool
     service_env: Mapping[str, str]
@@ -120,6 +122,7 @@ def plan_stack(
     api_host: str = HOST,
     kafka: KafkaChoice | None = None,
     flower: bool = True,
+    state_memory_mb: int = STATE_MEMORY_MB,
 ) -> StackPlan:
     """Decides what runs here.
 
@@ -166,6 +169,7 @@ def plan_stack(
         api_host=api_host,
         embedded_cache=own_cache,
         embedded_state=own_state,
+        state_memory_mb=state_memory_mb,
         kafka=choice,
         flower=flower,
         service_env=env,

@@ -21,6 +21,8 @@ from eventstream.embedded.process import ProcessSpec
 
 HOST = "127.0.0.1"
 CACHE_MAX_MEMORY = "512mb"
+STATE_MEMORY_MB = 1024
+"""Full, it takes no new events and finishes the old ones; unbounded, it would take the machine."""
 CHECK_TIMEOUT_SECONDS = 1.0
 NO_SEARCH_ADVICE = (
     "semantic hits are off, exact hits work: there is no search module for this platform. "
@@ -58,9 +60,12 @@ def cache_server(binaries: RedisBinaries, folder: Path, port: int) -> ProcessSpe
     return _server("cache", binaries.server, folder, port, (*policy, *module))
 
 
-def state_server(binaries: RedisBinaries, folder: Path, port: int) -> ProcessSpec:
+def state_server(
+    binaries: RedisBinaries, folder: Path, port: int, memory_mb: int = STATE_MEMORY_MB
+) -> ProcessSpec:
     """The server of broker, inbox and results: never evicts."""
-    return _server("state", binaries.server, folder, port, ("--maxmemory-policy", "noeviction"))
+    policy = ("--maxmemory", f"{memory_mb}mb", "--maxmemory-policy", "noeviction")
+    return _server("state", binaries.server, folder, port, policy)
 
 
 def answers(port: int) -> bool:

@@ -57,7 +57,11 @@ def build_infrastructure(
         vector_search = binaries.search_module is not None
         processes.append(embedded_redis.cache_server(binaries, folder.cache, plan.ports.cache))
         if plan.embedded_state:
-            processes.append(embedded_redis.state_server(binaries, folder.state, plan.ports.state))
+            processes.append(
+                embedded_redis.state_server(
+                    binaries, folder.state, plan.ports.state, plan.state_memory_mb
+                )
+            )
     if plan.kafka is KafkaChoice.DEMO:
         processes.append(tansu.demo_broker(tansu.find_broker(), plan.ports.kafka))
     elif plan.kafka is KafkaChoice.APACHE:

@@ -3,8 +3,8 @@
 One attempt sets money aside, takes its turn in the shared limit, calls, and settles both with what
 was really used. What may pass is tried again with jittered exponential back-off until the tries or
 the event's deadline are used up; then the event is deferred, not failed: a provider that is away
-for a minute costs no event. Only an event that has waited for its provider longer than
-PATIENCE_SECONDS fails. docs/models.md has the table of what follows from what.
+for a minute costs no event (`patience` says when it does). docs/models.md has the table of what
+follows from what.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from eventstream import metrics
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.keys import Keys
+from eventstream.llm.call_spec import CallSpec, Tally
 from eventstream.llm.contract import CallDeferred, CallFailed
 from eventstream.llm.cost import PriceList, Tokens
-from eventstream.llm.limits import Freeze, Limit, Limiter, Refused, Reservation
-from eventstream.llm.lua import script
-from eventstream.llm.providers import Endpoint
+from eventstream.llm.failures import ErrorKind, ProviderError
+from eventstream.llm.limits import Freeze, Limiter, Refused, Reservation
+from eventstream.llm.patience import Patience
 from eventstream.llm.spending import BudgetState, Hold, Spending
-from eventstream.llm.wire import Answered, ErrorKind, ProviderError
+from eventstream.llm.transport import NotSent
+from eventstream.llm.wire import Answered
 from eventstream.logs import get_logger
-from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget
 
 log = get_logger(__name__)
@@ -37,68 +38,15 @@ MAX_ATTEMPTS: Final = 5
 ATTEMPT_TIMEOUT_SECONDS: Final = 60.0
 FIRST_BACK_OFF_SECONDS: Final = 0.5
 MAX_BACK_OFF_SECONDS: Final = 8.0
-MAX_LIMIT_WAIT_SECONDS: Final = 2.0
-"""A shorter wait for a shared limit is slept, a longer one gives the worker's slot back."""
 AWAY_SECONDS: Final = 15.0
 QUOTA_SECONDS: Final = 60.0
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
-PATIENCE_SECONDS: Final = 900.0
-"""How long an event waits for a provider that does not answer or refuses the key."""
 BUDGET_CHECK_SECONDS: Final = 120.0
 """A held event looks again after this long: a budget may be raised before midnight."""
 BUDGET_IN_FLIGHT_SECONDS: Final = 2.0
 _LEAST_SECONDS: Final = 0.05
 
 A = TypeVar("A", bound=Answered)
-
-
-@dataclass(frozen=True)
-class CallSpec:
-    """What is called, for whom, and under which limits."""
-
-    stream: str
-    endpoint: Endpoint
-    model: str
-    operation: Literal["chat", "embeddings"]
-    limit: Limit
-    holder: str
-    """Whose place in line it is: the event's id."""
-    deadline: float
-    """On the clock that Calls was given."""
-    budget: Budget | None = None
-    patient: bool = True
-    """Whether the holder comes back after a deferral: then its place in line is kept, and its
-    waiting for the provider remembered, to end after PATIENCE_SECONDS."""
-    longest_wait_seconds: float = MAX_LIMIT_WAIT_SECONDS
-    """For a shared limit: so long is slept, within the deadline."""
-
-    @property
-    def bucket(self) -> str:
-        return self.endpoint.bucket(self.model)
-
-    @property
-    def who(self) -> str:
-        """Provider and model, for people."""
-        return self.endpoint.who(self.model)
-
-
-@dataclass
-class Tally:
-    """What an event's calls have taken so far."""
-
-    attempts: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_microdollars: int | None = 0
-    history: list[str] = field(default_factory=list)
-
-    def add(self, tokens: Tokens, cost: int | None) -> None:
-        self.prompt_tokens += tokens.prompt
-        self.completion_tokens += tokens.completion
-        if cost is None or self.cost_microdollars is None:
-            self.cost_microdollars = None
-        else:
-            self.cost_microdollars += cost
 
 
 class Calls:
@@ -115,8 +63,6 @@ class Calls:
         jitter: Callable[[], float],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._redis = redis
-        self._keys = keys
         self._prices = prices
         self._clock = clock
         self._sleep = sleep
@@ -124,7 +70,7 @@ class Calls:
         self._now = now
         self._limiter = Limiter(redis, keys)
         self._spending = Spending(redis, keys, now=now)
-        self._first_failure = script(redis, "first_failure")
+        self._patience = Patience(redis, keys)
 
     async def record(self, stream: str, tokens: Tokens, cost: int | None) -> None:
         """Count a call that needed neither limit nor budget: the local model's."""
@@ -135,7 +81,7 @@ class Calls:
     async def leave(self, spec: CallSpec) -> None:
         """Give back a place in line that the holder will not come back for."""
         with suppress(StoreUnavailable):  # it lapses by itself
-            await self._limiter.leave(spec.bucket, spec.holder)
+            await self._limiter.leave(spec.bucket, spec.in_line)
 
     async def aclose(self) -> None:
         """Tell what Redis could not be told of calls that were made."""
@@ -165,9 +111,14 @@ class Calls:
             started = self._clock()
             try:
                 answer = await send(self._timeout(spec))
+            except asyncio.CancelledError:
+                await self._after_cut(spec, estimate, hold, tally)
+                raise
             except ProviderError as error:
                 self._measure(spec, started, error.kind.value)
-                wait = await self._after_error(spec, attempt, error, hold, reservation, tally)
+                wait = await self._after_error(
+                    spec, attempt, error, estimate, hold, reservation, tally
+                )
             else:
                 self._measure(spec, started, "")
                 await self._after_answer(spec, answer, hold, reservation, tally)
@@ -175,9 +126,7 @@ class Calls:
             if wait is None:
                 break
             await self._sleep(wait)
-        raise await self._deferral(
-            spec, self._spread(AWAY_SECONDS), ErrorKind.SERVER, tally.history
-        )
+        raise await self._deferral(spec, AWAY_SECONDS, ErrorKind.SERVER, tally.history)
 
     # -- before a call -------------------------------------------------------------------------
 
@@ -186,26 +135,34 @@ class Calls:
             return self._spending.no_hold(spec.stream)
         cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, estimate)
         assert cost is not None  # Models.plan refuses a budget without a price
-        held = await self._spending.hold(spec.stream, spec.budget.microdollars, cost)
-        gauge = metrics.BUDGET_EXHAUSTED.labels(spec.stream)
-        if isinstance(held, Hold):
-            gauge.set(0)
-            return held
-        if held is BudgetState.IN_FLIGHT:
-            raise CallDeferred(
-                self._spread(BUDGET_IN_FLIGHT_SECONDS),
-                "budget",
-                f"calls under way may use up the day's budget of stream {spec.stream!r}",
-            )
-        gauge.set(1)
+        gauge, slept = metrics.BUDGET_EXHAUSTED.labels(spec.stream), 0.0
+        while True:
+            held = await self._spending.hold(spec.stream, spec.budget.microdollars, cost)
+            if isinstance(held, Hold):
+                gauge.set(0)
+                return held
+            if held is BudgetState.SPENT:
+                gauge.set(1)
+                raise self._spent(spec.stream, spec.budget)
+            wait = self._spread(BUDGET_IN_FLIGHT_SECONDS)
+            if self._is_too_long(spec, slept, wait):
+                raise CallDeferred(
+                    wait,
+                    "budget",
+                    f"calls under way may use up the day's budget of stream {spec.stream!r}",
+                )
+            await self._sleep(wait)
+            slept += wait
+
+    def _spent(self, stream: str, budget: Budget) -> CallDeferred | CallFailed:
         message = (
-            f"the budget of stream {spec.stream!r}, {spec.budget.usd:g} dollars a UTC day,"
+            f"the budget of stream {stream!r}, {budget.usd:g} dollars a UTC day,"
             " leaves too little for this call"
         )
-        if spec.budget.on_exhausted == "Fail":
-            raise CallFailed(Reason.BUDGET_EXHAUSTED, message)
+        if budget.on_exhausted == "Fail":
+            return CallFailed(Reason.BUDGET_EXHAUSTED, message)
         wait = min(self._spread(BUDGET_CHECK_SECONDS), self._until_midnight() + 1)
-        raise CallDeferred(wait, "budget", message)
+        return CallDeferred(wait, "budget", message)
 
     def _until_midnight(self) -> float:
         now = self._now().astimezone(UTC)
@@ -216,7 +173,7 @@ class Calls:
         slept = 0.0
         while True:
             got = await self._limiter.reserve(
-                spec.bucket, spec.limit, tokens=estimate.total, holder=spec.holder
+                spec.bucket, spec.limit, tokens=estimate.total, holder=spec.in_line
             )
             if isinstance(got, Reservation):
                 return got
@@ -226,12 +183,10 @@ class Calls:
                 ).inc()
             wait = max(got.wait_seconds, 0.001)
             if got.shortage == "frozen" and got.why in (ErrorKind.AUTH, ErrorKind.QUOTA):
-                raise await self._deferral(
-                    spec, self._spread(wait), ErrorKind(got.why), [], called=False
-                )
-            if slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1:
+                raise await self._deferral(spec, wait, ErrorKind(got.why), [], called=False)
+            if self._is_too_long(spec, slept, wait):
                 if not spec.patient:
-                    await self._limiter.leave(spec.bucket, spec.holder)
+                    await self._limiter.leave(spec.bucket, spec.in_line)
                 raise CallDeferred(
                     # Who has a place in line comes back for it; the others spread.
                     wait if got.shortage != "frozen" else self._spread(wait),
@@ -256,12 +211,11 @@ class Calls:
         reservation: Reservation,
         tally: Tally,
     ) -> None:
-        try:
-            await self._pay(spec, answer.tokens, hold, tally)
-            await self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said)
-        except StoreUnavailable as error:
-            # The answer is there and paid for. What was reserved lapses by itself.
-            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+        await self._told(spec, self._pay(spec, answer.tokens, hold, tally))
+        await self._told(
+            spec,
+            self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said),
+        )
 
     async def _pay(self, spec: CallSpec, tokens: Tokens, hold: Hold, tally: Tally) -> None:
         """Count what a call has used, wherever usage is counted."""
@@ -275,11 +229,36 @@ class Calls:
             metrics.MODEL_COST.labels(spec.stream).inc(cost)
         await self._spending.record(hold, calls=1, tokens=tokens, cost=cost)
 
+    async def _after_cut(self, spec: CallSpec, estimate: Tokens, hold: Hold, tally: Tally) -> None:
+        """Count a call that nobody waits for any more: the provider bills it all the same.
+
+        What it reserved of the limit stays counted. Cut off once more, the hold is told of later.
+        """
+        log.info(
+            "a model call was cut off",
+            stream=spec.stream,
+            provider=spec.endpoint.facts.name,
+            model=spec.model,
+            counted="estimate",
+        )
+        await self._told(spec, self._pay(spec, estimate, hold, tally))
+
+    async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
+        """Tell Redis of a call that is over: what became of it stands, whether Redis hears or not.
+
+        What was set aside is told of later, and what was reserved of the limit lapses by itself.
+        """
+        try:
+            await telling
+        except StoreUnavailable as error:
+            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
+
     async def _after_error(
         self,
         spec: CallSpec,
         attempt: int,
         error: ProviderError,
+        estimate: Tokens,
         hold: Hold,
         reservation: Reservation,
         tally: Tally,
@@ -287,20 +266,20 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        used = 0
         if error.tokens is not None:
-            used = error.tokens.total
-            await self._pay(spec, error.tokens, hold, tally)
+            counted, used = "usage", error.tokens.total
+            await self._told(spec, self._pay(spec, error.tokens, hold, tally))
+        elif _sent_and_unanswered(error):
+            # The provider may have answered it, and bills that. Nobody says how much: were it
+            # nothing, a budget could be passed without end.
+            counted, used = "estimate", reservation.tokens
+            await self._told(spec, self._pay(spec, estimate, hold, tally))
         else:
-            if error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION):
-                # It may have cost the provider's tokens: they stay counted.
-                used = reservation.tokens
-            await self._spending.release(hold)
-        await self._limiter.settle(
-            reservation,
-            tokens=used,
-            said=error.said,
-            freeze=freeze,
+            counted, used = "nothing", 0
+            await self._told(spec, self._spending.release(hold))
+        await self._told(
+            spec,
+            self._limiter.settle(reservation, tokens=used, said=error.said, freeze=freeze),
         )
         log.info(
             "a model call failed",
@@ -310,6 +289,7 @@ class Calls:
             kind=error.kind.value,
             attempt=attempt,
             reason=error.message,
+            counted=counted,
         )
         if error.kind in (ErrorKind.AUTH, ErrorKind.QUOTA):
             assert freeze is not None
@@ -320,9 +300,7 @@ class Calls:
                 model=spec.model,
                 reason=error.message,
             )
-            raise await self._deferral(
-                spec, self._spread(freeze.seconds), error.kind, tally.history
-            )
+            raise await self._deferral(spec, freeze.seconds, error.kind, tally.history)
         if error.kind is ErrorKind.RATE_LIMITED:
             assert freeze is not None
             if freeze.seconds > spec.longest_wait_seconds or attempt == MAX_ATTEMPTS:
@@ -366,41 +344,15 @@ class Calls:
         *,
         called: bool = True,
     ) -> CallDeferred | CallFailed:
-        """What to raise: CallDeferred while there is patience, then CallFailed.
-
-        Patience begins with a call of its own: who was only held back by others' has not `called`.
-        """
-        waited = await self._waited_seconds(spec, begin=called)
         refused = kind in (ErrorKind.AUTH, ErrorKind.QUOTA)
-        what = "refuses the key or its account is spent" if refused else "does not answer"
-        if waited > PATIENCE_SECONDS:
-            await self._forget_waiting(spec)
-            return CallFailed(
-                Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
-                f"{spec.who} {what}, and the event has waited for it {waited / 60:.0f} minutes",
-                tuple(history),
-            )
-        return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
-
-    async def _waited_seconds(self, spec: CallSpec, *, begin: bool) -> float:
-        if not spec.patient:
-            return 0.0
-        async with reading_or_writing("remembering a provider's failure"):
-            waited_ms = await self._first_failure(
-                keys=[self._waiting(spec)],
-                args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
-            )
-        return int(waited_ms) / 1000
-
-    async def _forget_waiting(self, spec: CallSpec) -> None:
-        # An event that is replayed keeps its id, and has all its patience again.
-        async with reading_or_writing("forgetting a provider's failure"):
-            await self._redis.delete(self._waiting(spec))
-
-    def _waiting(self, spec: CallSpec) -> str:
-        return self._keys.limit(f"waiting:{spec.holder}")
+        return await self._patience.deferral(
+            spec, self._spread(wait_seconds), history, refused=refused, called=called
+        )
 
     # -- small things --------------------------------------------------------------------------
+
+    def _is_too_long(self, spec: CallSpec, slept: float, wait: float) -> bool:
+        return slept + wait > spec.longest_wait_seconds or wait > self._left(spec) - 1
 
     def _left(self, spec: CallSpec) -> float:
         return spec.deadline - self._clock()
@@ -424,3 +376,8 @@ class Calls:
         metrics.GEN_AI_DURATION.labels(
             spec.operation, spec.endpoint.facts.metric_name, spec.model, error_type
         ).observe(max(0.0, self._clock() - started))
+
+
+def _sent_and_unanswered(error: ProviderError) -> bool:
+    unanswered = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
+    return unanswered and not isinstance(error, NotSent)

@@ -1,8 +1,8 @@
 """One client of the OpenAI protocol for every provider.
 
 It makes one call, once: no retries, no limits, no cost (`calls` does that). `transport` carries it,
-and what came back is read by `wire`. The protocol is a POST of JSON, so it is spoken here: the
-provider's own package costs several times the CPU (docs/decisions/0013).
+and what came back is read by `wire` and `failures`. The protocol is a POST of JSON, so it is spoken
+here: the provider's own package costs several times the CPU (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -16,22 +16,14 @@ import orjson
 
 from eventstream import __version__
 from eventstream.llm.cost import Tokens
+from eventstream.llm.failures import ErrorKind, ProviderError, error_in_answer, status_error
 from eventstream.llm.prompts import Message
 from eventstream.llm.providers import Endpoint
+from eventstream.llm.reply import Reply
 from eventstream.llm.surroundings import proxy_for, tls_context
 from eventstream.llm.tokens import estimate_conversation, estimate_tokens
 from eventstream.llm.transport import Transport
-from eventstream.llm.wire import (
-    ChatAnswer,
-    ErrorKind,
-    ProviderError,
-    Reply,
-    Vectors,
-    chat_answer,
-    error_in_answer,
-    status_error,
-    vectors_of,
-)
+from eventstream.llm.wire import ChatAnswer, Vectors, chat_answer, vectors_of
 
 ACCOUNT_HEADERS: Final = {
     "OPENAI_ORG_ID": "OpenAI-Organization",

@@ -69,7 +69,8 @@ class PriceList:
         """The price of a model, or None. The local model costs nothing.
 
         `gpt-4o-mini-2024-07-18`, `models/gemini-2.0-flash` and `owner/model:router-choice` are
-        found under their plain names. A missing price is logged once.
+        found under their plain names, unless they have prices of their own. A missing price is
+        logged once.
         """
         if provider == "local":
             return Price(input=Decimal(0))

@@ -17,7 +17,8 @@ from typing import Final
 
 import numpy as np
 
-from eventstream.llm.calls import Calls, CallSpec, Tally
+from eventstream.llm.call_spec import CallSpec, Tally
+from eventstream.llm.calls import Calls
 from eventstream.llm.client import ProviderClient
 from eventstream.llm.contract import FloatArray, LocalModelProtocol
 from eventstream.llm.cost import Tokens

@@ -22,7 +22,8 @@ from eventstream import metrics
 from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import DEFAULT_STREAM, Keys
-from eventstream.llm.calls import Calls, CallSpec, Tally
+from eventstream.llm.call_spec import CallSpec, Tally
+from eventstream.llm.calls import Calls
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
     CONTENT_FILTER,
@@ -123,6 +124,10 @@ class Models:
         self._check_budget(spec, endpoint, model)
         # The local model has no temperature and no length, so they tell no answers apart.
         parameters = "" if endpoint.local else f"{event.temperature:g}/{event.max_tokens}"
+        if spec.model.base_url is None and endpoint.base_url != (endpoint.facts.base_url or ""):
+            # The same name at another server is another model; a stream's own address is in the
+            # scope as it is.
+            parameters += f"@{endpoint.base_url}"
         return CallPlan(
             provider=endpoint.facts.name,
             model=model,
@@ -159,9 +164,19 @@ class Models:
     # -- the answer --------------------------------------------------------------------------------
 
     async def answer(
-        self, event: Event, spec: StreamSpec, plan: CallPlan, *, deadline: float
+        self,
+        event: Event,
+        spec: StreamSpec,
+        plan: CallPlan,
+        *,
+        deadline: float,
+        place: str | None = None,
+        patient: bool = True,
     ) -> ModelReply:
         """The model's answer to an event; `deadline` is on the monotonic clock.
+
+        `place` names the place in a limit's line that all share who ask the same; None: the event
+        has one of its own. Not `patient`: it does not come back when it is deferred.
 
         Raises CallDeferred when it is not the time, CallFailed when there will be no answer,
         ConfigurationError, StoreUnavailable.
@@ -174,9 +189,19 @@ class Models:
             answer = await self._ask_local(event, form, plan, tally)
             checked = self._final(answer, form, plan, tally)
         else:
-            answer, checked = await self._ask_provider(
-                event, spec, form, plan, endpoint, deadline, tally
+            call = CallSpec(
+                stream=event.stream,
+                endpoint=endpoint,
+                model=plan.model,
+                operation="chat",
+                limit=limit_of(spec, self._settings),
+                holder=event.id,
+                deadline=deadline,
+                budget=spec.limits.budget,
+                place=place,
+                patient=patient,
             )
+            answer, checked = await self._ask_provider(event, form, plan, call, tally)
         return ModelReply(
             response=checked.response,
             model=plan.display_model,
@@ -201,30 +226,17 @@ class Models:
     async def _ask_provider(
         self,
         event: Event,
-        spec: StreamSpec,
         form: TaskForm,
         plan: CallPlan,
-        endpoint: Endpoint,
-        deadline: float,
+        call: CallSpec,
         tally: Tally,
     ) -> tuple[ChatAnswer, Checked]:
-        call = CallSpec(
-            stream=event.stream,
-            endpoint=endpoint,
-            model=plan.model,
-            operation="chat",
-            limit=limit_of(spec, self._settings),
-            holder=event.id,
-            deadline=deadline,
-            budget=spec.limits.budget,
-        )
-
         async def ask(call: CallSpec, messages: list[Message]) -> ChatAnswer:
             request = ChatRequest(
                 plan.model, messages, event.temperature, event.max_tokens, form.output_schema
             )
             estimate = Tokens(prompt=estimate_conversation(messages), completion=event.max_tokens)
-            client = self._client(endpoint)
+            client = self._client(call.endpoint)
             return await self._calls.run(
                 call,
                 estimate,
@@ -239,18 +251,22 @@ class Models:
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
             metrics.MODEL_RETRIES.labels(event.stream, Reason.OUTPUT_INVALID.value).inc()
-            # Its own place in line, and all the time that is left: deferred, the event would begin
-            # again and pay for the first answer again.
+            # Its own place in line, and all the time that is left, for its turn and for money that
+            # others may need: deferred, the event would begin again and pay for the first answer
+            # again.
             repairing = replace(
-                call, holder=f"{event.id}:repair", longest_wait_seconds=deadline - self._clock()
+                call,
+                holder=f"{event.id}:repair",
+                place=None,
+                longest_wait_seconds=call.deadline - self._clock(),
             )
             try:
                 answer = await ask(repairing, repair(messages, answer.content, str(problem)))
             except CallDeferred as deferral:
-                if deferral.why != "rate_limit":
+                if deferral.why == "provider":
                     raise
                 await self._calls.leave(repairing)
-                tally.history.append(f"no time to repair it: {deferral.message}")
+                tally.history.append(f"not repaired: {deferral.message}")
                 raise _unusable(plan, problem, tally) from deferral
         return answer, self._final(answer, form, plan, tally)
 

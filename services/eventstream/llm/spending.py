@@ -113,12 +113,11 @@ class Spending:
         """Count what was used (`cost` in micro-dollars) and let go of what was set aside.
 
         Where that fails, or is cancelled, it is told again before the next `hold` (or by `aclose`),
-        and counted once.
+        however much later that is, and counted once.
         """
         keys = [
             self._keys.usage(hold.stream, hold.day),
             self._keys.usage_held(hold.stream, hold.day),
-            self._keys.usage_told(hold.stream, hold.day),
         ]
         args: list[str | int] = [
             hold.member,
@@ -127,7 +126,6 @@ class Spending:
             tokens.completion,
             cost or 0,
             KEEP_SECONDS * 1000,
-            HOLD_SECONDS * 1000,
         ]
         try:
             await self._tell(keys, args)

@@ -87,7 +87,7 @@ def _check_json(answer: str, schema: dict[str, Any]) -> Checked:
             f"refers to {error.ref!r}, which is not in it",
             "Put every definition into the schema itself",
         ) from error
-    except (re.error, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ConfigurationError(
             "task.outputSchema",
             f"can't be used to check an answer: {error}",

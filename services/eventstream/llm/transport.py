@@ -10,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Final
 
 import aiohttp
 
-from eventstream.llm.wire import ErrorKind, ProviderError, Reply
+from eventstream.llm.failures import ErrorKind, ProviderError
+from eventstream.llm.reply import Reply
 
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 256
@@ -24,6 +27,17 @@ one, so that no request is sent into a closing one."""
 MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
 """A full batch of the longest vectors (512 of 3,072 numbers) is about half of it."""
 MAX_HEADER_BYTES: Final = 64 * 1024
+
+
+class NotSent(ProviderError):
+    """The call failed before any of it was sent: nobody bills it."""
+
+
+@dataclass
+class _Sending:
+    """What the connection tells of one request."""
+
+    begun: bool = False
 
 
 class Transport:
@@ -52,8 +66,10 @@ class Transport:
     async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> Reply:
         """What the provider answers, whatever its status.
 
-        Raises ProviderError: TIMEOUT, CONNECTION, or MALFORMED for an answer beyond the bound.
+        Raises ProviderError: TIMEOUT, CONNECTION (both NotSent where it came to no request), or
+        MALFORMED for an answer beyond the bound.
         """
+        sending = _Sending()
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
@@ -63,6 +79,7 @@ class Transport:
                     headers=self._headers,
                     proxy=self._proxy,
                     allow_redirects=False,
+                    trace_request_ctx=sending,
                 ) as response,
             ):
                 return Reply(response.status, response.headers, await self._read(response))
@@ -75,7 +92,7 @@ class Transport:
             # ValueError: the address is none.
             kind, message = ErrorKind.CONNECTION, "the connection failed or was cut"
         # Raised out here it carries no error of aiohttp's along.
-        raise ProviderError(kind, message)
+        raise (ProviderError if sending.begun else NotSent)(kind, message)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -100,6 +117,10 @@ class Transport:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
+            # No error of aiohttp's says for certain whether the request was on its way: a time-out
+            # may come while it still waits for a connection.
+            trace = aiohttp.TraceConfig()
+            trace.on_request_headers_sent.append(_note_sending)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=MAX_CONNECTIONS, keepalive_timeout=IDLE_SECONDS, ssl=self._tls or True
@@ -109,7 +130,14 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Proxies are handed in; the rest of the environment (a .netrc) has other keys.
                 trust_env=False,
+                trace_configs=[trace],
                 max_line_size=MAX_HEADER_BYTES,
                 max_field_size=MAX_HEADER_BYTES,
             )
         return self._session
+
+
+async def _note_sending(
+    _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    context.trace_request_ctx.begun = True

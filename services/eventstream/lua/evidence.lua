@@ -3,10 +3,11 @@
 -- ARGV 1 window number, 2 kinds of difference, 3 similarity bucket, 4 "agreed" or "disagreed",
 --      5 life of the hash in seconds, 6 embedding model,
 --      7 the epoch in which the answer was given that was checked; "" for a pair that was not given,
+--      8 a number for the pair, from 0 to below 2^32,
 --      then for each alarm: its name, what this outcome adds to it, where it rings.
 -- Fields: window; embedding; kinds (how many there are); rank|KINDS (which came first);
 --      epoch|KINDS (how often their evidence began anew); alarm|NAME|KINDS;
---      WINDOW|KINDS|BUCKET|agreed and ...|disagreed.
+--      WINDOW|KINDS|BUCKET|agreed and ...|disagreed; WINDOW|seen (a bit for each pair).
 -- Returns 1 when an alarm rang: the evidence of these kinds is gone and begins anew.
 local MOST_KINDS = 64
 local key, window, kinds = KEYS[1], tonumber(ARGV[1]), ARGV[2]
@@ -38,14 +39,27 @@ if redis.call('HEXISTS', key, 'rank|' .. kinds) == 0 then
   end
   redis.call('HSET', key, 'rank|' .. kinds, rank)
 end
-redis.call('HINCRBY', key, window .. '|' .. kinds .. '|' .. ARGV[3] .. '|' .. ARGV[4], 1)
 redis.call('EXPIRE', key, ARGV[5])
+
+-- The same two texts come back whenever their answer has expired: what they say a second time is no
+-- second opinion. Two pairs may share a bit, whatever they say: then the later one is left out.
+local SEEN_BYTES = 4096
+if ARGV[7] == '' then
+  local field, at = window .. '|seen', tonumber(ARGV[8]) % (SEEN_BYTES * 8)
+  local seen = redis.call('HGET', key, field) or string.rep('\0', SEEN_BYTES)
+  local place, mask = math.floor(at / 8) + 1, bit.lshift(1, at % 8)
+  local byte = string.byte(seen, place)
+  if bit.band(byte, mask) ~= 0 then return 0 end
+  redis.call('HSET', key, field, string.sub(seen, 1, place - 1) .. string.char(bit.bor(byte, mask))
+    .. string.sub(seen, place + 1))
+end
+redis.call('HINCRBY', key, window .. '|' .. kinds .. '|' .. ARGV[3] .. '|' .. ARGV[4], 1)
 
 -- Only what was given tells that giving it has become wrong, and only of the epoch it was given in.
 local epoch = redis.call('HGET', key, 'epoch|' .. kinds) or '0'
 if ARGV[7] ~= epoch then return 0 end
 local rang = false
-for at = 8, #ARGV, 3 do
+for at = 9, #ARGV, 3 do
   local field = 'alarm|' .. ARGV[at] .. '|' .. kinds
   local level = tonumber(redis.call('HGET', key, field) or '0') + tonumber(ARGV[at + 1])
   redis.call('HSET', key, field, tostring(math.max(0, level)))

@@ -18,6 +18,7 @@ from celery import Celery, signals
 from celery.utils.nodenames import gethostname
 
 from eventstream import garbage
+from eventstream.cache import guard
 from eventstream.errors import EventRefused
 from eventstream.llm.contract import LocalModelProtocol
 from eventstream.logs import configure_logs, get_logger
@@ -164,7 +165,8 @@ def _stopped(**_: Any) -> None:
 
 @signals.worker_before_create_process.connect  # type: ignore[untyped-decorator]
 def _about_to_fork(**_: Any) -> None:
-    # In the parent, so that a child does not write to the pages that they share.
+    # In the parent, so that its children share the pages, and do not write to them.
+    guard.preload()
     garbage.settle()
 
 

@@ -1,7 +1,8 @@
 """The board: a page of memory that a worker's parent and its pool processes share across the fork.
 
-The parent writes one thing (stop), each process its own row (what it holds, what it has done). It
-needs no lock, because every field has one writer, and no file, because it lives as long as they do.
+The parent writes two things (stop, and from when on events may be taken over), each process its own
+row (what it holds, what it has done). It needs no lock, because every field has one writer, and no
+file, because it lives as long as they do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-_STOP_BYTES: Final = 8
+_HEAD_BYTES: Final = 16
+_TAKEOVER: Final = struct.Struct("=d")
+_TAKEOVER_AT: Final = 8
 # pid, events held, events finished, busy seconds, busy since (unix seconds; 0: idle)
 _ROW: Final = struct.Struct("=QQQdd")
 
@@ -34,7 +37,7 @@ class Board:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._memory = mmap.mmap(-1, _STOP_BYTES + slots * _ROW.size)
+        self._memory = mmap.mmap(-1, _HEAD_BYTES + slots * _ROW.size)
 
     def stop(self) -> None:
         """Tell every process to finish what it holds and take no more."""
@@ -45,6 +48,17 @@ class Board:
         """Whether the worker is on its way down."""
         return self._memory[0] == 1
 
+    def take_over_from(self, at: float) -> None:
+        """Tell every process to take over no events before `at` (seconds of the monotonic clock,
+        which all processes of a machine share)."""
+        _TAKEOVER.pack_into(self._memory, _TAKEOVER_AT, at)
+
+    @property
+    def takes_over_from(self) -> float:
+        """When events may be taken over; 0 unless it was told."""
+        (at,) = _TAKEOVER.unpack_from(self._memory, _TAKEOVER_AT)
+        return float(at)
+
     def write(
         self, slot: int, *, held: int, finished: int, busy_seconds: float, busy_since: float
     ) -> None:
@@ -52,7 +66,7 @@ class Board:
         if slot < self._slots:
             _ROW.pack_into(
                 self._memory,
-                _STOP_BYTES + slot * _ROW.size,
+                _HEAD_BYTES + slot * _ROW.size,
                 os.getpid(),
                 held,
                 finished,
@@ -69,7 +83,7 @@ class Board:
         """One process's row; a row never written has pid 0."""
         if slot >= self._slots:
             return Row(slot, 0, 0, 0, 0.0, 0.0)
-        return Row(slot, *_ROW.unpack_from(self._memory, _STOP_BYTES + slot * _ROW.size))
+        return Row(slot, *_ROW.unpack_from(self._memory, _HEAD_BYTES + slot * _ROW.size))
 
     def rows(self) -> list[Row]:
         """The rows of the processes that have started."""

@@ -17,73 +17,28 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from eventstream.claims import Answered, Claim, Failed, Held
-from eventstream.errors import Reason, StoreUnavailable
+from eventstream.claims import Answered, Failed, Held
+from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.logs import get_logger
-from eventstream.metrics import (
-    CLAIM_SIZE,
-    EVENTS_GIVEN_BACK,
-    EVENTS_REDELIVERED,
-    STORE_UNAVAILABLE,
-)
+from eventstream.metrics import CLAIM_SIZE, EVENTS_GIVEN_BACK, STORE_UNAVAILABLE
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.tasks import end
+from eventstream.worker.asking import Asking, Pipelined, defect
+from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import LONGEST_BACK_OFF_SECONDS, MOST_AT_ONCE, Endings
 from eventstream.worker.kept import unpack
 from eventstream.worker.order import claim_order
+from eventstream.worker.suspects import Suspects
 
 log = get_logger(__name__)
 
-SUSPECT_LOOK_SECONDS: Final = 1.0
-CLAIM_SECONDS: Final = 5.0
-"""So long a run claims at least, where its end leaves no more for a call that is begun last."""
 IDLE_POLL_SECONDS: Final = 0.025
 STOP_POLL_SECONDS: Final = 0.1
 STORING_AT_ONCE: Final = 2
 """Claims whose hits are being stored while the next one is looked up."""
-
-
-class Pipelined(Protocol):
-    """Events to endings: what the drain needs of the pipeline."""
-
-    async def look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
-        """One outcome an event, in order; an Ask still needs the model."""
-        ...
-
-    async def ask(self, ask: Ask, *, deadline: float) -> Ending:
-        """Ask the model; `deadline` in monotonic seconds."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class DrainSettings:
-    """The numbers of a drain."""
-
-    slots: int
-    lease_seconds: float
-    deadline_seconds: float
-    max_deliveries: int
-    shutdown_seconds: float
-    most_seconds: float = 60.0
-    """After this long it claims no more, and ends when what it holds is finished."""
-    linger_seconds: float = 0.25
-    """How long it looks on when nothing waits: cheaper than a wake-up an event."""
-    longest_seconds: float = math.inf
-    """Then a run is over: what can't be finished by then is given back."""
-
-    @property
-    def grace_seconds(self) -> float:
-        """What the end of a run leaves to what is under way."""
-        return min(self.shutdown_seconds, self.longest_seconds / 4)
-
-    @property
-    def call_seconds(self) -> float:
-        """Most for one event. A call that can't but be cut off would never end its event."""
-        left = self.longest_seconds - self.grace_seconds - CLAIM_SECONDS
-        return min(self.deadline_seconds, max(self.longest_seconds / 2, left))
 
 
 @dataclass(slots=True)
@@ -110,10 +65,11 @@ class Drain:
         stopping: Callable[[], bool],
         wake: Callable[[Sequence[str]], None],
         report: Callable[[DrainCounts], None] = lambda counts: None,
+        takes_over_from: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inbox = inbox
-        self._pipeline = pipeline
+        self._asking = Asking(pipeline, call_seconds=settings.call_seconds, clock=clock)
         self._endings = endings
         self._consumer = consumer
         self._queues = queues
@@ -121,6 +77,15 @@ class Drain:
         self._stopping = stopping
         self._wake = wake
         self._report = report
+        self._suspects = Suspects(
+            inbox,
+            endings,
+            consumer=consumer,
+            queues=queues,
+            lease_seconds=settings.lease_seconds,
+            takes_over_from=takes_over_from,
+            clock=clock,
+        )
         self._clock = clock
         self._slots = asyncio.Semaphore(settings.slots)
         self._held: dict[tuple[str, str], tuple[Held, asyncio.Task[None] | None]] = {}
@@ -129,8 +94,6 @@ class Drain:
         self._turn = 0
         self._begun: set[str] = set()
         self._miss_share = 1.0
-        self._looked_for_predecessors: set[str] = set()
-        self._suspects_looked_at = float("-inf")
         self._winds_down_at = math.inf
         self.counts = DrainCounts()
 
@@ -178,7 +141,7 @@ class Drain:
             try:
                 if over:
                     found = False
-                elif await self._suspects_wait():
+                elif await self._suspects.wait():
                     await self._run_suspects()
                     last_seen = self._clock()
                     continue
@@ -188,8 +151,7 @@ class Drain:
             except StoreUnavailable as error:
                 STORE_UNAVAILABLE.labels("claim").inc()
                 log.warning("claim_failed", error=str(error))
-                # Leases go on ending while Redis is away. Who holds them renews them first.
-                self._suspects_looked_at = self._clock() + self._settings.lease_seconds / 3
+                self._suspects.hold_off()
                 if not self._running:
                     return
                 await self._pause(back_off)
@@ -250,7 +212,7 @@ class Drain:
                 self._spawn(held, self._end(held, kept))
         self._tell()
         began = self._clock()
-        outcomes = await self._guarded_look_up(unanswered) if unanswered else []
+        outcomes = await self._asking.look_up(unanswered) if unanswered else []
         misses = 0
         together: list[tuple[Held, Answered | Failed]] = []
         for held, outcome in zip(unanswered, outcomes, strict=True):
@@ -271,39 +233,9 @@ class Drain:
         self._miss_share = 0.7 * self._miss_share + 0.3 * (misses / len(claim))
         log.debug("looked_up", events=len(claim), misses=misses, seconds=self._clock() - began)
 
-    async def _guarded_look_up(self, claim: Sequence[Held]) -> list[Ending | Ask]:
-        try:
-            async with asyncio.timeout(self._settings.call_seconds):
-                return await self._pipeline.look_up(claim)
-        except TimeoutError:
-            message = "the look-up did not end in time"
-            return [held.failed(Reason.DEADLINE_EXCEEDED, message) for held in claim]
-        except StoreUnavailable as error:
-            wait = Deferral(error.retry_after_seconds, "store", str(error))
-            return [wait for _ in claim]
-        except Exception as error:  # noqa: BLE001  # a defect must not cross events
-            if len(claim) > 1:
-                # One of them is to blame: look each up by itself, so that only that one fails.
-                return [
-                    outcome for held in claim for outcome in await self._guarded_look_up([held])
-                ]
-            [held] = claim
-            return [_defect(held, error)]
-
     async def _ask_in_a_slot(self, held: Held, ask: Ask) -> None:
         async with self._slots:
-            await self._end(held, await self._ask(held, ask))
-
-    async def _ask(self, held: Held, ask: Ask) -> Ending:
-        seconds = self._settings.call_seconds
-        try:
-            # The pipeline keeps the deadline itself; this is for a call that does not.
-            async with asyncio.timeout(seconds + 5):
-                return await self._pipeline.ask(ask, deadline=self._clock() + seconds)
-        except TimeoutError:
-            return held.failed(
-                Reason.DEADLINE_EXCEEDED, f"no answer within {seconds:g} s; send it again"
-            )
+            await self._end(held, await self._asking.ask(held, ask))
 
     async def _store_together(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
         """Store what a claim's look-up answered: one task and one step for all of it."""
@@ -334,35 +266,17 @@ class Drain:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # likewise
-            await self._end(held, _defect(held, error))
+            await self._end(held, defect(held, error))
 
     # -- suspects ----------------------------------------------------------------------------
-
-    async def _suspects_wait(self) -> bool:
-        """Whether an event waits that an earlier process let go of; looked at once a second."""
-        now = self._clock()
-        if now - self._suspects_looked_at < SUSPECT_LOOK_SECONDS:
-            return False
-        self._suspects_looked_at = now
-        queues = self._queues()
-        if any(queue not in self._looked_for_predecessors for queue in queues):
-            return True
-        for queue in queues:
-            if await self._suspect_waits(queue):
-                return True
-        return False
-
-    async def _suspect_waits(self, queue: str) -> bool:
-        claim = await self._inbox.claim(queue, self._consumer, 0, suspects="peek", begins=False)
-        return claim.suspect_waits
 
     async def _run_suspects(self) -> None:
         """Run what was let go of: nothing new beside it, and in the end each event alone."""
         for queue in self._queues():
-            if queue not in self._looked_for_predecessors and not self._holds(queue):
+            if self._suspects.may_have_predecessor(queue) and not self._holds(queue):
                 # What stands under this process's name was left by a predecessor in its slot.
                 await self._run_suspects_of(queue, own=True)
-                self._looked_for_predecessors.add(queue)
+                self._suspects.has_no_predecessor(queue)
             await self._run_suspects_of(queue, own=False)
 
     def _holds(self, queue: str) -> bool:
@@ -370,14 +284,9 @@ class Drain:
 
     async def _run_suspects_of(self, queue: str, *, own: bool) -> None:
         while not self._must_end():
-            claim: Claim = await self._inbox.claim(
-                queue, self._consumer, 0, suspects="own" if own else "take", begins=False
-            )
-            for entry in claim.unreadable:
-                await self._endings.end_unreadable(entry)
-            if not claim.suspects:
+            held = await self._suspects.take(queue, own=own)
+            if held is None:
                 return
-            [held] = claim.suspects
             if (held.queue, held.entry) in self._held:
                 # It runs here, and its renewal was late: the lease is ours again.
                 if not self._running:
@@ -385,13 +294,7 @@ class Drain:
                 await self._until_fewer_run(len(self._running))
                 continue
             self._hold(held)
-            EVENTS_REDELIVERED.labels(held.event.stream).inc()
-            log.warning(
-                "event_redelivered",
-                event_id=held.event.id,
-                stream=held.event.stream,
-                deliveries=held.deliveries,
-            )
+            self._suspects.tell_of(held)
             if not own and held.deliveries < self._settings.max_deliveries:
                 # It is most likely not to blame, or it comes again: side by side, or what a killed
                 # worker held would take as long as all its calls in a row. (What stands under our
@@ -404,7 +307,7 @@ class Drain:
                 # It is still held, and given back with the rest.
                 return
             if held.deliveries > self._settings.max_deliveries:
-                await self._end(held, await self._delivered_too_often(held))
+                await self._end(held, await self._suspects.delivered_too_often(held))
             else:
                 await self._start([held])
                 await self._until_fewer_run(1)
@@ -415,15 +318,6 @@ class Drain:
             await asyncio.wait(
                 self._running, timeout=STOP_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
-
-    async def _delivered_too_often(self, held: Held) -> Failed:
-        history = await self._inbox.history(held.event.id)
-        return held.failed(
-            Reason.DELIVERED_TOO_OFTEN,
-            f"delivered {held.deliveries - 1} times and never finished:"
-            " it may be what ends its process",
-            history,
-        )
 
     async def _end(self, held: Held, ending: Ending) -> None:
         # From here on a lost lease stops nothing: most likely the lease ended with the event, and
@@ -497,8 +391,3 @@ class Drain:
             await asyncio.wait(self._running, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(seconds)
-
-
-def _defect(held: Held, error: Exception) -> Failed:
-    log.error("event_defect", event_id=held.event.id, stream=held.event.stream, exc_info=error)
-    return held.failed(Reason.INTERNAL_ERROR, f"an unexpected {type(error).__name__}; see the log")

@@ -1,5 +1,8 @@
 """What a worker's parent does beside Celery: heartbeats, and looking for events without a wake-up.
 
+Leases go on ending while Redis is away. A process that has work notices that; the parent does for
+those that are idle, and they take nothing over before its holder could renew it.
+
 A thread with an event loop of its own. It touches no prometheus metric: their lock is not made for
 a process that forks while another thread holds it.
 """
@@ -7,6 +10,7 @@ a process that forks while another thread holds it.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -26,6 +30,7 @@ from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
 from eventstream.worker.board import Board
 from eventstream.worker.leavings import is_due, take_up_again
+from eventstream.worker.suspects import renewed_within
 
 log = get_logger(__name__)
 
@@ -109,10 +114,14 @@ class Housekeeping:
                     await take_up_again(registry, inbox)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 mark = await self._compare(mark, redis, keys)
+                if away:
+                    within = renewed_within(self._settings.worker_lease_seconds)
+                    self._board.take_over_from(time.monotonic() + within)
                 away = False
             except StoreUnavailable as error:
                 if not away:
                     log.warning("redis_away", error=str(error))
+                    self._board.take_over_from(math.inf)
                 away = True
             except Exception:
                 # Without this thread nobody makes a lost wake-up good, and the worker looks dead:

@@ -40,7 +40,8 @@ from eventstream.tasks import end
 from eventstream.wakeup import WakeUps
 from eventstream.worker.aftermath import KafkaAftermath
 from eventstream.worker.board import Board
-from eventstream.worker.drain import Drain, DrainCounts, DrainSettings
+from eventstream.worker.drain import Drain, DrainCounts
+from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import Endings
 from eventstream.worker.leavings import Leavings
 
@@ -141,6 +142,7 @@ class WorkerProcess:
             stopping=lambda: board.stopping,
             wake=self._wake_ups.send,
             report=self._report,
+            takes_over_from=lambda: board.takes_over_from,
         )
         self._stack.push_async_callback(redis.aclose)
         self._stack.push_async_callback(cache_redis.aclose)

@@ -190,6 +190,19 @@ async def test_clients_that_leave_leave_nothing_behind(process: Process) -> None
     assert not [line for line in process.lines if "Traceback" in line or '"error"' in line]
 
 
+async def test_who_closes_its_sending_half_is_answered(process: Process) -> None:
+    """As `nc -N` does, and whatever sends its request as a stream with an end."""
+    body = json.dumps({"text": TEXT}).encode()
+    reader, writer = await process.connect()
+    writer.write(head(len(body)) + body)
+    writer.write_eof()
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 202")
+    assert b'"task_id"' in answer
+
+
 async def test_what_is_not_http_is_refused_and_the_service_goes_on(process: Process) -> None:
     for nonsense in (b"\x16\x03\x01 not HTTP at all\r\n\r\n", head("9" * 30), head("two")):
         status, problem = await answer_to(process, nonsense)

@@ -102,6 +102,9 @@ async def test_advice_foresees_what_a_change_of_policy_brings(
             for bound in ("low", "value", "high")
         ]
         assert bounds == [said.low, said.value, said.high]
+    drawn = {"stream": STREAM, "task_type": advice.task_type}
+    drawn_at = REGISTRY.get_sample_value("eventstream_cache_advice_drawn_timestamp_seconds", drawn)
+    assert drawn_at == pytest.approx(began, abs=60)
     assert option.saved_microdollars_per_1000 is not None
     saved = REGISTRY.get_sample_value("eventstream_cache_advice_saved_microdollars", labels)
     assert saved == option.saved_microdollars_per_1000.value

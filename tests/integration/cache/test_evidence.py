@@ -1,6 +1,8 @@
 """Labelled pairs in Redis: what is counted, when it begins anew, and what workers make of it."""
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +42,7 @@ class Worker:
         self.client = client
         self.clock = clock
         self.keys = CacheKeys(prefix)
+        self._seats = itertools.count()
         self.cache = SemanticCache(
             client, prefix=prefix, timeout_seconds=5, clock=clock, monotonic=clock
         )
@@ -55,10 +58,12 @@ class Worker:
         await self.cache.store([CacheEntry(bounded(text), b"known", 10**8, answer.embedding)])
 
     async def learn(self, text: str, *, agreed: bool, times: int = 1) -> None:
-        """The model's word about the pair of `text` and what was remembered."""
+        """The model's word about so many pairs like that of `text` and what was remembered."""
         answer = await self.look_up(text)
+        assert answer.pair is not None
         for _ in range(times):
-            self.cache.learn(bounded(text), answer, agreed=agreed)
+            like = replace(answer.pair, text=f"{answer.pair.text}, seat {next(self._seats)}")
+            self.cache.learn(bounded(text), replace(answer, pair=like), agreed=agreed)
         await self.cache.flush()
 
     async def evidence(self) -> Evidence:
@@ -104,6 +109,25 @@ async def test_pairs_are_counted_by_kinds_and_similarity(worker: Worker) -> None
     }
     number = found.kinds["number"].counts[100]
     assert (number.agreed, number.disagreed) == (2, 1)
+
+
+async def test_a_pair_that_comes_back_is_no_second_opinion(
+    worker: Worker, make_worker: Callable[[], Worker]
+) -> None:
+    """Until its answer has expired it is asked again, by any process and in any order."""
+    other = make_worker()
+    for each, text in ((worker, "I ordered 3 tickets"), (other, "I ORDERED 3 tickets.")):
+        answer = await each.look_up(text)
+        for _ in range(5):
+            each.cache.learn(bounded(text), answer, agreed=True)
+        await each.cache.flush()
+
+    number = (await worker.evidence()).kinds["number"].counts[100]
+    worker.clock.now += WINDOW_SECONDS
+    await worker.learn("I ordered 5 tickets", agreed=True)
+    later = (await worker.evidence()).kinds["number"].counts[100]
+
+    assert (number.agreed, later.agreed) == (1, 2)
 
 
 async def test_without_evidence_bounded_does_what_guarded_does(worker: Worker) -> None:

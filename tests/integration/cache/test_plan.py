@@ -10,6 +10,7 @@ from eventstream.cache.contract import CacheEntry, CacheScope, Embedding
 from eventstream.cache.index import VectorIndex, model_digest
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.plan import REFRESH_SECONDS
+from eventstream.cache.search import Searcher
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from eventstream.redis_wire import Client
@@ -165,6 +166,25 @@ async def test_an_index_that_has_grown_is_looked_at_at_once(
     await ask(cache)
 
     assert searches.graph == [False, False, False, True]
+
+
+async def test_after_a_search_that_failed_nothing_is_taken_for_granted(
+    cache: SemanticCache, searches: Searches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was counted before may be gone, and the graph of what is left takes long."""
+
+    async def breaks(self: object, pipeline: object, call: str) -> tuple[None, str]:
+        return None, "no reply"
+
+    await ask(cache)
+    await ask(cache)
+    with monkeypatch.context() as broken:
+        broken.setattr(Searcher, "_execute", breaks)
+        await cache.look_up([query("The app is slow on Venus")], OneVector())
+    await ask(cache)
+    await ask(cache)
+
+    assert searches.graph == [False, True, True, False, True]
 
 
 async def test_a_server_that_does_not_know_the_choice_is_left_to_its_own(

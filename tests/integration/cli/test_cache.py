@@ -147,13 +147,14 @@ async def test_an_answer_to_an_event_outlives_the_cache(
 
 @pytest.fixture
 async def learned(cache: SemanticCache, registry: Registry) -> None:
-    """A stream that answered 300 near texts, which differ in a number, like their candidates."""
+    """A stream that answered 100 near texts, which differ in a number, like their candidates."""
     await registry.write({"notes": StreamSpec(), "silent": StreamSpec()})
     asked = a_query("I ordered 3 tickets")
     vector = Embedding("local/all-MiniLM-L6-v2", np.array([1, 0, 0, 0], dtype=np.float32))
-    pair = Pair("I ordered 2 tickets", b"", 0.96, given=False, kinds="number", epoch=0)
-    looked_up = CacheAnswer("miss", "near_miss", asked.key, embedding=vector, pair=pair)
-    for _ in range(300):
+    for number in range(100):
+        near = f"I ordered {number} tickets"
+        pair = Pair(near, b"", 0.96, given=False, kinds="number", epoch=0)
+        looked_up = CacheAnswer("miss", "near_miss", asked.key, embedding=vector, pair=pair)
         cache.learn(asked, looked_up, agreed=True)
     await cache.look_up([a_query(f"text {n}") for n in range(250)], None)
     await cache.flush()
@@ -164,7 +165,7 @@ async def test_advice_for_people(env: dict[str, str]) -> None:
     ended = await run("cache", "advise", env=env)
 
     assert ended.code == 0
-    assert "notes, summarization: 250 look-ups, 300 labelled pairs" in ended.out
+    assert "notes, summarization: 250 look-ups, 100 labelled pairs" in ended.out
     assert "0.85 is the value calibrated for all-MiniLM-L6-v2" in ended.out
     assert "guarded 0.85 (now)" in ended.out
     assert "silent: nothing learned yet" in ended.out
@@ -175,7 +176,7 @@ async def test_advice_as_json(env: dict[str, str]) -> None:
     ended = await run("cache", "advise", "--stream", "notes", "--json", env=env)
 
     [advice] = ended.json["notes"]
-    assert (advice["task_type"], advice["pairs"]) == ("summarization", 300)
+    assert (advice["task_type"], advice["pairs"]) == ("summarization", 100)
     assert {"guarded 0.85", "bounded 1 %", "bounded 2 %", "bounded 5 %"} <= {
         option["name"] for option in advice["options"]
     }

@@ -9,7 +9,8 @@ import redis
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
 from eventstream.registry import Registry
-from eventstream.spec import StreamSpec, Task, read_stream_file
+from eventstream.spec import StreamSpec, Task
+from eventstream.stream_files import read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_event
 from tests.support.redis_server import RedisServer
@@ -77,6 +78,24 @@ async def test_two_streams_may_not_take_each_others_records(
     assert (await registry.all()).keys() == {"reviews"}
     other_group = copy.replace("readers", "more-readers")
     assert (await run("streams", "apply", "-f", "-", stdin=other_group, env=env)).code == 0
+
+
+async def test_streams_whose_records_come_back_to_them_are_told_so(env: dict[str, str]) -> None:
+    one = REVIEWS.replace("reviews.raw}", "raw}\n  sink: {topic: scored}")
+    back = REVIEWS.replace("name: reviews", "name: second").replace(
+        "reviews.raw}", "scored}\n  deadLetter: {topic: raw}"
+    )
+
+    chain = await run("streams", "apply", "-f", "-", stdin=one, env=env)
+    ring = await run("streams", "apply", "-f", "-", stdin=f"{one}---{back}", env=env)
+
+    assert (chain.code, chain.err) == (0, "")
+    assert (ring.code, ring.out) == (0, "reviews unchanged\nsecond created\n")
+    assert ring.err == (
+        "eventstream: warning: what 'reviews' writes comes back to it (reviews -> second ->"
+        " reviews), so a record may be read for ever: give one of them another sink or deadLetter"
+        " topic\n"
+    )
 
 
 async def test_a_file_that_is_not_there_is_named(env: dict[str, str]) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import redis
+from tests.support.events import an_answer, an_event
 
+from eventstream.claims import Arrival, Outcome
 from eventstream.embedded.process import LocalProcess, ProcessSpec
 from eventstream.embedded.redis import (
     HOST,
@@ -16,6 +18,12 @@ from eventstream.embedded.redis import (
     find_binaries,
     state_server,
 )
+from eventstream.errors import StoreUnavailable
+from eventstream.inbox import Inbox
+from eventstream.keys import QUEUE_HTTP, Keys
+from eventstream.redis_client import connect
+from eventstream.settings import Settings
+from eventstream.store_checks import warn_about_stores
 
 Start = Callable[[ProcessSpec], LocalProcess]
 
@@ -59,7 +67,49 @@ def test_the_state_server_never_evicts(start: Start, tmp_path: Path) -> None:
     start(state_server(find_binaries(), tmp_path / "state", port))
     with client(port) as state:
         assert state.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+        assert state.config_get("maxmemory") == {"maxmemory": str(1024 * 1024 * 1024)}
         assert state.config_get("appendonly") == {"appendonly": "yes"}
+
+
+async def test_the_pair_is_set_as_it_should_be_and_a_server_without_a_bound_is_told(
+    start: Start, tmp_path: Path
+) -> None:
+    cache, state = free_port(), free_port()
+    start(cache_server(find_binaries(), tmp_path / "cache", cache))
+    start(state_server(find_binaries(), tmp_path / "state", state))
+    settings = Settings(
+        redis_url=f"redis://{HOST}:{cache}/0",
+        celery_broker_url=f"redis://{HOST}:{state}/1",
+        celery_result_backend=f"redis://{HOST}:{state}/2",
+    )
+    assert await warn_about_stores(settings) == []
+
+    with client(state) as server:
+        server.config_set("maxmemory", 0)
+    [advice] = await warn_about_stores(settings)
+    assert "results and inbox has no bound" in advice
+
+
+async def test_a_state_server_refuses_before_it_is_full_and_takes_more_once_it_is_drained(
+    start: Start, tmp_path: Path
+) -> None:
+    port = free_port()
+    start(state_server(find_binaries(), tmp_path / "state", port, memory_mb=64))
+    async with connect(f"redis://{HOST}:{port}/2", timeout_seconds=10) as server:
+        inbox = Inbox(server, Keys(), result_ttl_seconds=3600, lease_seconds=30)
+
+        async def accept(megabytes: int, name: str) -> None:
+            for number in range(50 * megabytes):
+                event = an_event(f"{name}-{number}", "long " * 4_000)
+                assert (await inbox.accept([Arrival(event)]))[0].outcome is Outcome.ACCEPTED
+
+        with pytest.raises(StoreUnavailable, match="Redis is full"):
+            await accept(64, "flood")
+        assert 50 < (await server.info("memory"))["used_memory"] / 1024**2 < 64
+
+        while held := (await inbox.claim(QUEUE_HTTP, "me", 100)).fresh:
+            await inbox.finish([an_answer(each) for each in held])
+        await accept(10, "later")
 
 
 def test_without_a_search_module_the_cache_server_still_starts(

@@ -29,6 +29,13 @@ def free_ports() -> Ports:
     return Ports(cache=numbers[0], state=numbers[1], kafka=numbers[2])
 
 
+def test_the_state_has_the_memory_that_was_asked_for(tmp_path: Path) -> None:
+    plan = plan_stack({}, ports=Ports(), kafka=KafkaChoice.NONE, state_memory_mb=300)
+    with locked(tmp_path) as folder:
+        _, state = build_infrastructure(plan, folder, print).processes
+    assert state.argv[state.argv.index("--maxmemory") + 1] == "300mb"
+
+
 async def test_streams_are_there_before_any_service_starts(tmp_path: Path) -> None:
     plan = plan_stack({}, ports=free_ports())
     with locked(tmp_path / "data") as folder, (tmp_path / "log").open("w") as log:

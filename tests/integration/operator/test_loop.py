@@ -10,18 +10,21 @@ from typing import Any
 
 import pytest
 from kubernetes.aio import client
+from structlog.testing import capture_logs
 
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, connect
+from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream_operator.act.actor import Actor
 from eventstream_operator.act.lease import Lease
 from eventstream_operator.act.registry import StreamRegistry
-from eventstream_operator.cluster import DEPLOYMENTS, STREAMS, Cluster, ClusterError
+from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, LEASES, STREAMS, Cluster, ClusterError
 from eventstream_operator.loop import Loop
+from eventstream_operator.metrics import REGISTRY
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
 from eventstream_operator.world import World
@@ -48,6 +51,15 @@ class RefusingCluster(Cluster):
         super().__init__(nowhere, "ai", timeout_seconds=1)
         self.refused: dict[str, int] = {}
         """Resource and subresource, or the name of an object -> status of the refusal."""
+        self.unanswered: set[str] = set()
+        """Names of objects of which a write is carried out and no answer comes."""
+        self.unreadable: set[str] = set()
+        self.odd: dict[str, dict[str, Any]] = {}
+        """Name of an object that is applied -> what the answer has in place of what is right."""
+        self.applied: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+        self.lease: dict[str, Any] | None = None
+        self.out_of_reach = False
         self._world = world
         self._lists = {
             STREAMS: streams,
@@ -73,19 +85,51 @@ class RefusingCluster(Cluster):
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     async def get(self, resource: str, name: str) -> dict[str, Any]:
-        raise ClusterError(404, f"there is no {name}")
+        found = self._world.deployments.get(name) if resource == DEPLOYMENTS else self.lease
+        if found is None:
+            raise ClusterError(404, f"there is no {name}")
+        if name in self.unreadable:
+            raise ClusterError(0, "no answer in time", perhaps_done=True)
+        return dict(found)
 
     async def create(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
-        return body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
+        if resource == EVENTS:
+            self.events.append(body)
+        made = body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
+        if resource == LEASES:
+            self.lease = made
+        return made
 
     async def replace(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        return body
+        if self.out_of_reach:
+            raise ClusterError(0, "the API server can't be reached")
+        assert self.lease is not None
+        if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
+            raise ClusterError(409, "the Lease has been modified")
+        self.write_lease(body["spec"])
+        if name in self.unanswered:
+            raise ClusterError(0, "no answer in time", perhaps_done=True)
+        return self.lease
+
+    def write_lease(self, changes: dict[str, Any]) -> None:
+        """As anybody may."""
+        assert self.lease is not None
+        self._version += 1
+        metadata = {**self.lease["metadata"], "resourceVersion": str(self._version)}
+        self.lease = {"metadata": metadata, "spec": {**self.lease["spec"], **changes}}
+
+    async def apply(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        made = a_deployment(name, replicas=1)
+        made["metadata"] |= body["metadata"]
+        made["spec"] |= body["spec"]
+        self.applied[name] = made
+        return made | self.odd.get(name, {})
 
     async def merge(
         self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> dict[str, Any]:
-        refusal = self.refused.get(name) or self.refused.get(f"{resource}/{subresource}")
-        if refusal:
+        refusal = self.refused.get(name, self.refused.get(f"{resource}/{subresource}"))
+        if refusal is not None:
             raise ClusterError(refusal, f"{name}/{subresource} is refused")
         copies = self._world.deployments if resource == DEPLOYMENTS else self._world.streams
         known = copies.get(name)
@@ -96,6 +140,8 @@ class RefusingCluster(Cluster):
         if resource == DEPLOYMENTS:
             written["spec"] = {**known["spec"], **body["spec"]}
         copies.put(written)
+        if name in self.unanswered:
+            raise ClusterError(0, "no answer in time", perhaps_done=True)
         return written
 
 
@@ -108,13 +154,17 @@ def a_deployment(role: str, *, replicas: int) -> dict[str, Any]:
             "resourceVersion": "1",
             "labels": {"ai-eventstream.io/template": role},
         },
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": role}}},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": role}},
+            "template": {"metadata": {}, "spec": {"containers": [{"name": role}]}},
+        },
         "status": {"readyReplicas": replicas},
     }
 
 
-def a_stream(**spec: Any) -> dict[str, Any]:
-    metadata = {"name": "default", "uid": "default", "generation": 1, "resourceVersion": "1"}
+def a_stream(name: str = "default", **spec: Any) -> dict[str, Any]:
+    metadata = {"name": name, "uid": name, "generation": 1, "resourceVersion": "1"}
     scaling = {"workers": {"drainSeconds": DRAIN_SECONDS, "queueLength": 100, "max": 20}}
     return {"metadata": metadata, "spec": {"scaling": scaling, **spec}}
 
@@ -124,6 +174,7 @@ class Scene:
     """A loop that is stepped, over a Redis of its own."""
 
     cluster: RefusingCluster
+    world: World
     state: AsyncRedis
     loop: Loop
     clock: Clock
@@ -132,11 +183,17 @@ class Scene:
         inbox = Inbox(self.state, Keys(), result_ttl_seconds=60, lease_seconds=30)
         await inbox.accept([Arrival(an_event(uuid.uuid4().hex)) for _ in range(count)])
 
+    def told(self, stream: str) -> tuple[str, str]:
+        """Status and reason of its condition Degraded."""
+        status = self.world.streams.get(stream)["status"]  # type: ignore[index]
+        [degraded] = [one for one in status["conditions"] if one["type"] == "Degraded"]
+        return degraded["status"], degraded["reason"]
+
     async def workers_after_passes(self, seconds: float) -> list[int]:
         """How many were asked for after each pass."""
         seen = []
         for _ in range(int(seconds / STEP_SECONDS)):
-            await self.loop.one_pass()
+            await self.loop.pass_or_hold()
             seen.append(self.cluster.replicas("worker"))
             self.clock.now += STEP_SECONDS
         return seen
@@ -149,17 +206,17 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def stream() -> dict[str, Any]:
-    """Tests that want another one parametrize it."""
-    return a_stream()
+def streams() -> list[dict[str, Any]]:
+    """Tests that want others parametrize it."""
+    return [a_stream()]
 
 
 @pytest.fixture
-async def scene(own_redis: RedisServer, stream: dict[str, Any]) -> AsyncIterator[Scene]:
+async def scene(own_redis: RedisServer, streams: list[dict[str, Any]]) -> AsyncIterator[Scene]:
     world, clock = World(), Clock()
     settings = OperatorSettings(watch_namespace="ai", operator_identity="operator-0")
     state = connect(own_redis.url(2), timeout_seconds=5)
-    cluster = RefusingCluster(world, [stream])
+    cluster = RefusingCluster(world, streams)
     async with cluster:
         observer = Observer(
             Settings(),
@@ -197,7 +254,7 @@ async def scene(own_redis: RedisServer, stream: dict[str, Any]) -> AsyncIterator
             clock=clock,
             unix_clock=clock,
         )
-        yield Scene(cluster, state, loop, clock)
+        yield Scene(cluster, world, state, loop, clock)
     await state.aclose()
 
 
@@ -211,10 +268,97 @@ async def test_a_step_is_remembered_though_no_status_can_be_written(scene: Scene
     assert seen == [2] * passes + [3] * passes
 
 
+@pytest.mark.parametrize("readable", [True, False])
+async def test_a_step_that_was_made_without_an_answer_is_made_once(
+    scene: Scene, readable: bool
+) -> None:
+    await scene.fill(150)
+    scene.cluster.unanswered.add("worker")
+    if not readable:
+        scene.cluster.unreadable.add("worker")
+    seen = await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.unanswered.clear()
+    scene.cluster.unreadable.clear()
+
+    seen += await scene.workers_after_passes(2 * DRAIN_SECONDS - STEP_SECONDS)
+
+    passes = DRAIN_SECONDS // STEP_SECONDS
+    assert seen == [2] * passes + [3] * passes
+    # Where it could be read that it was made, it is told as any other.
+    steps = [event["message"].partition(". ")[0] for event in scene.cluster.events]
+    assert [step for step in steps if step.startswith("workers: ")] == (
+        ["workers: 1 -> 2", "workers: 2 -> 3"] if readable else ["workers: 2 -> 3"]
+    )
+
+
+async def test_a_step_that_was_not_sent_is_made_in_the_next_pass(scene: Scene) -> None:
+    await scene.fill(150)
+    scene.cluster.refused["worker"] = 0
+    assert await scene.workers_after_passes(STEP_SECONDS) == [1]
+    scene.cluster.refused.clear()
+    assert await scene.workers_after_passes(STEP_SECONDS) == [2]
+
+
+async def test_a_lease_renewed_without_an_answer_costs_no_memory(scene: Scene) -> None:
+    await scene.fill(150)
+    # So that only this process remembers its step.
+    scene.cluster.refused[f"{STREAMS}/status"] = 403
+    assert await scene.workers_after_passes(STEP_SECONDS) == [2]
+    scene.cluster.unanswered.add("lease")
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+    scene.cluster.unanswered.clear()
+
+    assert await scene.workers_after_passes(6 * STEP_SECONDS) == [2] * 6
+
+
+def shown(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"eventstream_operator_{name}", labels)
+
+
+async def test_an_operator_that_lost_the_lease_shows_no_old_figures(scene: Scene) -> None:
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert shown("leading") == 1
+    assert shown("replicas_wanted", stream="default", role="workers") == 1
+    scene.cluster.write_lease({"holderIdentity": "another"})
+
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+
+    assert shown("leading") == 0
+    assert shown("replicas_wanted", stream="default", role="workers") is None
+    assert shown("condition", stream="default", type="Ready") is None
+    assert shown("signal_age_seconds", signal="redis") is None
+
+
+async def test_ages_grow_in_sight_while_no_pass_can_begin(scene: Scene) -> None:
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.out_of_reach = True
+
+    await scene.workers_after_passes(60)
+
+    assert shown("leading") == 0
+    age = shown("signal_age_seconds", signal="redis")
+    assert age is not None
+    assert age > 50
+
+
+async def test_a_stream_that_an_api_server_does_not_know_for_a_moment_is_not_deleted(
+    scene: Scene,
+) -> None:
+    await scene.fill(150)
+    scene.cluster.refused[f"{STREAMS}/status"] = 404
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.refused.clear()
+
+    await scene.workers_after_passes(STEP_SECONDS)
+
+    assert scene.told("default") == ("False", "AllSignals")
+    assert (await Registry(scene.state, Keys()).all()).keys() == {"default"}
+
+
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
 
 
-@pytest.mark.parametrize("stream", [READS_KAFKA])
+@pytest.mark.parametrize("streams", [[READS_KAFKA]])
 @pytest.mark.parametrize("refusal", [403, 409])
 async def test_the_workers_step_is_remembered_though_the_consumers_is_refused(
     scene: Scene, refusal: int
@@ -232,3 +376,45 @@ async def test_the_workers_step_is_remembered_though_the_consumers_is_refused(
     scene.cluster.refused.clear()
     await scene.workers_after_passes(STEP_SECONDS)
     assert scene.cluster.replicas("consumer") == 1
+
+
+@pytest.mark.parametrize("streams", [[a_stream("reviews"), a_stream(), a_stream("tickets")]])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param({"spec": None}, id="when its Deployment is made"),
+        pytest.param({"status": {"readyReplicas": "many"}}, id="when it is decided about"),
+    ],
+)
+async def test_a_defect_that_one_stream_meets_stops_no_other(
+    scene: Scene, odd: dict[str, Any]
+) -> None:
+    await scene.fill(150)
+    scene.cluster.odd["worker-reviews"] = odd
+
+    with capture_logs() as lines:
+        seen = await scene.workers_after_passes(3 * STEP_SECONDS)
+
+    assert seen == [2, 2, 2]
+    assert scene.told("default") == scene.told("tickets") == ("False", "AllSignals")
+    # Told once, where people look, with the stack in the log.
+    assert scene.told("reviews") == ("True", "OperatorFailed")
+    assert [event["reason"] for event in scene.cluster.events].count("OperatorFailed") == 1
+    failures = [line for line in lines if line["event"] == "stream_failed"]
+    assert [(line["stream"], bool(line["exc_info"])) for line in failures] == [("reviews", True)]
+
+    scene.cluster.odd.clear()
+    whole = {**scene.cluster.applied["worker-reviews"], "status": {"readyReplicas": 1}}
+    whole["metadata"] = {**whole["metadata"], "resourceVersion": "2"}
+    scene.world.deployments.put(whole)
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert scene.told("reviews") == ("False", "AllSignals")
+
+
+@pytest.mark.parametrize("streams", [[a_stream("reviews"), a_stream()]])
+async def test_a_failure_that_can_not_be_told_stops_no_other_stream_either(scene: Scene) -> None:
+    await scene.fill(150)
+    scene.cluster.odd["worker-reviews"] = {"spec": None}
+    scene.cluster.refused["reviews"] = 403
+
+    assert await scene.workers_after_passes(2 * STEP_SECONDS) == [2, 2]

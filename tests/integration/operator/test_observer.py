@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import redis
 from kubernetes.aio import client
+from structlog.testing import capture_logs
 
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.published import PublishedAdvice
 from eventstream.claims import Arrival
+from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
@@ -24,6 +26,7 @@ from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
 from eventstream_operator.cluster import Cluster
 from eventstream_operator.decide import Decision, Memory, decide
+from eventstream_operator.observe.background import Background
 from eventstream_operator.observe.observation import Measured, Replicas
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.world import World
@@ -163,6 +166,51 @@ async def test_a_redis_that_is_away_only_ages_what_it_said(scene: Scene) -> None
     inbox = scene.observer.observe("reviews").inbox
     assert inbox is not None
     assert (inbox.value.queued, inbox.age_seconds) == (7, 0)
+
+
+async def test_a_heartbeat_that_says_nonsense_leaves_other_streams_theirs(scene: Scene) -> None:
+    state = connect(scene.redis.url(2), timeout_seconds=5)
+    for stream, busy in (("reviews", "all day"), ("default", 4)):
+        beat = WorkerHeartbeat(
+            name=f"w@{stream}",
+            pid=1,
+            started_at=0,
+            beat_at=0,
+            concurrency=4,
+            queues=[stream],
+            registered_tasks=[],
+            stats={"busy_seconds": busy},
+        )
+        await Heartbeats(state, Keys()).beat(beat, 60)
+    await state.aclose()
+    specs = {"reviews": REVIEWS, "default": StreamSpec()}
+
+    with capture_logs() as lines:
+        for _ in range(2):
+            await scene.observer.refresh(specs)
+
+    assert scene.observer.observe("reviews").worker_time is None
+    assert scene.observer.observe("default").worker_time is not None
+    assert [(line["event"], line["stream"]) for line in lines if "stream" in line] == [
+        ("stream_not_observed", "reviews")
+    ]
+
+
+async def test_a_reading_that_nobody_thought_of_only_ages_what_was_read() -> None:
+    readings: list[int] = [7]
+    clock = Clock()
+
+    async def read() -> int:
+        return readings.pop()
+
+    signal = Background("odd", read, every_seconds=1, clock=clock)
+    await signal.refresh()
+    clock.now += 30
+    with capture_logs() as lines:
+        for _ in range(2):
+            await signal.refresh()
+    assert (signal.value, signal.age_seconds) == (7, 30)
+    assert [(line["event"], line["signal"]) for line in lines] == [("signal_missing", "odd")]
 
 
 async def test_a_redis_that_was_never_there_leaves_signals_missing(scene: Scene) -> None:

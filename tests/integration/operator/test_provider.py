@@ -17,10 +17,10 @@ from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
+from eventstream.llm.failures import ErrorKind
 from eventstream.llm.in_use import models_in_use
 from eventstream.llm.limits import Advertised, Freeze, Limit, Limiter, Quantity, Reservation
 from eventstream.llm.spending import Spending
-from eventstream.llm.wire import ErrorKind
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import Keys
@@ -143,3 +144,27 @@ async def test_a_redis_that_is_away_is_made_good_later(keys: Keys) -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/2", timeout_seconds=1)
     await a_registry(client, keys).write({"a": a_spec()}, {"a"}, HERE)
     await client.aclose()
+
+
+async def test_a_registry_with_a_name_that_is_no_text_is_written_all_the_same(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
+) -> None:
+    await a_registry(redis_client, keys).write({"a": a_spec()}, {"a"}, HERE)
+    [packed] = await redis_client.hvals(keys.streams)
+    await redis_client.hset(keys.streams, b"\xff", packed)
+
+    await a_registry(redis_client, keys).write({"a": a_spec(7)}, {"a"}, HERE)
+
+    assert await registry.all() == {"a": a_spec(7)}
+
+
+async def test_a_registry_that_can_not_be_written_for_any_reason_stops_no_pass(
+    redis_client: AsyncRedis, keys: Keys
+) -> None:
+    # The claim is read as text.
+    await redis_client.set(keys.owner, b"\xff")
+
+    with capture_logs() as lines:
+        await a_registry(redis_client, keys).write({"a": a_spec()}, {"a"}, HERE)
+
+    assert [line["event"] for line in lines] == ["registry_not_written"]

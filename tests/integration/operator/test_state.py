@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.claims import Arrival
 from eventstream.errors import StoreUnavailable
@@ -112,6 +113,41 @@ async def test_consumers_figures_and_the_days_usage_are_read(
     assert one.usage == DayUsage(calls=2, tokens=42, cost_microdollars=5)
 
 
+@pytest.mark.parametrize("odd", ["text in a counter", "a key of another kind", "an odd figure"])
+async def test_what_can_not_be_read_of_one_stream_leaves_the_others_theirs(
+    reader: StateReader, redis_client: AsyncRedis, inbox: Inbox, keys: Keys, odd: str
+) -> None:
+    await inbox.accept([*some("reviews", 5), *some("tickets", 3)])
+    match odd:
+        case "text in a counter":
+            await redis_client.hset(keys.counters("reviews"), "accepted", "many")
+        case "a key of another kind":
+            await redis_client.delete(keys.inbox("reviews"))
+            await redis_client.set(keys.inbox("reviews"), "no stream")
+        case _:
+            figure = PartitionLag(lag=7, end=10, position=3, measured_at=100).model_dump_json()
+            await redis_client.hset(keys.kafka_lag("reviews"), b"\xff:0", figure)
+
+    with capture_logs() as lines:
+        for _ in range(2):
+            state = await reader.read(("reviews", "tickets"), unix_now=0)
+
+    assert state.streams["tickets"].inbox.queued == 3
+    if odd == "an odd figure":
+        assert state.streams["reviews"].lags == {}
+        return
+    assert "reviews" not in state.streams
+    assert [(line["event"], line["stream"]) for line in lines] == [("stream_unreadable", "reviews")]
+
+
+async def test_what_redis_refuses_for_all_streams_is_an_error_that_says_so(
+    reader: StateReader, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await redis_client.set(keys.inbox("reviews"), "no stream")
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        await reader.read(("reviews",), unix_now=0)
+
+
 async def test_a_redis_that_is_away_is_an_error_that_says_so(keys: Keys) -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/2", timeout_seconds=1)
     with pytest.raises(StoreUnavailable, match="observing the streams"):
@@ -130,6 +166,9 @@ def test_busy_time_counts_what_is_new_and_keeps_what_left() -> None:
     assert time.busy_worker_seconds == 2
     assert time.idle == 1
     assert time.slots_per_worker == 128
+    # What is no number would stay in the counter for good.
+    with pytest.raises(ValueError, match="no number of busy seconds"):
+        busy.add([a_heartbeat("a@1", busy=float("nan"))])
     # Another process under the same name counts from nothing.
     assert busy.add([a_heartbeat("a@1", busy=4)]).busy_worker_seconds == 3
 

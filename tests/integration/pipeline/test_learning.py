@@ -40,6 +40,7 @@ async def warm(bench: Bench, aimock: AiMock) -> Bench:
     for text in (ASKED, GREETED, OTHER):
         aimock.embedding(VECTOR, to=text)
     aimock.answer("delivery", to=ASKED)
+    aimock.answer("delivery", to="Something else")
     await bench.registry.write({"default": sorting(check_percent=100)})
     await ask(bench, ASKED)
     return bench
@@ -124,6 +125,21 @@ async def test_a_spent_budget_checks_nothing(warm: Bench, aimock: AiMock) -> Non
     aimock.answer("billing", to=GREETED)
 
     assert (await ask(warm, GREETED)).source == "semantic"
+
+
+async def test_a_check_that_gets_no_turn_leaves_no_place_in_line(
+    warm: Bench, aimock: AiMock, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    limits = Limits(requests_per_minute=1)
+    spec = sorting(check_percent=100).model_copy(update={"limits": limits})
+    await warm.registry.write({"default": spec})
+    await ask(warm, "Something else", use_cache=False)
+    aimock.answer("billing", to=GREETED)
+
+    assert (await ask(warm, GREETED)).source == "semantic"
+
+    places = [key async for key in redis_client.scan_iter(match=f"{keys.prefix}limit:*:place:*")]
+    assert places == []
 
 
 async def test_a_model_that_hangs_costs_a_checked_event_its_patience_and_no_more(

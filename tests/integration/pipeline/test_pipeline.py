@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from eventstream.claims import Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
 from eventstream.keys import Keys
 from eventstream.pipeline import Ask, Deferral
-from eventstream.redis_client import connect
-from eventstream.spec import Cache, Model, StreamSpec, Task
+from eventstream.redis_client import AsyncRedis, connect
+from eventstream.spec import Cache, Limits, Model, StreamSpec, Task
 from tests.integration.pipeline.bench import Bench, answered
 from tests.integration.pipeline.conftest import SPEC
 from tests.providers.aimock import AiMock
@@ -193,3 +195,35 @@ async def test_failed_questions_are_asked_again_by_those_who_waited(
     kinds = sorted(type(ending).__name__ for ending in endings)
     assert kinds == ["Answered", "Answered", "Failed"]
     assert len(aimock.requests()) == 2
+
+
+async def test_who_asks_the_same_waits_with_the_leader_and_shares_its_place(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    limits = Limits(requests_per_minute=1)
+    await bench.registry.write({"default": SPEC.model_copy(update={"limits": limits})})
+    await bench.run("This one has its turn.")
+
+    first = await bench.run_all([an_event(f"e{n}", "Same question?") for n in range(30)])
+    later = await bench.run("Same question?", "later")
+
+    waits = [each.wait_seconds for each in [*first, later] if isinstance(each, Deferral)]
+    assert len(waits) == 31
+    assert max(waits) <= 62
+    buckets = [key async for key in redis_client.scan_iter(match=f"{keys.prefix}limit:*")]
+    assert len([key for key in buckets if b":place:" in key]) == 1
+    [chat] = [key for key in buckets if key.endswith(b":gpt-4o-mini")]
+    # The leader of the 30 asked for its turn, and the one that came later.
+    assert await redis_client.hget(chat, "refused:requests:1") == b"2"
+
+
+async def test_who_waits_for_a_provider_that_is_away_begins_to_wait_with_a_call_of_its_own(
+    bench: Bench, aimock: AiMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventstream.llm.calls.MAX_ATTEMPTS", 1)
+    aimock.chaos(dropRate=1.0)
+
+    endings = await bench.run_all([an_event(f"e{n}", "Same question?") for n in range(3)])
+
+    assert [isinstance(ending, Deferral) for ending in endings] == [True] * 3
+    assert len(aimock.requests()) == 3

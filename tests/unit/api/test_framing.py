@@ -393,3 +393,35 @@ async def test_every_request_of_a_lost_connection_hears_of_it(make_line: MakeLin
     line.protocol.connection_lost(None)
     await line.settle()
     assert line.left == ["/next"]
+
+
+async def test_who_sends_no_more_gets_every_answer_that_it_asked_for(make_line: MakeLine) -> None:
+    line = make_line()
+    line.may_answer.clear()
+    await line.send(NEXT + NEXT)
+    assert line.protocol.eof_received()
+    line.may_answer.set()
+    await line.settle()
+    assert (line.statuses, line.transport.closing, line.left) == ([200, 200], True, [])
+
+
+async def test_who_sends_no_more_is_not_kept_for_a_long_poll(make_line: MakeLine) -> None:
+    class Hasty(Protocol):
+        last_answer_seconds = 0.01
+
+    line = make_line(Hasty)
+    line.may_answer.clear()
+    await line.send(NEXT)
+    assert line.protocol.eof_received()
+    while not line.transport.closing:
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("begun", [b"", NEXT, NEXT[:9], post("Content-Length: 7", body=BODY[:3])])
+async def test_who_sends_no_more_and_waits_for_nothing_is_let_go(
+    make_line: MakeLine, begun: bytes
+) -> None:
+    line = make_line()
+    await line.send(begun)
+    assert not line.protocol.eof_received()
+    assert line.transport.closing

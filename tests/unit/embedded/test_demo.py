@@ -16,7 +16,7 @@ from eventstream.embedded.demo.texts import DemoEvent, demo_stream_file, load_te
 from eventstream.embedded.demo.view import answer_of, in_words, live_panel, plain_line, summary
 from eventstream.events import Result, State, TaskStatus
 from eventstream.llm.cost import load_price_list
-from eventstream.spec import read_stream_file
+from eventstream.stream_files import read_stream_file
 
 EXAMPLES = sorted(demo_stream_file().parent.glob("*.yaml"))
 PRICES = load_price_list(None)

@@ -23,6 +23,8 @@ from eventstream.spec import Provider
         ("openai", "gpt-4o-mini", Tokens(1000, 100, cached_prompt=400), 180),
         ("openai", "gpt-3.5-turbo", Tokens(1000, 0, cached_prompt=1000), 500),
         ("openai", "gpt-4o-mini-2024-07-18", Tokens(1000, 100), 210),
+        ("openai", "gpt-4o-2024-05-13", Tokens(1000, 100), 6500),
+        ("openai", "gpt-4o-2024-08-06", Tokens(1000, 100), 3500),
         ("openai", "text-embedding-3-small", Tokens(1_000_000), 20_000),
         ("gemini", "models/gemini-2.0-flash", Tokens(1000, 100), 140),
         ("huggingface", "openai/gpt-oss-20b:groq", Tokens(1000, 1000), 600),

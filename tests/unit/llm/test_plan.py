@@ -89,6 +89,17 @@ def test_parameters_tell_answers_apart_where_they_matter(planner: Planner) -> No
     assert digest(local) == digest(local, temperature=0.0)
 
 
+def test_the_same_model_at_another_server_is_another(planner: Planner) -> None:
+    def digest(**settings: Any) -> str:
+        models = planner.models(openai_api_key="k", **settings)
+        return models.plan(event(), StreamSpec()).parameters_digest
+
+    elsewhere = digest(openai_base_url="http://10.0.0.7:8000/v1")
+
+    assert digest(openai_base_url="https://api.openai.com/v1") == digest()
+    assert elsewhere not in (digest(), digest(openai_base_url="http://10.0.0.8:8000/v1"))
+
+
 def test_a_caller_may_name_an_allowed_model(planner: Planner) -> None:
     spec = StreamSpec(model=Model(allow=("gpt-4o",)))
     models = planner.models(openai_api_key="k")

@@ -82,7 +82,12 @@ def test_what_is_wrong_with_json_is_said(answer: str, says: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [{"$ref": "http://127.0.0.1:9/schema.json"}, {"$ref": "#"}, {"pattern": "("}],
+    [
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#"},
+        {"pattern": "("},
+        {"pattern": "a{9999999999}"},
+    ],
 )
 def test_a_schema_that_checks_nothing_says_so_and_nothing_is_fetched(content: Any) -> None:
     task = Task.model_construct(type="classification", output_schema=content)

@@ -7,17 +7,10 @@ import pytest
 
 from eventstream.llm.cost import Tokens
 from eventstream.llm.embeddings import MAX_TEXT_BYTES, batches
+from eventstream.llm.failures import ErrorKind, ProviderError, error_in_answer, status_error
 from eventstream.llm.limits import Advertised, Quantity
-from eventstream.llm.wire import (
-    ErrorKind,
-    ProviderError,
-    Reply,
-    advertised,
-    chat_answer,
-    error_in_answer,
-    retry_after,
-    status_error,
-)
+from eventstream.llm.reply import Reply, advertised, retry_after
+from eventstream.llm.wire import chat_answer, vectors_of
 
 
 @pytest.mark.parametrize(
@@ -117,6 +110,23 @@ def test_an_answer_that_cant_be_read_is_paid_all_the_same(choices: object) -> No
     with pytest.raises(ProviderError, match="holds no message") as error:
         chat_answer(Reply(200, {}, body), prompt_tokens=1)
     assert error.value.tokens == Tokens(100, 5)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (None, "no vectors"),
+        ([{"embedding": "AAAA"}], "no vectors"),
+        ([], "VECTOR_DIMENSION"),
+        ([{"embedding": [1, 2, 3]}], "VECTOR_DIMENSION"),
+        ([{"embedding": [0, 0]}], "no direction"),
+    ],
+)
+def test_vectors_that_cant_be_used_are_paid_all_the_same(data: object, says: str) -> None:
+    body = orjson.dumps({"data": data, "usage": {"prompt_tokens": 100, "total_tokens": 100}})
+    with pytest.raises(ProviderError, match=says) as error:
+        vectors_of(Reply(200, {}, body), (1, 2), Tokens(7))
+    assert error.value.tokens == Tokens(100)
 
 
 @pytest.mark.parametrize(

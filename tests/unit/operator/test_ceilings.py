@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from eventstream.llm.calls import PATIENCE_SECONDS
+from eventstream.llm.patience import PATIENCE_SECONDS
 from eventstream.spec import Budget, Limits, StreamSpec
 from eventstream_operator.decide import Condition, Decision, Memory, Outcome, decide
 from eventstream_operator.decide.memory import Ineffective, Level, Sample, Want

@@ -67,6 +67,18 @@ SITUATIONS: dict[str, tuple[Observation, Memory, int | None, Outcome]] = {
         3,
         Outcome.SCALED_IN,
     ),
+    "more consumers than partitions, but not for the whole window": (
+        seen(lag=2000, consumers=5),
+        replace(lagging(lag_per_second=80), consumer_wants=(Want(NOW - 100, 5),)),
+        None,
+        Outcome.STABILISING,
+    ),
+    "more consumers than partitions, as far as was seen since the start": (
+        seen(lag=0, consumers=5),
+        replace(lagging(lag_per_second=0, lag=0), started_at=NOW - 20),
+        None,
+        Outcome.JUST_STARTED,
+    ),
     "nobody reads": (seen(lag=0, consumers=0), lagging(lag_per_second=0), 1, Outcome.SCALED_OUT),
     "the last step was a moment ago": (
         seen(lag=2000, consumers=2),

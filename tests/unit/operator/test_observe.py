@@ -61,6 +61,10 @@ def test_consumers_figures_are_as_old_as_the_oldest_and_count_only_when_whole() 
     assert whole is not None
     assert (whole.value.lag, whole.age_seconds) == (10, 4)
     assert consumers_figure(figures, "t", 3, unix_now=101) is None
+    # A consumer's clock is ahead: when it measured nobody knows.
+    ahead = consumers_figure({"t:0": figure(4, 161)}, "t", 1, unix_now=101)
+    assert ahead is not None
+    assert ahead.age_seconds == 60
 
 
 @pytest.mark.parametrize(

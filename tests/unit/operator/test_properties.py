@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from eventstream.spec import ApiScaling, StreamSpec
 from eventstream_operator.decide import Memory, decide, from_status, to_status
 from eventstream_operator.decide.memory import Ineffective, Level, Rate, Sample, Want
+from eventstream_operator.decide.tuning import INEFFECTIVE_MOST_SECONDS
 from eventstream_operator.observe.observation import (
     Allowance,
     BudgetUse,
@@ -357,13 +358,20 @@ def test_a_stream_that_nothing_is_remembered_of_is_new() -> None:
 
 
 def test_a_wall_clock_that_went_back_leaves_nothing_in_the_future() -> None:
-    memory = Memory(started_at=0.0, worker_wants=(Want(90.0, 7),), scaled_out_at=95.0)
+    memory = Memory(
+        started_at=0.0,
+        worker_wants=(Want(90.0, 7),),
+        scaled_out_at=95.0,
+        ineffective=Ineffective(workers=4, until=400.0, times=1, cause="in vain"),
+    )
     status = to_status(memory, now=100.0, unix_now=1_000_000.0)
 
-    an_hour_back = from_status(status, now=3.0, unix_now=1_000_000.0 - 3600)
+    back_by_hours = from_status(status, now=3.0, unix_now=1_000_000.0 - 7200)
 
-    assert an_hour_back.worker_wants == (Want(3.0, 7),)
-    assert an_hour_back.scaled_out_at == 3.0
+    assert back_by_hours.ineffective is not None
+    assert back_by_hours.ineffective.until == 3.0 + INEFFECTIVE_MOST_SECONDS
+    assert back_by_hours.worker_wants == (Want(3.0, 7),)
+    assert back_by_hours.scaled_out_at == 3.0
 
 
 @settings(deadline=None, max_examples=12)

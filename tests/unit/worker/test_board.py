@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from eventstream.worker.board import Board
@@ -38,3 +39,13 @@ def test_a_slot_beyond_the_board_is_left_alone() -> None:
 
     assert board.rows() == []
     assert board.row(5).pid == 0
+
+
+def test_when_events_may_be_taken_over_is_told_beside_the_rest() -> None:
+    board = Board(1)
+    assert board.takes_over_from == 0
+
+    board.take_over_from(math.inf)
+    board.write(0, held=1, finished=1, busy_seconds=0, busy_since=0)
+
+    assert (board.takes_over_from, board.stopping, board.row(0).held) == (math.inf, False, 1)

@@ -13,6 +13,7 @@ from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.terms import MONTH_KEY
 from eventstream.cache.guard.tokens import TokenType
+from eventstream.cache.normalise import fold_code, fold_unit
 
 _NUMBER_JOINS = words("and y")
 _AT = words("at las la")
@@ -121,7 +122,7 @@ class Amounts:
             and following.word not in quantities.CURRENCIES
             and following.word not in quantities.ORDINAL_ENDINGS
         ):
-            return _one((item.text + following.text).casefold(), Kind.CODE, item.text, 2)
+            return _one(fold_code(item.text + following.text), Kind.CODE, item.text, 2)
         if following.type is TokenType.WORD and following.word in quantities.ORDINAL_ENDINGS:
             return _one(f"#{item.text}", Kind.NUMBER, item.text + following.word, 2)
         return _one(key, Kind.NUMBER, item.text, 1)
@@ -203,7 +204,9 @@ class Amounts:
         if word in quantities.CURRENCIES:
             return _one(quantities.CURRENCIES[word], Kind.CURRENCY, word, 1)
         if after_number and word in quantities.UNITS:
-            return _one("unit:" + quantities.UNITS[word], Kind.UNIT, word, 1)
+            written = fold_unit(self._items[position].text)
+            unit = quantities.UNITS[word] if written == word else written
+            return _one(f"unit:{unit}", Kind.UNIT, word, 1)
         if word == "%":
             return _one("%", Kind.UNIT, word, 1)
         return None

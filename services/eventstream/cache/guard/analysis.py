@@ -8,24 +8,24 @@ from collections.abc import Iterator, Set
 
 from eventstream.cache.guard import inflection
 from eventstream.cache.guard.amounts import Amount, Amounts
-from eventstream.cache.guard.courtesies import begins_courtesy, without_courtesy_clauses
 from eventstream.cache.guard.emoji import without_echoes
-from eventstream.cache.guard.items import (
-    Item,
-    apply_phrases,
-    items_of,
-    without_courtesies,
-    without_signature,
-    written_out,
-)
+from eventstream.cache.guard.items import Item, items_of
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.orders import order_at_start
-from eventstream.cache.guard.questions import COPULAS, opens_question, pause_in_sentence
+from eventstream.cache.guard.questions import (
+    COPULAS,
+    closes_quote,
+    opens_question,
+    pause_in_sentence,
+)
+from eventstream.cache.guard.shortening import shorten
+from eventstream.cache.guard.spanish_writing import spelt_out
 from eventstream.cache.guard.templates import templates_of
 from eventstream.cache.guard.terms import Analysis, Term, join_dates
 from eventstream.cache.guard.tokens import Token, TokenType
 from eventstream.cache.guard.voice import active_forms
+from eventstream.cache.normalise import fold_code
 
 _STATES = words("was be been ser estar era eran estaba estaban fue fueron")
 _NO_HELPERS = words("ago maybe be been being")
@@ -37,6 +37,7 @@ _LIKE_PARTICIPLE = words(
     " upset run come become overcome paid sold sent made built bought brought caught found held"
     " kept left lost met won heard told taught thought felt dealt led fed fought"
 )
+_ASKS_FOR_SUBJECT = words("who what which whose how")
 _MAX_UNSHAPED = 60  # longer texts are compared once only: it bounds the time
 _BEFORE_DAYS = words("el los")
 _ESTAR_PERSONS = {"esta": "3s", "estan": "3p", "estoy": "1s", "estas": "2s"}
@@ -48,30 +49,27 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     items = items_of(tokens, lexicon, analysis)
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
-    peeled = _peeled(items, lexicon, analysis)
+    spoken, peeled = _peeled(items, lexicon, analysis)
     if peeled.terms:
         return peeled
     # Nothing but courtesies: then they are what the text says.
-    return _Builder(items, lexicon, analysis, {}).build()
+    return _Builder(spoken, lexicon, analysis, {}).build()
 
 
 def courtesies_in(tokens: list[Token], lexicon: Lexicon) -> Analysis | None:
     """The analysis of a text, without terms, that is nothing but courtesies; None for others."""
     analysis = Analysis()
-    peeled = _peeled(items_of(tokens, lexicon, analysis), lexicon, analysis)
+    _, peeled = _peeled(items_of(tokens, lexicon, analysis), lexicon, analysis)
     return None if peeled.terms else peeled
 
 
-def _peeled(items: list[Item], lexicon: Lexicon, noted: Analysis) -> Analysis:
+def _peeled(items: list[Item], lexicon: Lexicon, noted: Analysis) -> tuple[list[Item], Analysis]:
+    """The items without echoes, and the analysis of what they say beside courtesies."""
     peeled = Analysis(notes={kind: list(words) for kind, words in noted.notes.items()})
-    opened = written_out(without_echoes(items, lexicon, peeled), lexicon, peeled)
-    present = {item.plain for item in opened}
-    if begins_courtesy(present, lexicon):
-        opened = without_courtesy_clauses(opened, lexicon, peeled)
-    if not lexicon.courtesies.keys().isdisjoint(present):
-        opened = without_courtesies(opened, lexicon, peeled)
-    opened = without_signature(opened, lexicon, peeled)
-    shortened, moods = apply_phrases(opened, lexicon, peeled)
+    if lexicon.code == "es":
+        items = spelt_out(items, peeled)
+    spoken = without_echoes(items, lexicon, peeled)
+    shortened, moods = shorten(list(spoken), lexicon, peeled)
     order = order_at_start(shortened) if lexicon.code == "es" and not moods else None
     if order is not None:
         peeled.note(Kind.REQUEST, " ".join(item.word for item in shortened[:4]))
@@ -82,7 +80,7 @@ def _peeled(items: list[Item], lexicon: Lexicon, noted: Analysis) -> Analysis:
         result.items = shaped
         if len(shortened) <= _MAX_UNSHAPED and shaped != shortened:
             result.unshaped = shortened, moods
-    return result
+    return spoken, result
 
 
 def as_written(analysis: Analysis, lexicon: Lexicon) -> Analysis:
@@ -128,7 +126,7 @@ class _Builder:
         self._sentence_start = True
         self._asking = self._ordering = False
         self._empty_sentence = True
-        self._sentence_at = 0
+        self._sentence_at = self._sentence_from = 0
         self._helped = False
 
     def build(self) -> Analysis:
@@ -162,7 +160,10 @@ class _Builder:
         terms = self._analysis.terms
         for at in range(self._sentence_at, len(terms)):
             if terms[at].kind in (Kind.MODALITY, Kind.TENSE) and terms[at].key not in _NO_HELPERS:
-                terms.insert(self._sentence_at, terms.pop(at))
+                helper = terms.pop(at)
+                if helper.after_pause and at < len(terms):  # "If it rains, can I ..."
+                    terms[at] = terms[at]._replace(after_pause=True)
+                terms.insert(self._sentence_at, helper)
                 return
 
     def _emit(
@@ -217,7 +218,7 @@ class _Builder:
             case TokenType.TIME:
                 return self._amount(self._amounts.time(position))
             case TokenType.CODE:
-                self._emit(item.text.casefold(), Kind.CODE, item.text)
+                self._emit(fold_code(item.text), Kind.CODE, item.text)
             case TokenType.EMOJI:
                 self._emit(item.text, Kind.EMOJI, item.text)
             case TokenType.QUESTION:
@@ -247,7 +248,12 @@ class _Builder:
                     self._analysis.note(Kind.PUNCTUATION, item.text)
             case TokenType.QUOTE:
                 previous = self._item(position - 1)
-                if previous is not None and previous.type is TokenType.NUMBER and item.attached:
+                if (
+                    previous is not None
+                    and previous.type is TokenType.NUMBER
+                    and item.attached
+                    and not closes_quote(self._items, position)
+                ):
                     self._emit(item.text, Kind.SYMBOL, item.text)
                 else:
                     self._analysis.note(Kind.PUNCTUATION, item.text)
@@ -278,6 +284,8 @@ class _Builder:
         item = self._items[position]
         lexicon = self._lexicon
         starts_sentence, self._sentence_start = self._sentence_start, False
+        if starts_sentence:
+            self._sentence_from = position
         written = item.text
         proper = written[:1].isupper() and not starts_sentence and not written.isupper()
         if lexicon is None:
@@ -300,7 +308,7 @@ class _Builder:
             self._analysis.note(Kind.FUNCTION_WORD, item.word)
             self._after_light = True
             self._after_copula = self._after_copula or item.plain in COPULAS
-            self._noun = item.word not in lexicon.copulas and item.word not in lexicon.helpers
+            self._noun = item.word not in lexicon.light_verbs and item.word != "on"
             self._gender = self._gender_of(position)
             return 1
         if lexicon.code == "es" and item.plain in _ESTAR_PERSONS:
@@ -369,6 +377,8 @@ class _Builder:
                     return False
                 self._analysis.copulas.add(copula)
                 return True
+            if self._asking and self._word_at(self._sentence_from) not in _ASKS_FOR_SUBJECT:
+                return True  # "if breakfast is included" asks what "is breakfast included" does
             return not (next_word.endswith("ed") or next_word in _LIKE_PARTICIPLE)
         return word in lexicon.helpers and self._only_helps(position)
 

@@ -21,7 +21,9 @@ good bad | hot cold | open close | opened closed | start stop | increase decreas
 | advantage disadvantage | ascending descending | encrypt decrypt | lock unlock
 """
 
-_SYNONYMS, _SYNONYM_PHRASES = read_synonyms("english_synonyms.txt", "en")
+_SYNONYMS, _SYNONYM_PHRASES = read_synonyms(
+    "english_synonyms.txt", "en", "english_synonyms_everyday.txt"
+)
 
 ENGLISH = Lexicon(
     code="en",
@@ -117,4 +119,5 @@ ENGLISH = Lexicon(
     phrases=phrase_index(read_phrases("english_phrases.txt") + _SYNONYM_PHRASES),
     templates="english_templates.txt",
     long_words=words(" ".join(read_lines("english_long_words.txt"))),
+    slip_words=words(" ".join(read_lines("english_slip_words.txt"))),
 )

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from eventstream.cache.guard import inflection, quantities
+from eventstream.cache.guard import inflection, quantities, shorthand
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import (
     Lexicon,
@@ -27,14 +27,16 @@ _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to th
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _ASK_WITH_QUE = words("por a de en con para desde hasta")
+_SPELT_WITH_STOPS = 5  # "a.t.m.", but not "p.m."
 _HOW = (("how", "#to"), ("cómo",))
 # Behind a noun: what belongs to somebody begins with none of these.
 _IS_BEFORE = words(
     "a an the not so too very always never still already just really now gone here there my your"
-    " his their our about to been"
+    " his their our about to been on in at off out back down up away under over from with without"
+    " until unavailable unable able going getting being asking telling saying coming waiting"
 )
 _HAS_BEFORE = words("been got")
-_HAD_BEFORE = words("better been")
+_HAD_BEFORE = words("better been already")
 _IS_AFTER = words("it that there here he she what who where how when this why everything nothing")
 
 
@@ -59,17 +61,42 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
     items: list[Item] = []
     english = lexicon is not None and lexicon.code == "en"
     spanish = lexicon is not None and lexicon.code == "es"
+    skipped = False
     for at, token in enumerate(tokens):
         token_type, written, attached = token
+        if skipped:
+            skipped = False
+            continue
+        if english and token_type is TokenType.CODE:
+            short = _shorthand(tokens, at)
+            if short:
+                analysis.note(Kind.SPELLING, written)
+                items += short
+                continue
         if token_type is not TokenType.WORD:
-            if token_type is TokenType.EMOJI and items and items[-1].text == written:
+            if english and shorthand.is_thousands(tokens, at):
+                items.append(Item(token_type, "", written + "000", attached))
+                skipped = True
+            elif token_type is TokenType.EMOJI and items and items[-1].text == written:
                 analysis.note(Kind.PUNCTUATION, written)  # said twice is not said otherwise
             elif written == "-" and _joins_words(tokens, at):
                 analysis.note(Kind.PUNCTUATION, written)
+            elif written.startswith(("..", "…")) and _goes_on(tokens, at):
+                analysis.note(Kind.PUNCTUATION, written)
+                items.append(Item(TokenType.PAUSE, "", ",", attached))
+            elif english and written == "@" and not attached:
+                analysis.note(Kind.SPELLING, written)
+                items.append(_placed("at", attached=False))
             else:
                 items.append(Item(token_type, "", written, attached))
             continue
         lower = written.lower()
+        if english and "." in lower and len(lower) >= _SPELT_WITH_STOPS:
+            lower = written = lower.replace(".", "")
+        if english and lower == "w" and shorthand.is_with(tokens, at):
+            analysis.note(Kind.SPELLING, written)
+            lower = written = "with"
+            skipped = True
         if not english or "'" not in lower:
             if spanish and lower in _SHORT_FOR:
                 lower = written = _SHORT_FOR[lower]
@@ -93,20 +120,30 @@ def items_of(tokens: list[Token], lexicon: Lexicon | None, analysis: Analysis) -
     return items
 
 
+def _goes_on(tokens: list[Token], at: int) -> bool:
+    """Whether words follow: dots at the end may mean the contrary ("Great service...")."""
+    return at + 1 < len(tokens) and tokens[at + 1].type is TokenType.WORD
+
+
+def _shorthand(tokens: list[Token], at: int) -> list[Item]:
+    """The items of a code that is short for words; none for any other."""
+    return [_placed(word, attached=tokens[at].attached) for word in shorthand.spelt_out(tokens[at])]
+
+
 def _joins_words(tokens: list[Token], at: int) -> bool:
     """Whether a hyphen is that of "five-minute" or "e-mail"."""
     return (
         0 < at < len(tokens) - 1
         and tokens[at].attached
         and tokens[at + 1].attached
-        and tokens[at - 1].type is TokenType.WORD
+        and tokens[at - 1].type in (TokenType.WORD, TokenType.NUMBER)
         and tokens[at + 1].type is TokenType.WORD
     )
 
 
 def _expand_contraction(word: str, following: str) -> list[str]:
     if word.endswith("n't"):
-        base = {"ca": "can", "wo": "will", "sha": "shall"}.get(word[:-3], word[:-3])
+        base = {"ca": "can", "wo": "will", "sha": "shall", "dos": "does"}.get(word[:-3], word[:-3])
         return [base, "not"]
     base, _, ending = word.rpartition("'")
     if word == "let's":
@@ -144,7 +181,7 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
     position = 0
     while position < len(items):
         phrase = None
-        if items[position].plain in index:
+        if items[position].plain in index and not _is_name(items, position):
             for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
@@ -157,6 +194,15 @@ def written_out(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list
             result.extend(_all_placed(phrase.replacement, items[position]))
             position += len(phrase.words)
     return result
+
+
+def _is_name(items: list[Item], position: int) -> bool:
+    """Whether a letter or the like is none of the shorthand: "R" and "Max", or the last word."""
+    item = items[position]
+    if item.plain not in shorthand.SMALL_ONLY:
+        return False
+    following = items[position + 1].type if position + 1 < len(items) else None
+    return not item.text.islower() or following is not TokenType.WORD
 
 
 def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
@@ -216,7 +262,7 @@ def apply_phrases(
     while position < len(items):
         item = items[position]
         phrase = None
-        if item.plain in index:
+        if item.plain in index and not _is_name(items, position):
             for candidate in _phrases_at(items, position, index):
                 if _matches(candidate, items, position, result, lexicon):
                     phrase = candidate
@@ -282,6 +328,7 @@ def _matches(
             starts = position == 0 or _is_boundary(items[position - 1])
             return starts and _is_boundary(following)
         case Position.BEFORE_QUESTION:
+            paused = following is not None and following.type is TokenType.PAUSE
             while following is not None and following.type is TokenType.PAUSE:
                 end += 1
                 following = items[end] if end < len(items) else None
@@ -289,6 +336,7 @@ def _matches(
                 return False
             return (
                 following.word in lexicon.question_words
+                or (paused and lexicon.code == "en" and following.word in lexicon.questions)
                 or following.word in _CONDITIONS
                 or (lexicon.code == "es" and following.plain in _ASKS_WITHOUT_ACCENT)
                 or (

@@ -8,6 +8,9 @@ are short, stable and without spaces.
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_CHARACTERS = 1500
+"""Longer texts match exactly only."""
+
 
 class Kind(StrEnum):
     """One kind of difference; `Kind.harmless` says whether an answer survives it."""

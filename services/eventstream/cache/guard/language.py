@@ -24,7 +24,7 @@ def guess_language(text: str, words: Sequence[str]) -> Lexicon | None:
 
 def guess_by_vocabulary(words: Sequence[str]) -> Lexicon | None:
     """The same for texts too short for words that hold sentences together ("great service")."""
-    english = sum(map(ENGLISH.vocabulary.__contains__, words))
+    english = sum(word in ENGLISH.vocabulary or word in ENGLISH.slip_words for word in words)
     spanish = sum(map(SPANISH.vocabulary.__contains__, words))
     return _more(english, spanish) if 2 * max(english, spanish) > len(words) else None
 

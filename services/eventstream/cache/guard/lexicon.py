@@ -94,6 +94,8 @@ class Lexicon:
     phrases: PhraseIndex
     templates: str
     long_words: frozenset[str]
+    slip_words: frozenset[str] = frozenset()
+    other_words: frozenset[str] = frozenset()  # right spellings that no other list has
 
     @cached_property
     def closed_classes(self) -> Mapping[str, Kind]:
@@ -108,6 +110,11 @@ class Lexicon:
             (self.negations, Kind.NEGATION),
         )
         return {word: kind for members, kind in classes for word in members}
+
+    @cached_property
+    def light_verbs(self) -> frozenset[str]:
+        """The verbs that may be left out."""
+        return self.helpers | self.copulas.keys()
 
     @cached_property
     def courtesies(self) -> PhraseIndex:
@@ -141,7 +148,7 @@ class Lexicon:
         """All words that are known of the language."""
         written = {word for phrase in self._all_phrases for word in phrase.words}
         listed = self.synonyms.words.keys() | self.synonyms.verbal.keys()
-        return self.notable | self.long_words | listed | written
+        return self.notable | self.long_words | self.other_words | listed | written
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:

@@ -20,7 +20,8 @@ _MOVING = {
     "en": words(
         "today tomorrow yesterday tonight now already suddenly recently finally eventually"
         " immediately constantly repeatedly regularly automatically quickly slowly permanently"
-        " temporarily unfortunately again"
+        " temporarily unfortunately again lately currently accidentally unexpectedly gradually"
+        " overnight nowadays occasionally usually often sometimes generally normally"
     ),
     "es": words(
         "hoy mañana ayer anoche ahora ya todavía repentinamente recientemente finalmente"
@@ -58,7 +59,21 @@ def adverb_moved(a: Sequence[Term], b: Sequence[Term], same: Same, lexicon: Lexi
         return False
     rest_a = [term for term in a if term.key not in moving]
     rest_b = [term for term in b if term.key not in moving]
-    return bool(rest_a) and _equal(rest_a, rest_b, same)
+    return bool(rest_a) and equal(rest_a, rest_b, same)
+
+
+def common_clauses(a: Sequence[Term], b: Sequence[Term], same: Same) -> int:
+    """How many terms two texts end with that are the same and begin behind a comma with a
+    conjunction (", but he had no tools"); 0 when there are none."""
+    used = length = 0
+    while length < min(len(a), len(b)):
+        length += 1
+        one, other = a[-length], b[-length]
+        if not same(one, other):
+            break
+        if one.key in _JOINS and (one.after_pause or other.after_pause):
+            used = length
+    return used
 
 
 def joins_clauses(terms: Sequence[Term]) -> bool:
@@ -81,6 +96,7 @@ def second_verb(terms: Sequence[Term], lexicon: Lexicon) -> bool:
             or (
                 behind.open
                 and behind.surface.endswith("ing")
+                and len(behind.forms) > 1  # "ring" is no "-ing" form
                 and not (behind.noun or behind.after_copula)
                 and term.kind not in _BESIDE_VERB
             )
@@ -146,8 +162,8 @@ def complement_moved(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
                 behind.after_copula
                 and first[at].noun
                 and second[0].noun
-                and _equal(first[at:], second[: len(first) - at], same)
-                and _equal(first[:at], second[len(first) - at :], same)
+                and equal(first[at:], second[: len(first) - at], same)
+                and equal(first[:at], second[len(first) - at :], same)
             ):
                 return True
     return False
@@ -169,10 +185,11 @@ def _behind_verb(front: Sequence[Term], back: Sequence[Term], same: Same, lexico
         and not any(term.noun or term.proper for term in front[:verb])
         and not any(term.noun for term in back[subject:])
         and all(term.open or term.key == "de" for term in front[verb:])
-        and _equal(front[verb:], back[:subject], same)
-        and _equal(front[:verb], back[subject:], same)
+        and equal(front[verb:], back[:subject], same)
+        and equal(front[:verb], back[subject:], same)
     )
 
 
-def _equal(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+def equal(a: Sequence[Term], b: Sequence[Term], same: Same) -> bool:
+    """Whether two runs of terms say the same, one by one."""
     return len(a) == len(b) and all(map(same, a, b))

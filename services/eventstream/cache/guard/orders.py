@@ -7,7 +7,7 @@ service are listed; with others "puede pagar" may speak of somebody else.
 from collections.abc import Iterator
 from functools import cache
 
-from eventstream.cache.guard.conjugation import orders_of
+from eventstream.cache.guard.conjugation import orders_of, spanish_verb
 from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.lexicon import words
@@ -20,6 +20,12 @@ _VERBS = words(
     " crear generar redactar reiniciar eliminar borrar bloquear desbloquear llamar arreglar"
     " solucionar resolver:ue facilitar indicar calcular convertir:ie comparar definir describir"
     " analizar avisar informar recordar:ue reenviar aplazar añadir quitar abrir modificar"
+    " programar configurar guardar compartir copiar adjuntar imprimir"
+    " editar resaltar subrayar decir"
+    " hacer preparar simplificar acortar ampliar completar firmar validar instalar limpiar revisar"
+    " apuntar anotar reformular adaptar ordenar organizar extraer evaluar"
+    " proponer aclarar contestar"
+    " responder reparar entregar recoger tramitar gestionar inscribir"
 )
 _CAN = words(
     "puede puedes pueden podeis podria podrias podrian podriais te_importaria le_importaria"
@@ -53,8 +59,14 @@ def _wishes() -> dict[str, str]:
     return {
         without_accents(form): entry.partition(":")[0]
         for entry in sorted(_VERBS)
-        for form in orders_of(entry, "")[1:]
+        for form in (*orders_of(entry, "")[1:], *_polite(entry))
     }
+
+
+def _polite(entry: str) -> list[str]:
+    """The imperfect subjunctives ("que enviaran")."""
+    stem = dict(spanish_verb(entry))["pret3p"][:-2]
+    return [stem + ending for ending in ("a", "an", "as", "ais")]
 
 
 def order_at_start(items: list[Item]) -> tuple[list[Item], int] | None:

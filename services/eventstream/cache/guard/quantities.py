@@ -29,7 +29,8 @@ _UNIT_ALIASES = (
     " días dias|week weeks semana semanas|month months mes meses|year years yr yrs año años"
     "|kb kilobytes|mb megabytes|gb gigabytes|tb terabytes|hz hertz|khz kilohertz|mhz megahertz"
     "|ghz gigahertz|lb lbs|oz ounce ounces onza onzas|mile miles milla millas|inch inches pulgada"
-    " pulgadas|foot feet pie pies|w watt watts|kw kilowatt kilowatts|mph|m|s|v volts|k|c|f|x|bn"
+    " pulgadas|foot feet pie pies|w watt watts|kw kilowatt kilowatts|mw|mva|kbps|mbps|gbps|mph"
+    "|m|s|v volts|k|c|f|x|bn"
 )
 UNITS = {
     alias: aliases.split()[0] for aliases in _UNIT_ALIASES.split("|") for alias in aliases.split()

@@ -1,4 +1,5 @@
-"""Tells whether a sentence asks by how it begins, with or without a question mark."""
+"""Tells what the signs of a sentence mean: whether it asks, with or without a question mark, and
+which quotes belong together."""
 
 from collections.abc import Sequence
 
@@ -37,6 +38,12 @@ def pause_in_sentence(items: Sequence[Item], position: int) -> bool:
         if item.type in (TokenType.STOP, TokenType.QUESTION):
             return False
     return False
+
+
+def closes_quote(items: Sequence[Item], position: int) -> bool:
+    """Whether the quote at `position` was opened before, so that it is no sign for inches."""
+    sign = items[position].text
+    return sum(item.text == sign for item in items[:position]) % 2 == 1
 
 
 def _exclaims(items: Sequence[Item], position: int) -> bool:

@@ -6,6 +6,8 @@ are matched without accents, because many people type without them.
 
 from eventstream.cache.guard.conjugation import spanish_verb
 from eventstream.cache.guard.lexicon import Lexicon, groups, numbered, phrase_index, words
+from eventstream.cache.guard.spanish_address import phrases_addressed
+from eventstream.cache.guard.spanish_verbs import all_forms, with_plurals
 from eventstream.cache.guard.wordlists import read_lines, read_phrases, read_synonyms
 
 _OPPOSITES = """
@@ -35,6 +37,10 @@ _INTRANSITIVE = words(
 )
 
 _SYNONYMS, _SYNONYM_PHRASES = read_synonyms("spanish_synonyms.txt", "es")
+
+_NOUNS = words(" ".join(read_lines("spanish_nouns.txt")))
+_LONG = 7
+"""In a word of that length two neighbours exchanged hardly ever make another word."""
 
 SPANISH = Lexicon(
     code="es",
@@ -93,7 +99,8 @@ SPANISH = Lexicon(
         "en cuando mientras si porque durante desde aunque hasta tras después antes con sin para"
         " por según debido_a siempre_que tan_pronto_como pese_a de a de_repente de_pronto"
         " repentinamente recientemente últimamente hace_poco finalmente por_fin al_final"
-        " desgraciadamente lamentablemente afortunadamente"
+        " desgraciadamente lamentablemente afortunadamente semana_pasada mes_pasado año_pasado"
+        " semana_que_viene mes_que_viene año_que_viene"
     ),
     movable_verbs=frozenset(
         form
@@ -135,7 +142,9 @@ SPANISH = Lexicon(
     ),
     synonyms=_SYNONYMS,
     opposites=groups(_OPPOSITES),
-    phrases=phrase_index(read_phrases("spanish_phrases.txt") + _SYNONYM_PHRASES),
+    phrases=phrase_index(phrases_addressed(read_phrases("spanish_phrases.txt")) + _SYNONYM_PHRASES),
     templates="spanish_templates.txt",
-    long_words=words(" ".join(read_lines("spanish_long_words.txt"))),
+    long_words=words(" ".join(read_lines("spanish_long_words.txt")))
+    | {noun for noun in _NOUNS if len(noun) >= _LONG and noun.isascii()},
+    other_words=all_forms() | with_plurals(_NOUNS),
 )

@@ -36,7 +36,8 @@ _LETTER = r"[^\W\d_]"
 _PATTERN = re.compile(
     rf"""
       (?P<line>[^\S\n]*\n\s*)
-    | \s*(?:(?P<word>{_LETTER}+(?=[ ,])                              # most of them
+    | [^\S\t]*(?:(?P<tab>\t+)                                      # between two fields
+    | (?P<word>{_LETTER}+(?=[ ,])                              # most of them
         | {_LETTER}(?:\.{_LETTER})+\.?(?!\w)                    # U.S., e.g., p.m.
         | {_LETTER}+(?:'{_LETTER}+)*(?![\w+\#@]|[._:/\\]\w|://) )
     | (?P<date>\d{{4}}-\d{{1,2}}-\d{{1,2}}(?!\w)|\d{{1,2}}[/-]\d{{1,2}}[/-]\d{{2,4}}(?!\w))
@@ -78,7 +79,7 @@ _EMOJI_CATEGORIES = frozenset({"So", "Sk", "Cf", "Mn"})
 
 
 def tokenise(text: str, limit: int) -> list[Token] | None:
-    """The tokens of `text`, in order; spaces are left out, line breaks are stops.
+    """The tokens of `text`, in order; spaces are left out, line breaks are stops, tabs are signs.
 
     None when there are more than `limit`.
     """

@@ -8,11 +8,16 @@ verbs have too many forms for that ("revisa", "revista"), and so has "re-" in En
 
 from collections.abc import Mapping, Set
 from functools import cache
+from string import ascii_lowercase
 
 from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.lexicon import Lexicon
 
 _SHORTEST = 5
+_SHORTEST_MISSPELT = 7
+_SHORTEST_WITHOUT = 8
+_CONFUSED = (frozenset("aeiou"), frozenset("aeiouy"), frozenset("cs"), frozenset("sz"))
+"""Letters that stand for one sound: "docter" is a doctor, "emergancy" an emergency."""
 _MAX_KNOWN = 4096
 _PREFIXES = ("re", "un", "de", "mis", "pre")
 """They make words that no dictionary has all of."""
@@ -23,9 +28,12 @@ def is_slip(one: str, other: str, lexicon: Lexicon) -> bool:
     neighbours exchanged or, in English and behind no prefix, one letter too many or too few,
     anywhere but at its ends.
 
-    A wrong letter too often makes another word: "paintings" and "printings".
+    A wrong letter too often makes another word ("paintings" and "printings"), so in English only
+    one that sounds alike counts, in words of seven letters or more.
     """
-    return _is_slip(one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es")
+    return _is_slip(
+        one, other, lexicon.long_words, lexicon.vocabulary, lexicon.code == "es"
+    ) or slips_of(lexicon).are_one(one, other)
 
 
 def _is_slip(
@@ -47,8 +55,14 @@ class Slips:
     """Finds the listed word behind a slip, so that phrases which it is part of are found too."""
 
     def __init__(
-        self, long_words: Set[str], vocabulary: Set[str], *, exchanged_only: bool = False
+        self,
+        long_words: Set[str],
+        vocabulary: Set[str],
+        slip_words: Set[str] = frozenset(),
+        *,
+        exchanged_only: bool = False,
     ) -> None:
+        self._slip_words = slip_words
         self._long_words = long_words
         self._vocabulary = vocabulary
         self._exchanged_only = exchanged_only
@@ -66,10 +80,20 @@ class Slips:
             found = self._known[word] = self._search(word)
         return found
 
+    def are_one(self, one: str, other: str) -> bool:
+        """Whether one of two words is a slip of the other, by the list of slips that are told."""
+        if abs(len(one) - len(other)) > 1 or one[0] != other[0] or not self._slip_words:
+            return False
+        return self.meant(one) == other or self.meant(other) == one
+
     def _search(self, word: str) -> str:
         plain = without_accents(word)
-        if plain in self._long_words or plain in self._vocabulary:
+        if plain in self._long_words or plain in self._vocabulary or plain in self._slip_words:
             return word
+        if self._slip_words and word.isalpha() and word.isascii():
+            told = _before_slip(word) & self._slip_words
+            if told:
+                return told.pop() if len(told) == 1 else word
         if self._shortened is None:
             table: dict[str, set[str]] = {}
             for long_word in self._long_words:
@@ -88,7 +112,26 @@ class Slips:
 @cache
 def slips_of(lexicon: Lexicon) -> Slips:
     """The slips of a language, indexed once."""
-    return Slips(lexicon.long_words, lexicon.vocabulary, exchanged_only=lexicon.code == "es")
+    return Slips(
+        lexicon.long_words,
+        lexicon.vocabulary,
+        lexicon.slip_words,
+        exchanged_only=lexicon.code == "es",
+    )
+
+
+def _before_slip(word: str) -> set[str]:
+    """What may have been meant: two neighbours exchanged but for the first, a letter doubled or
+    one of a double left out, and in long words any letter left out."""
+    size = len(word)
+    meant = {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(1, size - 1)}
+    meant |= {word[:at] + word[at] + word[at:] for at in range(size)}
+    meant |= {word[:at] + word[at + 1 :] for at in range(size - 1) if word[at] == word[at + 1]}
+    if size >= _SHORTEST_WITHOUT - 1:
+        meant |= {
+            word[:at] + letter + word[at:] for at in range(1, size) for letter in ascii_lowercase
+        }
+    return meant
 
 
 def _one_letter_less(word: str) -> set[str]:
@@ -105,5 +148,8 @@ def _one_edit(one: str, other: str, exchanged_only: bool) -> bool:
         end += 1
     middle_one, middle_other = one[start : len(one) - end], other[start : len(other) - end]
     if max(len(middle_one), len(middle_other)) <= 1:
-        return not exchanged_only and len(one) != len(other)
+        if exchanged_only or len(one) != len(other):
+            return not exchanged_only
+        changed = {middle_one, middle_other}
+        return shorter >= _SHORTEST_MISSPELT and any(map(changed.issubset, _CONFUSED))
     return len(middle_one) == 2 and middle_one == middle_other[::-1]

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence, Set
 from eventstream.cache.guard.conjugation import (
     BASE_OF_PARTICIPLE,
     PAST_OF_PARTICIPLE,
-    spanish_preterites,
 )
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.spanish_voice import active_thirds
 from eventstream.cache.guard.tokens import TokenType
 
 _MAX_ITEMS = 40
@@ -23,7 +23,7 @@ _ENGLISH_BE = words("was were is are been")
 _ENGLISH_BEFORE_BE = words("has have had will can could would may might must should")
 _OBJECTS = {"me": "i", "him": "he", "us": "we", "them": "they", "her": "she"}
 _SUBJECTS = {"i": "me", "he": "him", "we": "us", "they": "them", "she": "her"}
-_SPANISH_BE = words("fue fueron")
+_SPANISH_BE = words("fue fueron es son será serán ha han")
 _ENDS_AGENT = {
     "en": words(
         "in on at after before during when while because to from for with without into last next"
@@ -35,6 +35,7 @@ _ENDS_AGENT = {
     ),
 }
 _ENGLISH_PAST_BE = words("was were been")
+_HAPPENED = words("fue fueron sido será serán")
 _PASSIVE = _ENGLISH_BE | _SPANISH_BE
 _WHICH = words("last this next el la este esta")
 # What is done by them is done by somebody else, or happens beside them ("left by the door").
@@ -109,12 +110,19 @@ def _by_nobody(body: list[Item], lexicon: Lexicon, said: Set[str]) -> Iterator[l
         if past and "they" in said and any(item.word in _EVENTS for item in body):
             yield from _english(body, [_word("they")], [])
         return
-    if not any(word.endswith("ron") for word in said):
+    if not any(word.endswith("n") for word in said):
         return
+    if not any(item.word in _HAPPENED for item in body):
+        return  # "es" and "está" with a participle are mostly a state
     for clause in _spanish(body, [], []):
-        forms = frozenset(form for form in clause[0].forms if form.endswith("ron"))
+        forms = frozenset(
+            form for form in clause[0].forms if form.endswith("n") or form[:4] == "han_"
+        )
         if forms:
             key = min(forms)
+            if key.startswith("han_"):
+                yield [_word("han"), _word(key.removeprefix("han_")), *clause[1:]]
+                continue
             yield [Item(TokenType.WORD, key, key, False, key, forms), *clause[1:]]
 
 
@@ -181,8 +189,13 @@ def _spanish(front: list[Item], agent: list[Item], tail: list[Item]) -> Iterator
         at += 1
     if at >= len(front):
         return
+    if front[be].word in ("ha", "han"):
+        if front[at].word != "sido" or at + 1 == len(front):
+            return
+        front = [*front[: be + 1], *front[at + 1 :]]
+        at = be + 1
     word = front[at].word.removesuffix("s")
-    forms = spanish_preterites(word[:-1] + "o")
+    forms = active_thirds(front[be].word, word[:-1] + "o")
     if not forms:
         return
     verb = Item(TokenType.WORD, min(forms), min(forms), False, min(forms), forms)

@@ -50,13 +50,14 @@ def read_phrases(name: str) -> tuple[Phrase, ...]:
     return tuple(table)
 
 
-def read_synonyms(name: str, language: str) -> tuple[Synonyms, tuple[Phrase, ...]]:
-    """The synonyms of a list, and the phrases that have to become one word first."""
+def read_synonyms(name: str, language: str, *further: str) -> tuple[Synonyms, tuple[Phrase, ...]]:
+    """The synonyms of one or more lists, and the phrases that have to become one word first."""
     numbers: dict[tuple[int, str], int] = {}
     members: dict[str, set[int]] = {}
     verbal: dict[str, set[int]] = {}
     phrases: dict[tuple[str, ...], str] = {}
-    for group, line in enumerate(read_lines(name)):
+    lines = [line for each in (name, *further) for line in read_lines(each)]
+    for group, line in enumerate(lines):
         part, _, entries = line.partition(":")
         for entry in entries.split():
             for tag, form in _forms(entry, part, language):
@@ -89,7 +90,10 @@ def _forms(entry: str, part: str, language: str) -> Iterator[tuple[str, str]]:
     yield _SAME, entry
     if part == "n" and "_" in entry:
         yield _SAME, entry + ("s" if entry[-1] not in "szx" else "")
-    elif part == "a" and language == "es" and entry.endswith("o") and "_" not in entry:
-        yield "f", entry[:-1] + "a"
-    if part == "a" and language == "es" and not entry.endswith("o"):
-        yield "f", entry
+    elif (
+        part == "a"
+        and language == "es"
+        and entry.endswith("o")
+        and ("_" not in entry or entry.startswith("muy_"))
+    ):
+        yield _SAME, entry[:-1] + "a"  # agreement: it says nothing that its noun does not

@@ -1,6 +1,7 @@
 -- Set money aside for a call that is about to be made.
 --
--- KEYS  usage hash of the stream's day, sorted set of what is set aside (score: when it lapses)
+-- KEYS  usage hash of the stream's day, sorted set of what is set aside (score: when it lapses,
+--       infinite once it has)
 -- ARGV  budget, estimate (micro-dollars), name of this hold, ms until it lapses, ms to keep
 -- Gives 0: held; 1: what is in flight may use the rest up; 2: too little is left.
 local usage, held = KEYS[1], KEYS[2]
@@ -8,10 +9,11 @@ local budget, estimate = tonumber(ARGV[1]), tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- A process that died never settles; what it held comes back when it lapses.
+-- A process that died never settles; what it held comes back when it lapses. The hold stays without
+-- its money, for a process that lives and tells late: that it is there says that nothing was told.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
-  redis.call('ZREM', held, lapsed)
-  redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(lapsed, '(%d+)$'))
+  redis.call('ZADD', held, '+inf', lapsed)
+  redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(lapsed, '(%d+)$'))
 end
 
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')

@@ -1,20 +1,18 @@
 -- Count a finished call, and let go of what was set aside for it; once, however often it is told.
 --
--- KEYS  usage hash of the stream's day, sorted set of what is set aside,
---       sorted set of what was told (score: when it is forgotten)
+-- KEYS  usage hash of the stream's day, sorted set of what is set aside
 -- ARGV  the hold's member ("": none), calls, prompt tokens, completion tokens, micro-dollars,
---       ms to keep, ms in which it may be told again
+--       ms to keep
 -- Gives 1, or 0 where it was told before.
-local usage, held, told = KEYS[1], KEYS[2], KEYS[3]
+local usage, held = KEYS[1], KEYS[2]
 local hold = ARGV[1]
 if hold ~= '' then
-  local clock = redis.call('TIME')
-  local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-  redis.call('ZREMRANGEBYSCORE', told, '-inf', now)
-  if redis.call('ZADD', told, 'NX', now + ARGV[7], hold) == 0 then return 0 end
-  redis.call('PEXPIRE', told, ARGV[7])
-  if redis.call('ZREM', held, hold) == 1 then
-    redis.call('HINCRBY', usage, 'held_microdollars', '-' .. string.match(hold, '(%d+)$'))
+  -- Only the first telling finds the hold, be the next one days later.
+  local lapses = redis.call('ZSCORE', held, hold)
+  if not lapses then return 0 end
+  redis.call('ZREM', held, hold)
+  if lapses ~= 'inf' then
+    redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(hold, '(%d+)$'))
   end
 end
 for index, field in ipairs({'calls', 'prompt_tokens', 'completion_tokens', 'cost_microdollars'}) do

@@ -9,20 +9,20 @@ from collections import Counter
 from eventstream.cache.guard import moves, quantities
 from eventstream.cache.guard.analysis import analyse, as_written, reworded
 from eventstream.cache.guard.edges import courtesy_around
+from eventstream.cache.guard.fronting import fronted
 from eventstream.cache.guard.inflection import accents_may_differ
 from eventstream.cache.guard.items import words_of
-from eventstream.cache.guard.kinds import Comparison, Kind
+from eventstream.cache.guard.kinds import MAX_CHARACTERS, Comparison, Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
-from eventstream.cache.guard.lexicon import Lexicon, words
+from eventstream.cache.guard.lexicon import Lexicon
 from eventstream.cache.guard.spelling import american, sound_alike
 from eventstream.cache.guard.terms import Analysis, Term
 from eventstream.cache.guard.tokens import tokenise
 from eventstream.cache.guard.typing_slips import is_slip
 from eventstream.cache.normalise import clean_text, exact_key_text
 
-MAX_CHARACTERS = 1500
 MAX_TOKENS = 220
-"""Longer texts match exactly only: these two bound the time of one comparison."""
+"""Longer texts match exactly only: this and `MAX_CHARACTERS` bound the time of one comparison."""
 
 _NOTED = (
     Kind.GREETING,
@@ -37,19 +37,8 @@ _NOTED = (
 )
 _NO_SWAP = frozenset({"respectively", "respectivamente"})
 _PREFIXES = frozenset({"re", "un", "in"})  # "re-sign" is not "resign"
-_GROUNDS = words(
-    "if because because_of although unless unfortunately luckily fortunately si porque como aunque"
-    " desgraciadamente lamentablemente afortunadamente"
-)
-"""What holds for a whole sentence, however many verbs there are in it."""
-_DAYS = words("today tomorrow yesterday tonight hoy mañana ayer anoche el los")
-_REASONS = words("because because_of for porque por para")
-_OPERATORS = (Kind.NEGATION, Kind.QUANTIFIER)
-_NOT_YET = words("ya aún todavía")
+_HELPERS = (Kind.MODALITY, Kind.TENSE)
 _MAX_SWAPPED_TERMS = 3
-_MAX_FRONTINGS = 6
-_MAX_MOVED_TERMS = 8
-_MAX_LEADING = 4
 
 
 def compare(a: str, b: str) -> Comparison:
@@ -81,7 +70,7 @@ def compare(a: str, b: str) -> Comparison:
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
         return comparison
-    if _shapes_differ(analysis_a, analysis_b):
+    if analysis_a.unshaped is not None or analysis_b.unshaped is not None:
         analysis_a, analysis_b = as_written(analysis_a, lexicon), as_written(analysis_b, lexicon)
         plain = _compared(analysis_a, analysis_b, lexicon)
         if plain.accepted:
@@ -101,13 +90,6 @@ def _may_be_exact(a: str, b: str) -> bool:
     Other letters' case, beyond Latin-1, may take more of them.
     """
     return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
-
-
-def _shapes_differ(a: Analysis, b: Analysis) -> bool:
-    """Whether templates changed the texts, and not both into a shape of the same beginning."""
-    if a.unshaped is None or b.unshaped is None:
-        return a.unshaped is not b.unshaped
-    return a.terms[0].key != b.terms[0].key or len(a.terms) != len(b.terms)
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:
@@ -197,6 +179,8 @@ def _same(a: Term, b: Term, lexicon: Lexicon | None) -> frozenset[Kind] | None:
     verbs = not (a.noun or b.noun)
     groups = lexicon.synonyms.of(a.forms, verbs=verbs)
     if groups and not groups.isdisjoint(lexicon.synonyms.of(b.forms, verbs=verbs)):
+        if a.surface[:-1] == b.surface[:-1] and (a.noun or b.noun):
+            return None  # "el enfermo" and "la enferma" are two
         return frozenset({Kind.SYNONYM})
     one_known = (a.surface in lexicon.vocabulary) != (b.surface in lexicon.vocabulary)
     if lexicon.code == "es" and one_known and sound_alike(a.surface, b.surface):
@@ -247,7 +231,19 @@ def _moved(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
     """Whether a part moved from one end to the other ("If X, Y"; "Y if X"; "yesterday I ...")."""
     if lexicon is None or len(a.questions) > 1 or len(b.questions) > 1:
         return False
-    return _fronted(a.terms, b.terms, lexicon) or _fronted(b.terms, a.terms, lexicon)
+    terms_a, terms_b = a.terms, b.terms
+    if len(terms_a) != len(terms_b) or not terms_a:
+        return False
+    if terms_a[0].kind in _HELPERS and terms_a[0].key == terms_b[0].key:
+        terms_a, terms_b = terms_a[1:], terms_b[1:]  # "can" leads either way
+
+    def same(one: Term, other: Term) -> bool:
+        return _same(one, other, lexicon) is not None
+
+    tail = moves.common_clauses(terms_a, terms_b, same)
+    if tail:
+        terms_a, terms_b = terms_a[:-tail], terms_b[:-tail]
+    return fronted(terms_a, terms_b, same, lexicon) or fronted(terms_b, terms_a, same, lexicon)
 
 
 def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
@@ -272,71 +268,6 @@ def _reordered(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> bool:
         moves.subject_moved(rest_a, rest_b, same, lexicon)
         or moves.complement_moved(rest_a, rest_b, same)
     )
-
-
-def _fronted(front: list[Term], back: list[Term], lexicon: Lexicon) -> bool:
-    """Whether what stands first in `front` stands last in `back`, and all else is the same."""
-    if len(front) != len(back) or not front:
-        return False
-    first = front[0]
-    if first.key not in lexicon.fronting and first.kind is not Kind.DATE_TIME:
-        verb = _leading_verb(front, lexicon)
-        return (
-            0 < verb < len(front)
-            and not any(term.kind in _OPERATORS for term in front[verb:])
-            and _equal(front[verb:], back[: len(front) - verb], lexicon)
-            and _equal(front[:verb], back[len(front) - verb :], lexicon)
-        )
-    if first.kind is back[0].kind is Kind.DATE_TIME:
-        return False  # "9:00 17:00" is no "17:00 9:00"
-    if _belongs_to_what_follows(front, lexicon):
-        return False
-    tried = 0
-    for at in range(1, len(front)):
-        if tried == _MAX_FRONTINGS:
-            return False
-        if not front[at].after_pause and (at > _MAX_MOVED_TERMS or _reports(front[at:], lexicon)):
-            continue
-        if _same(front[at], back[0], lexicon) is None:
-            continue
-        tried += 1
-        if _equal(front[at:], back[: len(front) - at], lexicon) and _equal(
-            front[:at], back[len(front) - at :], lexicon
-        ):
-            return True
-    return False
-
-
-def _belongs_to_what_follows(terms: list[Term], lexicon: Lexicon) -> bool:
-    """Whether the first term may say something of the second ("Monday deliveries stopped") or of
-    one of two verbs ("on Monday I want to cancel"), so that it has to stay where it is."""
-    first = terms[0]
-    alone = first.after_light and not first.noun and not first.after_copula  # "on Monday"
-    return (
-        (first.kind is Kind.DATE_TIME and first.key not in _DAYS and not alone)
-        or (
-            first.key not in _GROUNDS
-            and (moves.second_verb(terms, lexicon) or moves.joins_clauses(terms[1:]))
-        )
-        # "I did not go because it rained": perhaps something else was the reason.
-        or (first.key in _REASONS and any(term.kind is Kind.NEGATION for term in terms))
-        or (len(terms) > 1 and moves.describes(first, None, terms[1]))
-    )
-
-
-def _leading_verb(terms: list[Term], lexicon: Lexicon) -> int:
-    """How many terms a verb takes whose subject may stand on either side; 0 when none leads."""
-    for at, term in enumerate(terms[:_MAX_LEADING]):
-        if term.key in lexicon.movable_verbs:
-            return at + 1
-        if term.kind not in (Kind.PERSON, Kind.NEGATION, Kind.TENSE) and term.key not in _NOT_YET:
-            return 0
-    return 0
-
-
-def _reports(terms: list[Term], lexicon: Lexicon) -> bool:
-    """Whether somebody says or thinks something: then a time may belong to either of two verbs."""
-    return any(term.key in lexicon.reports for term in terms)
 
 
 def _swapped(a: list[Term], b: list[Term], whole: Analysis, lexicon: Lexicon | None) -> bool:

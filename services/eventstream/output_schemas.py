@@ -1,7 +1,12 @@
-"""References in a JSON Schema that lead nowhere."""
+"""Whether an answer can be checked by a JSON Schema at all.
+
+The meta-schema says what a schema looks like. It knows neither where a reference leads nor what a
+regular expression is, and each answer that such a schema can't check is paid for.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from jsonschema_specifications import REGISTRY
@@ -9,8 +14,8 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 
-def dangling_reference(schema: dict[str, Any]) -> str | None:
-    """A reference that leads to no schema; None where there is none.
+def unusable_part(schema: dict[str, Any]) -> str | None:
+    """What in a schema no answer can be checked by, and the way out; None where all is well.
 
     A definition that nothing refers to is left alone. What other documents hold is never fetched,
     but for the meta-schemas, which every validator has.
@@ -25,12 +30,15 @@ def dangling_reference(schema: dict[str, Any]) -> str | None:
             continue
         seen.add(id(here))
         try:
+            wrong = _wrong_pattern(here)
+            if wrong is not None:
+                return wrong
             for keyword in ("$ref", "$dynamicRef"):
                 if keyword in here:
                     by = str(here[keyword])
                     found = resolver.lookup(here[keyword])
                     if not isinstance(found.contents, dict | bool):
-                        return by
+                        return _dangling(by)
                     waiting.append(
                         (DRAFT202012.create_resource(found.contents), found.resolver, by)
                     )
@@ -43,5 +51,25 @@ def dangling_reference(schema: dict[str, Any]) -> str | None:
         except (Unresolvable, LookupError, ValueError, TypeError, AttributeError, RecursionError):
             # Or what it leads to is no schema, which nothing has checked: it stands in no place
             # that is known to hold one.
-            return by
+            return _dangling(by)
+    return None
+
+
+def _dangling(reference: str) -> str:
+    return (
+        f"refers to {reference!r}, where it has no schema: put every definition into the schema"
+        " itself, under `$defs`"
+    )
+
+
+def _wrong_pattern(schema: dict[str, Any]) -> str | None:
+    own = [schema["pattern"]] if "pattern" in schema else []
+    for pattern in (*own, *schema.get("patternProperties", ())):
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            return (
+                f"has the pattern {pattern!r}, which is no regular expression ({error}): write it"
+                " as Python's `re` reads it"
+            )
     return None
