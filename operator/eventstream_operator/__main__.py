@@ -97,7 +97,12 @@ async def assemble(
             clock=lease_clock,
             unix_clock=time.time,
         ),
-        registry=StreamRegistry(state, Keys(services.eventstream_prefix), clock=time.monotonic),
+        registry=StreamRegistry(
+            state,
+            Keys(services.eventstream_prefix),
+            clock=time.monotonic,
+            take_over_from=settings.take_over_from,
+        ),
         clock=clock,
         unix_clock=unix_clock,
     )

@@ -48,6 +48,9 @@ class OperatorSettings(BaseSettings):
     """Everything that is watched is also listed this often: what a broken watch missed."""
     status_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
     """Figures that moved a little are written this often; a change of substance at once."""
+    take_over_from: str = ""
+    """The installation whose streams in Redis are this one's from now on, as the refusal to start
+    names it."""
     lease_seconds: Annotated[int, Field(ge=4, le=300)] = 15
     """A second operator takes over when the first has not renewed its Lease for this long."""
     metrics_host: str = "0.0.0.0"  # noqa: S104 -- the kubelet probes the pod's own address

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import Event, Failure, Result
@@ -23,6 +23,13 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+
+
+FOREIGN_KEY: Final = (
+    "another program keeps something of its own in this Redis under the id's key: give EventStream"
+    " a database or an EVENTSTREAM_PREFIX of its own"
+)
+"""What is told of such a conflict."""
 
 
 class Cancellation(StrEnum):
@@ -50,6 +57,8 @@ class Acceptance:
     outcome: Outcome
     queue: str
     wake: bool = False
+    foreign: bool = False
+    """A conflict with another program's key, not with another event: FOREIGN_KEY says it."""
 
 
 class Wait(NamedTuple):

@@ -18,6 +18,7 @@ import yaml
 
 from eventstream import __version__
 from eventstream.crd_text import FIELDS, RULES, STATUS
+from eventstream.keys import RESERVED_STREAM_NAMES
 from eventstream.spec import API_VERSION, KIND, StreamSpec
 
 GROUP: Final = API_VERSION.partition("/")[0]
@@ -57,6 +58,14 @@ _STREAM_NAME_RULE: Final = {
     "rule": "self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')",
     "message": "metadata.name must be lower-case letters, digits and '-', begin and end with a"
     " letter or digit, at most 63 characters",
+}
+
+
+# What is there already has a status, and can still be written: an upgrade takes no stream away.
+_RESERVED_NAMES_RULE: Final = {
+    "rule": f"has(self.status) || !(self.metadata.name in {list(RESERVED_STREAM_NAMES)})",
+    "message": f"metadata.name must not be one of {', '.join(RESERVED_STREAM_NAMES)}, which are"
+    " reserved: these are Redis keys of Celery and EventStream, and a stream's queue has its name",
 }
 
 
@@ -140,7 +149,7 @@ def _resource_schema() -> dict[str, Any]:
             "spec": {**spec, "default": _defaults(spec)},
             "status": STATUS,
         },
-        "x-kubernetes-validations": [_STREAM_NAME_RULE],
+        "x-kubernetes-validations": [_STREAM_NAME_RULE, _RESERVED_NAMES_RULE],
     }
 
 

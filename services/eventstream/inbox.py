@@ -41,6 +41,10 @@ WAKE_TTL_MS: Final = 10_000
 """How long a wake-up counts as under way; a lost one is made good by the workers' own look."""
 
 
+LONGEST_WAIT_SECONDS: Final = 300.0
+"""A deferred event is looked at again after so long at most; as in lua/common.lua."""
+
+
 class Inbox:
     """Accept, claim, finish. All methods raise StoreUnavailable when Redis does not play along."""
 
@@ -101,7 +105,7 @@ class Inbox:
             answers, wanted = await self._accept(keys=keys, args=arguments)
         wakes = set(wanted)
         return [
-            Acceptance(arrival.event.id, Outcome(answer.decode()), queue, position in wakes)
+            _acceptance(arrival.event.id, answer.decode(), queue, position in wakes)
             for position, (arrival, queue, answer) in enumerate(
                 zip(arrivals, queues, answers, strict=True), start=1
             )
@@ -172,7 +176,7 @@ class Inbox:
         suspects: Literal["none", "peek", "take", "own"] = "none",
         begins: bool = True,
     ) -> Claim:
-        """Take up to `most` waiting events of `queue` under a lease.
+        """Take up to `most` waiting events of `queue`, or some MB of them, under a lease.
 
         `begins`: the first claim of a drain, which answers the wake-up that is under way.
 
@@ -327,13 +331,18 @@ class Inbox:
                 self._keys.inbox(queue), INBOX_GROUP, "-", "+", 1, idle=self._lease_ms
             )
             pipe.zrange(self._keys.deferred(queue), 0, 0, withscores=True)
+            pipe.zrange(self._keys.deferred(queue), -1, -1, withscores=True)
             pipe.time()
-            length, pending, late, first_due, time = await pipe.execute(raise_on_error=False)
+            length, pending, late, *deferred, time = await pipe.execute(raise_on_error=False)
         if isinstance(length, Exception) or isinstance(time, Exception):
             return False
         now_ms = time[0] * 1000 + time[1] // 1000
-        if first_due and not isinstance(first_due, Exception) and first_due[0][1] <= now_ms:
-            return True
+        for scored in deferred:
+            # One that is too far off is due, too: claim.lua says why.
+            if scored and not isinstance(scored, Exception):
+                wait_ms = scored[0][1] - now_ms
+                if not 0 < wait_ms <= LONGEST_WAIT_SECONDS * 1000:
+                    return True
         if isinstance(pending, Exception):
             return bool(length)
         return bool(length > int(pending["pending"]) or late)
@@ -360,6 +369,13 @@ class Inbox:
             if field.startswith(b"delivery:")
         )
         return tuple(f"delivery {number}: {who}" for number, who in deliveries)
+
+
+def _acceptance(event_id: str, answer: str, queue: str, wake: bool) -> Acceptance:
+    foreign = answer == "foreign"
+    return Acceptance(
+        event_id, Outcome.CONFLICT if foreign else Outcome(answer), queue, wake, foreign
+    )
 
 
 def _schema_of(stored: bytes) -> int:

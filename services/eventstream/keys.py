@@ -19,6 +19,10 @@ DEFAULT_TOPIC = "datos_crudos"
 DEFAULT_PROCESSED_TOPIC = "datos_procesados"
 DEFAULT_CONSUMER_GROUP = "ai_eventstream_consumers"
 
+RESERVED_STREAM_NAMES = ("installation", "streams", "unacked", "workers")
+"""Names that no stream may have. A stream's queue is a list of its name at Celery's broker, where
+Celery itself keeps `unacked`; the others are keys of the results Redis, which may be the same."""
+
 # One consumer group reads every inbox; its consumers are worker processes.
 INBOX_GROUP = "workers"
 

@@ -16,6 +16,8 @@ from eventstream.heartbeat import ModelInUse
 
 _SLOTS: Final = 60
 """A period's, as in reserve.lua."""
+_LONGEST_FREEZE_SECONDS: Final = 300.0
+"""As in reserve.lua: what is farther off counts for nothing."""
 _THROTTLED: Final = ("requests", "tokens", "rate_limited")
 """What is short by the provider's headers, and the kind of a 429: not a refused key."""
 
@@ -54,12 +56,13 @@ def read_bucket(stored: Mapping[bytes, bytes], model: ModelInUse, now_ms: float)
     """A `limit:{bucket}` hash; `now_ms` is Redis' clock."""
     fields = {name.decode(): value.decode() for name, value in stored.items()}
     refused_at = fields.get("refused_at")
+    frozen_seconds = (float(fields.get("frozen_until", "0")) - now_ms) / 1000
     # Who keeps to another number in the same bucket is held back by that, and not by this one.
     causes = (*_THROTTLED, f"requests:{model.requests}", f"tokens:{model.tokens}")
     return BucketState(
         requests=_use(fields, "r", model.requests, model.requests_period_seconds, now_ms),
         tokens=_use(fields, "t", model.tokens, 60.0, now_ms),
-        frozen_seconds=(float(fields.get("frozen_until", "0")) - now_ms) / 1000,
+        frozen_seconds=frozen_seconds if frozen_seconds <= _LONGEST_FREEZE_SECONDS else 0.0,
         frozen_why=fields.get("frozen_why", ""),
         throttled=sum(int(fields.get(f"refused:{cause}", "0")) for cause in causes),
         throttled_seconds_ago=(now_ms - float(refused_at)) / 1000 if refused_at else math.inf,
@@ -82,5 +85,5 @@ def _said(packed: str | None, now_ms: float) -> Use | None:
     if packed is None:
         return None
     level, most, per_ms, at = (float(number) for number in packed.split())
-    level = min(most, level + (now_ms - at) * per_ms)
+    level = min(most, level + max(0.0, now_ms - at) * per_ms)
     return Use(most, most - level, per_second=per_ms * 1000, said_by_provider=True)

@@ -4,6 +4,9 @@
 through a short cache and go on with the last one known while Redis is away. A deleted stream stays
 as a tombstone: its own workers may be gone with it, so those of every other stream serve its queue
 until what waits there has failed with `stream_deleted` and what was to be removed is (`settled`).
+
+How long ago a stream was deleted is measured by Redis' own clock: who deletes it and who settles it
+are different machines.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,15 +28,22 @@ from eventstream.spec import StreamSpec, default_stream
 
 log = get_logger(__name__)
 
+FRESH_SECONDS: Final = 5.0
+"""Who accepts events goes by streams no older than this: a deleted stream is served to its end, but
+not for ever."""
+
 
 class RegisteredStream(BaseModel):
     """One field of the hash."""
 
     schema_number: int = SCHEMA
     generation: int = 1
+    owner: str = ""
+    """Which installation wrote it and keeps it as it is; empty: nobody in particular, as what the
+    services, `eventstream streams apply` and earlier versions write."""
     deleted: bool = False
     deleted_at: float = 0.0
-    """Unix seconds."""
+    """Unix seconds of Redis' clock."""
     settled: bool = False
     """A deleted stream of which nothing is left to do."""
     spec: StreamSpec = field(default_factory=StreamSpec)
@@ -43,10 +53,12 @@ class RegisteredStream(BaseModel):
 class _Snapshot:
     streams: Mapping[str, RegisteredStream]
     read_at: float
+    looked_at: float
+    """The same, or when reading failed last."""
 
 
 class Registry:
-    """Reads and writes the hash; `clock` is monotonic seconds, `unix_clock` Unix seconds."""
+    """Reads and writes the hash; `clock` is monotonic seconds."""
 
     def __init__(
         self,
@@ -55,13 +67,11 @@ class Registry:
         *,
         max_age_seconds: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
-        unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._max_age_seconds = max_age_seconds
         self._clock = clock
-        self._unix_clock = unix_clock
         self._settle = redis.register_script(lua.source("settle"))
         self._snapshot: _Snapshot | None = None
         self._last_read: tuple[dict[bytes, bytes], dict[str, RegisteredStream]] = ({}, {})
@@ -69,6 +79,18 @@ class Registry:
     async def get(self, name: str) -> StreamSpec | None:
         """A stream's spec; None where there is none of that name (or it was deleted)."""
         stream = (await self._streams()).get(name)
+        return stream.spec if stream and not stream.deleted else None
+
+    async def get_to_accept(self, name: str) -> StreamSpec | None:
+        """The same, for who accepts events by it: never from streams older than FRESH_SECONDS.
+
+        A process that was held up may know a stream that is deleted and settled by now. Where the
+        streams can't be read it raises StoreUnavailable: accepting needs the same Redis.
+        """
+        last = self._snapshot
+        stream = last.streams.get(name) if last is not None and self._is_fresh(last) else None
+        if stream is None or stream.deleted:
+            stream = (await self._streams(only_fresh=True)).get(name)
         return stream.spec if stream and not stream.deleted else None
 
     async def last(self, name: str) -> StreamSpec | None:
@@ -95,6 +117,17 @@ class Registry:
             if stream.deleted and not stream.settled
         }
 
+    async def settled(self) -> dict[str, RegisteredStream]:
+        """Deleted streams of which nothing was left to do."""
+        streams = await self._streams()
+        return {name: stream for name, stream in streams.items() if stream.settled}
+
+    async def store_seconds(self) -> float:
+        """Unix seconds of Redis' clock, which `deleted_at` goes by."""
+        async with reading_or_writing("asking Redis for the time"):
+            seconds, microseconds = await self._redis.time()
+        return float(seconds) + microseconds / 1_000_000
+
     async def queues(self, only: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The queues of all streams (or of `only` these), HTTP first.
 
@@ -110,16 +143,34 @@ class Registry:
         names.sort(key=lambda name: (name != DEFAULT_STREAM, name))
         return tuple(queue for name in names for queue in queues_of(name))
 
-    async def write(self, streams: Mapping[str, StreamSpec]) -> None:
-        """Create or change streams; a generation goes up only when the spec changed."""
+    async def owners(self) -> dict[str, str]:
+        """Who owns each stream that exists; streams that are nobody's are left out."""
+        streams = await self._streams()
+        return {
+            name: stream.owner
+            for name, stream in streams.items()
+            if stream.owner and not stream.deleted
+        }
+
+    async def write(self, streams: Mapping[str, StreamSpec], owner: str | None = None) -> None:
+        """Create or change streams; a generation goes up only when the spec changed.
+
+        `owner` makes them its own; None leaves them whose they are. Nothing is refused here: who
+        has an owner looks at `owners` first.
+        """
         known = await self._read()
         fields = {}
         for name, spec in streams.items():
             before = known.get(name)
-            if before is not None and before.spec == spec and not before.deleted:
+            there = before if before is not None and not before.deleted else None
+            whose = (there.owner if there else "") if owner is None else owner
+            generation = before.generation if before else 0
+            if there is None or there.spec != spec:
+                generation += 1
+            elif there.owner == whose:
                 continue
-            generation = before.generation + 1 if before else 1
-            fields[name] = _pack(RegisteredStream(generation=generation, spec=spec))
+            stream = RegisteredStream(generation=generation, owner=whose, spec=spec)
+            fields[name] = _pack(stream)
         if fields:
             async with reading_or_writing("writing streams"):
                 await self._redis.hset(self._keys.streams, mapping=fields)  # type: ignore[arg-type]
@@ -133,7 +184,7 @@ class Registry:
         tombstone = known.model_copy(
             update={
                 "deleted": True,
-                "deleted_at": self._unix_clock(),
+                "deleted_at": await self.store_seconds(),
                 "generation": known.generation + 1,
             }
         )
@@ -144,10 +195,17 @@ class Registry:
 
     async def settle(self, name: str, tombstone: RegisteredStream) -> bool:
         """Nothing is left to do about this tombstone. False: the stream is another one by now."""
-        settled = tombstone.model_copy(update={"settled": True})
+        return await self._mark(name, tombstone, settled=True)
+
+    async def unsettle(self, name: str, tombstone: RegisteredStream) -> bool:
+        """Something is left to do after all. False: the stream is another one by now."""
+        return await self._mark(name, tombstone, settled=False)
+
+    async def _mark(self, name: str, tombstone: RegisteredStream, *, settled: bool) -> bool:
+        marked = tombstone.model_copy(update={"settled": settled})
         async with reading_or_writing("settling a deleted stream"):
             done = await self._settle(
-                keys=[self._keys.streams], args=[name, tombstone.generation, _pack(settled)]
+                keys=[self._keys.streams], args=[name, tombstone.generation, _pack(marked)]
             )
         self._snapshot = None
         return bool(done)
@@ -166,11 +224,17 @@ class Registry:
             )
         self._snapshot = None
 
-    async def _streams(self) -> Mapping[str, RegisteredStream]:
+    def _is_fresh(self, snapshot: _Snapshot) -> bool:
+        return self._clock() - snapshot.read_at <= FRESH_SECONDS
+
+    async def _streams(self, *, only_fresh: bool = False) -> Mapping[str, RegisteredStream]:
+        """`only_fresh`: what can't be read and is older than that raises StoreUnavailable."""
         now = self._clock()
         last = self._snapshot
-        if last is not None and now - last.read_at < self._max_age_seconds:
-            return last.streams
+        usable = last if last is not None and (not only_fresh or self._is_fresh(last)) else None
+        if usable is not None and now - usable.looked_at < self._max_age_seconds:
+            return usable.streams
+        read_at = now
         try:
             streams = await self._read()
             if last is not None:
@@ -187,10 +251,10 @@ class Registry:
                     await self._restore(lost)
                 streams |= missing
         except StoreUnavailable:
-            if last is None:
+            if usable is None:
                 raise
-            streams = dict(last.streams)
-        self._snapshot = _Snapshot(streams, now)
+            streams, read_at = dict(usable.streams), usable.read_at
+        self._snapshot = _Snapshot(streams, read_at, now)
         return streams
 
     async def _restore(self, streams: Mapping[str, RegisteredStream]) -> None:

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
@@ -135,9 +136,9 @@ class Results:
             for event_id in event_ids:
                 pipe.hgetall(self._keys.task_meta(event_id))
                 pipe.get(self._keys.result(event_id))
-            replies = await pipe.execute()
+            replies = [_own(reply) for reply in await pipe.execute(raise_on_error=False)]
         return [
-            _status(event_id, replies[index * 2], replies[index * 2 + 1])
+            _status(event_id, replies[index * 2] or {}, replies[index * 2 + 1])
             for index, event_id in enumerate(event_ids)
         ]
 
@@ -158,6 +159,15 @@ class Results:
         """Count something that no inbox script counts (`dead_lettered`)."""
         async with reading_or_writing("counting"):
             await self._redis.hincrby(self._keys.counters(stream), name, amount)
+
+
+def _own(reply: Any) -> Any:
+    """A reply; None for what another program keeps under the key. Raises what else went wrong."""
+    if not isinstance(reply, Exception):
+        return reply
+    if "WRONGTYPE" in str(reply):
+        return None
+    raise reply
 
 
 def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) -> TaskStatus | None:

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from eventstream.errors import ConfigurationError
+from eventstream.keys import RESERVED_STREAM_NAMES
 from eventstream.spec import API_VERSION, HANDED_IN, StreamSpec
 
 _STREAM_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
@@ -32,6 +33,11 @@ class ResourceMetadata(BaseModel):
             raise ValueError(
                 "must be lower-case letters, digits and '-', begin and end with a letter or digit,"
                 " at most 63 characters"
+            )
+        if value in RESERVED_STREAM_NAMES:
+            raise ValueError(
+                f"{value!r} is the name of a Redis key that Celery or EventStream itself uses, and"
+                " a stream's queue has its name: choose another"
             )
         return value
 

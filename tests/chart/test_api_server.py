@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from eventstream.crd import custom_resource_definition
 from eventstream.inbox import Inbox
+from eventstream.keys import RESERVED_STREAM_NAMES
 from tests.chart.helm import CHART, EVERYTHING, ROOT, Chart, Objects, is_hook
 from tests.chart.scripts import load
 from tests.cluster.harness.cluster import Cluster, client_environment
@@ -124,6 +126,43 @@ def test_a_wrong_spec_is_refused_with_a_sentence(
 def test_a_name_that_could_be_no_label_is_refused(cluster: Cluster, namespace: str) -> None:
     with pytest.raises(CommandFailed, match="at most 63 characters"):
         cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=stream({}, "a.b"))
+
+
+@pytest.mark.parametrize("name", RESERVED_STREAM_NAMES)
+def test_a_name_that_is_a_redis_key_is_refused(cluster: Cluster, namespace: str, name: str) -> None:
+    with pytest.raises(CommandFailed, match="these are Redis"):
+        cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=stream({}, name))
+
+
+def test_an_upgrade_takes_no_stream_of_such_a_name_away(cluster: Cluster, namespace: str) -> None:
+    earlier = custom_resource_definition()
+    [version] = earlier["spec"]["versions"]
+    rules = version["schema"]["openAPIV3Schema"]["x-kubernetes-validations"]
+    rules[:] = [rule for rule in rules if "reserved" not in rule["message"]]
+    here = ("-n", namespace)
+    apply = ("apply", "--server-side", "--force-conflicts", "-f")
+
+    cluster.kubectl(*apply, "-", stdin=json.dumps(earlier))
+    wait_for("earlier definition", lambda: created(cluster, namespace, "workers"))
+    cluster.kubectl(*apply, str(CRD))
+    wait_for("definition of now", lambda: not created(cluster, namespace, "streams"))
+
+    status = json.dumps({"status": {"phase": "Running"}})
+    cluster.kubectl(
+        *("patch", "es", "workers", *here, "--subresource=status", "--type=merge", "-p", status)
+    )
+    spec = json.dumps({"spec": {"task": {"type": "summarization"}}})
+    cluster.kubectl("patch", "es", "workers", *here, "--type=merge", "-p", spec)
+
+
+def created(cluster: Cluster, namespace: str, name: str) -> bool:
+    """Whether the API server would take a stream of this name; it is created."""
+    cluster.kubectl("delete", "es", name, "-n", namespace, "--ignore-not-found")
+    try:
+        cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=stream({}, name))
+    except CommandFailed:
+        return False
+    return True
 
 
 def test_an_empty_spec_is_filled_in_and_the_list_shows_the_status(

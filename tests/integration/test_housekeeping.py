@@ -6,8 +6,11 @@ import asyncio
 import math
 import time
 from pathlib import Path
+from typing import Any
 
+from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats
+from eventstream.inbox import Inbox
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
@@ -15,10 +18,23 @@ from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
 from eventstream.worker.board import Board
 from eventstream.worker.housekeeping import Housekeeping
+from tests.support.events import an_event
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 KEY = "sk-a-real-looking-secret"
+
+
+def housekeeping_for(settings: Settings, **changes: Any) -> Housekeeping:
+    values: dict[str, Any] = {
+        "name": "eventstream-1@pod",
+        "board": Board(1),
+        "environment": {},
+        "registered_tasks": [],
+        "served": lambda: ("reviews",),
+        "serve_queue": lambda queue: None,
+    }
+    return Housekeeping(settings, **(values | changes))
 
 
 async def test_a_heartbeat_names_the_models_of_the_streams_that_are_served(
@@ -35,15 +51,7 @@ async def test_a_heartbeat_names_the_models_of_the_streams_that_are_served(
             "openai_api_key": KEY,
         }
     )
-    housekeeping = Housekeeping(
-        settings,
-        name="eventstream-1@pod",
-        board=Board(1),
-        environment={},
-        registered_tasks=[],
-        served=lambda: ("reviews",),
-        serve_queue=lambda queue: None,
-    )
+    housekeeping = housekeeping_for(settings)
     heartbeats = Heartbeats(redis_client, keys)
 
     housekeeping.start()
@@ -60,6 +68,31 @@ async def test_a_heartbeat_names_the_models_of_the_streams_that_are_served(
     ]
     assert KEY not in beat.model_dump_json()
     assert await heartbeats.alive() == []
+
+
+async def test_the_queue_of_a_settled_stream_is_served_again_when_an_event_came_late(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry, inbox: Inbox, cache_url: str
+) -> None:
+    await registry.write({"letters": StreamSpec()})
+    await registry.delete("letters")
+    await registry.settle("letters", (await registry.tombstones())["letters"])
+    await inbox.accept([Arrival(an_event("late", stream="letters"))])
+    settings = Settings.model_validate(
+        {"redis_url": cache_url, "eventstream_prefix": keys.prefix, "worker_streams": "reviews"}
+    )
+    served = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    housekeeping = housekeeping_for(
+        settings,
+        serve_queue=lambda queue: loop.call_soon_threadsafe(
+            served.set if queue == "letters" else lambda: None
+        ),
+    )
+
+    housekeeping.start()
+    async with asyncio.timeout(30):
+        await served.wait()
+    await asyncio.to_thread(housekeeping.stop)
 
 
 async def test_after_an_outage_nothing_is_taken_over_before_its_holder_could_renew_it(

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from redis.asyncio.client import PubSub
 
+from eventstream import kafka_gap
 from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State, TaskStatus
@@ -68,6 +69,72 @@ async def test_the_same_id_is_a_duplicate_only_with_the_same_content(
     ]
     counters = (await results.counters(["default"]))["default"]
     assert (counters.accepted, counters.duplicates, counters.conflicts) == (2, 1, 1)
+
+
+async def another_programs(redis: AsyncRedis, keys: Keys, event_id: str) -> None:
+    """What somebody else keeps in the same database where the event's metadata would be."""
+    await redis.delete(keys.task_meta(event_id))
+    await redis.set(keys.task_meta(event_id), '{"status": "mine"}')
+
+
+async def test_another_programs_key_is_a_conflict_of_its_own_event_alone(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await another_programs(redis_client, keys, "taken")
+
+    answers = await inbox.accept([Arrival(an_event(name)) for name in ("a", "taken", "b")])
+
+    assert [(answer.outcome, answer.foreign) for answer in answers] == [
+        (Outcome.ACCEPTED, False),
+        (Outcome.CONFLICT, True),
+        (Outcome.ACCEPTED, False),
+    ]
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.conflicts) == (2, 1)
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].queued == 2
+    assert await redis_client.get(keys.task_meta("taken")) == b'{"status": "mine"}'
+    assert [status and status.status for status in await results.statuses(["a", "taken"])] == [
+        State.PENDING,
+        None,
+    ]
+    assert await inbox.cancel("taken") is Cancellation.NOT_FOUND
+
+
+async def test_a_key_that_another_program_writes_over_costs_no_answer(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    names = ["a", "b", "c"]
+    await inbox.accept([Arrival(an_event(name)) for name in names])
+    await another_programs(redis_client, keys, "a")
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    assert [held.event.id for held in claim.fresh] == names
+    assert await inbox.cancel("a") is Cancellation.NOT_FOUND  # its queue went with the key
+    await another_programs(redis_client, keys, "b")
+
+    assert await inbox.finish([an_answer(held) for held in claim.fresh]) == [True, True, True]
+
+    statuses = await results.statuses(names)
+    assert [status and status.status for status in statuses] == [State.SUCCESS] * 3
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.answered, counters.recovered) == (3, 3, 0)
+
+
+async def test_a_deferred_event_whose_key_is_written_over_comes_back_once(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"), raw=b"a"), Arrival(an_event("b"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    await another_programs(redis_client, keys, "a")
+    assert await inbox.put_back(ME, [held.wait(60) for held in claim.fresh]) == [True, True]
+    await another_programs(redis_client, keys, "a")
+    await redis_client.zadd(keys.deferred(QUEUE_HTTP), {"a": 1})
+
+    await kafka_gap.look(redis_client, keys, "default", QUEUE_HTTP)
+    again = await inbox.claim(QUEUE_HTTP, ME, 10)
+
+    assert [held.event.id for held in again.fresh] == ["a"]
+    depth = (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP]
+    assert (depth.queued, depth.in_flight, depth.deferred) == (0, 1, 1)
 
 
 async def test_a_second_batch_asks_for_no_second_wake_up_until_somebody_claims(
@@ -361,6 +428,47 @@ async def test_a_result_that_was_forgotten_does_not_come_back_with_a_late_answer
     assert await results.status("a") is None
     counters = (await results.counters(["default"]))["default"]
     assert (counters.accepted, counters.answered, counters.recovered) == (1, 1, 0)
+
+
+async def test_a_claim_is_bounded_in_bytes_too(inbox: Inbox, redis_client: AsyncRedis) -> None:
+    names = [f"e-{number}" for number in range(60)]
+    await inbox.accept([Arrival(an_event(name, "x" * 200_000)) for name in names])
+
+    taken: list[str] = []
+    claims = 0
+    while claim := (await inbox.claim(QUEUE_HTTP, ME, 256)).fresh:
+        claims += 1
+        assert sum(len(held.event.text) for held in claim) < 8_000_000
+        taken += [held.event.id for held in claim]
+
+    assert taken == names
+    assert claims == 2
+
+
+async def test_many_small_events_are_one_claim(inbox: Inbox) -> None:
+    names = [f"e-{number}" for number in range(300)]
+    await inbox.accept([Arrival(an_event(name)) for name in names])
+
+    claim = await inbox.claim(QUEUE_HTTP, ME, 250)
+
+    assert [held.event.id for held in claim.fresh] == names[:250]
+    assert claim.wake
+
+
+async def test_what_a_clock_that_went_back_made_due_far_off_is_due_now(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a")), Arrival(an_event("b"))])
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+    await inbox.put_back(ME, [held.wait(24 * 3600) for held in claim.fresh])
+    assert not await inbox.needs_a_worker(QUEUE_HTTP), "the longest wait is a legitimate one"
+    assert not (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+
+    await redis_client.zincrby(keys.deferred(QUEUE_HTTP), 60_000, "b")
+
+    assert await inbox.needs_a_worker(QUEUE_HTTP)
+    assert [held.event.id for held in (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh] == ["b"]
+    assert not await inbox.needs_a_worker(QUEUE_HTTP)
 
 
 async def test_a_full_server_gives_out_what_is_due(

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 from structlog.testing import capture_logs
 
 from eventstream.cache.store import SemanticCache
+from eventstream.claims import Arrival
 from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.redis_client import connect_cache
 from eventstream.registry import Registry
 from eventstream.spec import OnDelete, Source, StreamSpec
-from eventstream.worker.leavings import QUIET_SECONDS, TRY_AGAIN_SECONDS, Leavings
+from eventstream.worker.leavings import (
+    QUIET_SECONDS,
+    TRY_AGAIN_SECONDS,
+    Leavings,
+    is_due,
+    take_up_again,
+)
+from tests.support.events import a_failure, an_event
 
 SPEC = StreamSpec(on_delete=OnDelete(cached_answers="Delete"))
+
+
+def long_after(registry: Registry) -> Callable[[], Awaitable[float]]:
+    """Redis' clock, when nobody accepts events of what is deleted now any more."""
+
+    async def then() -> float:
+        return await registry.store_seconds() + QUIET_SECONDS + 1
+
+    return then
 
 
 class Answers:
@@ -47,7 +65,7 @@ async def test_one_that_cannot_be_settled_blocks_no_other_and_is_tried_once_a_mi
         inbox,
         answers,
         None,
-        unix_clock=lambda: time.time() + QUIET_SECONDS + 1,
+        store_seconds=long_after(registry),
         clock=lambda: now[0],
     )
 
@@ -103,7 +121,7 @@ async def test_all_tries_share_one_client_of_kafka(registry: Registry, inbox: In
         inbox,
         Answers(away=set()),
         make,
-        unix_clock=lambda: time.time() + QUIET_SECONDS + 1,
+        store_seconds=long_after(registry),
         clock=lambda: now[0],
     )
     assert made == []  # a client is several threads: only where one is needed
@@ -118,6 +136,52 @@ async def test_all_tries_share_one_client_of_kafka(registry: Registry, inbox: In
     [topics] = made
     assert sorted(topics.deleted) == ["first.raw", "first.raw.dlq", "second.raw", "second.raw.dlq"]
     assert topics.closed
+
+
+async def test_no_machines_clock_makes_a_deleted_stream_old(
+    registry: Registry, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leavings = Leavings(registry, inbox, Answers(away=set()), None)
+    await registry.write({"reviews": SPEC})
+    monkeypatch.setattr(time, "time", lambda: 1e9)  # who deletes it is behind
+    await registry.delete("reviews")
+    monkeypatch.setattr(time, "time", lambda: 9e9)  # who settles it is ahead
+
+    await leavings.settle()
+
+    assert list(await registry.tombstones()) == ["reviews"]
+
+
+async def test_a_clock_of_redis_that_went_back_far_is_not_waited_for(registry: Registry) -> None:
+    await registry.write({"reviews": SPEC})
+    await registry.delete("reviews")
+    tombstone = (await registry.tombstones())["reviews"]
+
+    assert not is_due(tombstone, tombstone.deleted_at - 5)
+    assert is_due(tombstone, tombstone.deleted_at - 3600)
+
+
+async def test_an_event_that_comes_into_a_settled_stream_is_served_all_the_same(
+    registry: Registry, inbox: Inbox
+) -> None:
+    await registry.write({"reviews": SPEC, "letters": SPEC})
+    for name in ("reviews", "letters"):
+        await registry.delete(name)
+    leavings = Leavings(
+        registry, inbox, Answers(away=set()), None, store_seconds=long_after(registry)
+    )
+    await leavings.settle()
+    await inbox.accept([Arrival(an_event("late", stream="reviews"))])
+
+    await take_up_again(registry, inbox)
+    await leavings.settle()  # it is not over before the event is
+    assert await registry.queues() == ("reviews",)
+
+    claim = await inbox.claim("reviews", "worker", 10)
+    await inbox.finish([a_failure(held) for held in claim.fresh])
+    await leavings.settle()
+    await take_up_again(registry, inbox)
+    assert await registry.queues() == ()
 
 
 async def test_a_cluster_cache_that_is_away_is_an_unavailable_store() -> None:

@@ -115,6 +115,20 @@ async def test_an_id_used_for_other_content_is_a_conflict(stream: Stream) -> Non
     assert (counters.duplicates, counters.conflicts) == (1, 1)
 
 
+async def test_another_programs_key_stops_no_partition(stream: Stream) -> None:
+    await stream.tools.redis.set(stream.tools.keys.task_meta("b"), "mine")
+    async with stream.consumed():
+        await stream.produce(
+            *(a_text(name, event_id=name) for name in ("a", "b", "c")), key=b"in-order"
+        )
+        [letter] = await stream.dead_letters(1)
+        await stream.accepted(2)
+
+    assert (letter.reason, letter.event_id) == ("id_conflict", "b")
+    assert letter.error is not None
+    assert "another program" in letter.error
+
+
 async def test_a_dead_letter_that_its_topic_does_not_take_keeps_all_but_the_value(
     stream: Stream,
 ) -> None:

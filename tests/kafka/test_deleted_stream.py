@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Arrival
+from eventstream.consumer.backlog import Backlog
+from eventstream.consumer.handover import Handover, Polled
+from eventstream.consumer.intake import Intake
+from eventstream.events import KafkaSource
 from eventstream.inbox import Inbox
 from eventstream.kafka.config import admin_config
+from eventstream.kafka.records import SourceRecord
 from eventstream.kafka.topics import KafkaAdmin, plans_for
 from eventstream.redis_client import connect_cache
 from eventstream.spec import OnDelete, StreamSpec, TopicRef
 from eventstream.worker.leavings import QUIET_SECONDS, Leavings
 from tests.integration.cache.support import SCOPE, entry, query
-from tests.kafka.harness import Stream, until
+from tests.kafka.harness import Stream, a_text, until
 from tests.support.events import an_event
 
 
@@ -29,7 +34,7 @@ class House:
     inbox: Inbox
     answers: SemanticCache
     leavings: Leavings
-    now: float
+    waited_seconds: float = 0.0
 
     async def write(self, on_delete: OnDelete) -> StreamSpec:
         spec = self.stream.spec.model_copy(
@@ -48,7 +53,10 @@ class House:
 
     async def delete_and_wait(self) -> None:
         await self.stream.registry.delete("reviews")
-        self.now = time.time() + QUIET_SECONDS + 1
+        self.waited_seconds = QUIET_SECONDS + 1
+
+    async def store_seconds(self) -> float:
+        return await self.stream.registry.store_seconds() + self.waited_seconds
 
     async def topics_left(self, spec: StreamSpec) -> set[str]:
         return set(spec.topics) & set(await self.stream.tools.admin.topics())
@@ -71,9 +79,8 @@ async def house(stream: Stream, inbox: Inbox, cache_url: str, prefix: str) -> As
             inbox,
             answers,
             lambda: KafkaAdmin(admin_config(settings), "the test's broker"),
-            unix_clock=lambda: made.now,
+            store_seconds=lambda: made.store_seconds(),
         ),
-        now=time.time(),
     )
     yield made
     await answers.aclose()
@@ -125,7 +132,7 @@ async def test_nothing_goes_while_events_wait_or_may_still_come(house: House) ->
     await house.stream.registry.delete("reviews")
 
     await house.leavings.settle()
-    house.now = time.time() + QUIET_SECONDS + 1
+    house.waited_seconds = QUIET_SECONDS + 1
     await house.leavings.settle()
 
     assert await house.topics_left(spec) == set(spec.topics)
@@ -142,3 +149,56 @@ async def test_a_stream_that_is_there_again_keeps_everything(house: House) -> No
 
     assert await house.topics_left(spec) == set(spec.topics)
     assert await house.kept_answers() == 1
+
+
+@dataclass
+class InHand:
+    """A consumer's loop with one batch, and what it is told of its stream, look by look."""
+
+    stream: Stream
+    looks: list[bool]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def is_there(self) -> bool:
+        if not self.looks:
+            self.stop.set()
+            return False
+        return self.looks.pop(0)
+
+    async def run(self) -> dict[tuple[int, int], int]:
+        """What it has acknowledged at its end."""
+        tools = self.stream.tools
+        source = KafkaSource(topic=self.stream.topic, partition=0, offset=7, timestamp_ms=0)
+        handover = Handover(asyncio.get_running_loop(), 500)
+        handover.offer([Polled(SourceRecord(source, a_text("late")), 1)])
+        intake = Intake(
+            "reviews",
+            self.stream.spec,
+            handover,
+            is_there=self.is_there,
+            inbox=tools.inbox,
+            results=tools.results,
+            backlog=Backlog(tools.inbox, "reviews", ["reviews"], 1000),
+            producer=tools.producer,
+            wake_ups=tools.wake_ups,
+            max_bytes=1000,
+            now=tools.now,
+        )
+        running = asyncio.create_task(intake.run(self.stop))
+        if self.looks[-1]:
+            await self.stream.accepted(1)
+            handover.close()
+        await running
+        assert handover.wait_until_done([0], 0), "the polling thread waits for nothing"
+        return handover.acknowledged()
+
+
+async def test_a_batch_in_hand_of_a_stream_that_is_gone_is_left_in_its_topic(
+    stream: Stream,
+) -> None:
+    assert await InHand(stream, [False]).run() == {}
+    assert (await stream.counters()).accepted == 0
+
+
+async def test_and_it_is_accepted_where_the_stream_comes_back(stream: Stream) -> None:
+    assert await InHand(stream, [False, True]).run() == {(0, 1): 8}

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+from confluent_kafka import Producer
+
 from eventstream.events import State
-from tests.kafka.harness import Stream, a_text, until
+from eventstream.kafka.config import producer_config, reader_config
+from eventstream.kafka.ranges import RangeReader
+from eventstream.kafka.records import SourceRecord
+from eventstream.kafka.topics import plans_for
+from eventstream.tasks import end
+from tests.kafka.harness import DEADLINE_SECONDS, Stream, a_text, until
 
 
 async def test_what_redis_lost_is_accepted_again_and_the_rest_is_known(stream: Stream) -> None:
@@ -45,6 +53,60 @@ async def test_records_before_the_time_are_left_alone(stream: Stream) -> None:
     assert "1 records read" in ran.out
     assert await stream.tools.results.status("old") is None
     assert await stream.tools.results.status("new") is not None
+
+
+async def test_records_of_a_producer_that_is_ahead_are_read_again_by_their_own_time(
+    stream: Stream,
+) -> None:
+    await stream.tools.admin.ensure_topics(plans_for(stream.spec))
+    ahead = datetime.now(UTC) + timedelta(minutes=30)  # a broker takes up to an hour
+    producer = Producer(producer_config(stream.settings))
+    for name, moment in (("now", datetime.now(UTC)), ("ahead", ahead)):
+        producer.produce(
+            stream.topic, a_text(name, event_id=name), timestamp=int(moment.timestamp() * 1000)
+        )
+    await asyncio.to_thread(producer.flush)
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", ahead.isoformat(timespec="seconds")
+    )
+
+    assert (ran.code, "1 records read" in ran.out) == (0, True)
+    assert await stream.tools.results.status("ahead") is not None
+    assert await stream.tools.results.status("now") is None
+
+
+async def test_a_topic_that_is_written_to_with_old_times_has_an_end_for_its_reader(
+    stream: Stream,
+) -> None:
+    await stream.produce(b"first")
+    producer = Producer(producer_config(stream.settings) | {"linger.ms": 0})
+    read: list[SourceRecord] = []
+
+    async def write_without_end() -> None:
+        while True:
+            producer.produce(stream.topic, b"more", timestamp=1_000_000_000_000)
+            producer.poll(0)
+            await asyncio.sleep(0.01)
+
+    async def much() -> bool:
+        ends = await stream.tools.admin.end_offsets(stream.topic, [0, 1, 2])
+        return sum(ends.values()) > 100
+
+    writing = asyncio.create_task(write_without_end())
+    try:
+        await until(much, "records are written all the time")
+        async with (
+            asyncio.timeout(DEADLINE_SECONDS),
+            RangeReader(reader_config(stream.settings), stream.topic) as reader,
+        ):
+            async for batch in reader.read(await reader.whole()):
+                read += batch
+    finally:
+        await end(writing)
+        await asyncio.to_thread(producer.flush)
+
+    assert b"first" in [record.value for record in read]
 
 
 async def test_mistakes_are_answered_with_a_sentence(stream: Stream) -> None:

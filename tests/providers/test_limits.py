@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventstream.keys import Keys
+from eventstream.llm.calls import MAX_RETRY_AFTER_SECONDS
 from eventstream.llm.limits import (
     Advertised,
     Freeze,
@@ -176,6 +177,40 @@ async def test_the_providers_headers_rule_without_a_limit(limiter: Limiter, cloc
     # 58 requests come back in 58 seconds: one a second.
     clock.now += 1000
     assert [await admitted(limiter, Limit()) for _ in range(2)] == [True, False]
+
+
+async def test_a_clock_that_goes_back_makes_no_freeze_longer_than_any_is(
+    limiter: Limiter, clock: Clock
+) -> None:
+    await limiter.settle(
+        Reservation(BUCKET, 0), tokens=0, freeze=Freeze(MAX_RETRY_AFTER_SECONDS, "rate_limited")
+    )
+    clock.now -= 1  # another server took over
+    assert await admitted(limiter, Limit())
+
+    await limiter.settle(Reservation(BUCKET, 0), tokens=0, freeze=Freeze(2.0, "rate_limited"))
+    refused = await limiter.reserve(BUCKET, Limit(), tokens=1, holder="b")
+    assert refused == Refused(2.0, "frozen", "rate_limited"), "a new one counts"
+
+
+async def test_what_the_provider_said_refills_also_after_the_clock_went_back(
+    limiter: Limiter, clock: Clock
+) -> None:
+    said = Advertised(requests=Quantity(limit=60, remaining=1, reset_seconds=59.0))
+    await limiter.settle(Reservation(BUCKET, 0), tokens=0, said=said)
+    clock.now -= 600_000
+    assert [await admitted(limiter, Limit()) for _ in range(2)] == [True, False]
+    clock.now += 1000
+    assert [await admitted(limiter, Limit()) for _ in range(2)] == [True, False]
+
+    await limiter.settle(
+        Reservation(BUCKET, 0), tokens=0, said=Advertised(requests=Quantity(60, 0, 60.0))
+    )
+    clock.now -= 600_000
+    got = await limiter.reserve(BUCKET, Limit(), tokens=1, holder="a")
+    assert got == Refused(1.0, "requests")
+    clock.now += 1000
+    assert await admitted(limiter, Limit())
 
 
 async def test_the_providers_token_header_says_how_long_to_wait(limiter: Limiter) -> None:

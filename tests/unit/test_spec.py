@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from eventstream.errors import ConfigurationError
-from eventstream.keys import queue_for, queues_of, stream_of
+from eventstream.keys import Keys, queue_for, queues_of, stream_of
 from eventstream.spec import HANDED_IN, Cache, StreamSpec, default_stream
 from eventstream.stream_files import read_stream_file
 
@@ -50,6 +50,7 @@ def test_what_is_written_out_can_be_read_in_again() -> None:
         ("a: [", "is not YAML at line"),
         ("kind: Pod\n", "apiVersion: Field required"),
         (HEAD.replace("reviews", "Reviews_1"), "metadata.name: must be lower-case"),
+        (HEAD.replace("reviews", "unacked"), "metadata.name: 'unacked' is the name of a Redis key"),
         (f"{HEAD}---\n{HEAD}", "stream 'reviews' stands twice"),
         (f"{HEAD}spec: {{tsk: {{}}}}", "spec.tsk: Extra inputs"),
         (f"{HEAD}spec: {{task: {{type: triage}}}}", "needs a prompt"),
@@ -197,3 +198,15 @@ def test_hits_are_checked_more_often_where_more_depends_on_it() -> None:
     assert Cache().checked_percent == 1
     assert Cache(policy="bounded", max_wrong_hit_percent=2).checked_percent == 5
     assert Cache(check_percent=0).checked_percent == 0
+
+
+def test_no_stream_can_have_the_name_of_a_key() -> None:
+    keys = Keys()
+    properties = [name for name, value in vars(Keys).items() if isinstance(value, property)]
+    # The channel `finished` is no key.
+    names = {getattr(keys, name) for name in properties} - {keys.finished_channel}
+
+    assert properties
+    for name in names:
+        with pytest.raises(ConfigurationError, match=r"metadata\.name"):
+            read_stream_file(HEAD.replace("reviews", name), "streams.yaml")

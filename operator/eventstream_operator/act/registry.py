@@ -1,8 +1,10 @@
 """The registry in Redis, written from the resources: what API, consumers and workers go by.
 
 The registry belongs to one installation, which says so under the key `installation` as long as it
-lives. Everything in it but `default` (which the services write too where there is none) came from
-a resource of this installation: what has none any more is deleted, also after a restart.
+lives, and in each stream that it has written for as long as that is there: who comes while it is
+away touches none of them. Everything in it but `default` (which the services write too where there
+is none) came from a resource of this installation: what has none any more is deleted, also after a
+restart. Streams of nobody (earlier versions named no owner) become its own with the claim.
 """
 
 from __future__ import annotations
@@ -26,16 +28,28 @@ AGAIN_SECONDS: Final = 20.0
 
 
 class StreamRegistry:
-    """Keeps the registry as the resources are. Raises ConfigurationError at a foreign claim."""
+    """Keeps the registry as the resources are.
 
-    def __init__(self, redis: AsyncRedis, keys: Keys, *, clock: Callable[[], float]) -> None:
+    Raises ConfigurationError at a foreign claim, and where there are streams of another owner than
+    `take_over_from`.
+    """
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        keys: Keys,
+        *,
+        clock: Callable[[], float],
+        take_over_from: str = "",
+    ) -> None:
         self._redis = redis
         self._keys = keys
         self._registry = Registry(redis, keys, max_age_seconds=0)
         self._clock = clock
         self._written: Mapping[str, StreamSpec] | None = None
         self._written_at = 0.0
-        self._claimed_as = ""
+        self._take_over_from = take_over_from
+        self._claimed_as: set[str] = set()
         self._had_default = False
         self._away = False
 
@@ -51,7 +65,11 @@ class StreamRegistry:
             return
         try:
             await self._claim(owner)
-            await self._registry.write(specs)
+            await self._refuse_foreign_streams()
+            kept = {
+                name: spec for name, spec in (await self._registry.all()).items() if name in names
+            }
+            await self._registry.write(kept | dict(specs), owner)
             for name in await self._registry.all():
                 if name in names or (name == DEFAULT_STREAM and not self._had_default):
                     continue
@@ -78,6 +96,22 @@ class StreamRegistry:
         except StoreUnavailable as error:
             log.warning("claim_not_released", problem=str(error))
 
+    async def _refuse_foreign_streams(self) -> None:
+        ours = {*self._claimed_as, self._take_over_from}
+        foreign: dict[str, list[str]] = {}
+        for name, owner in sorted((await self._registry.owners()).items()):
+            if owner not in ours:
+                foreign.setdefault(owner, []).append(name)
+        for owner, names in foreign.items():
+            raise ConfigurationError(
+                "EVENTSTREAM_PREFIX",
+                f"in this Redis, under the same prefix, the streams {', '.join(names)} belong to"
+                f" the installation {owner!r}",
+                "Give this installation another EVENTSTREAM_PREFIX, or a Redis of its own. If that"
+                f" one is gone for good, set TAKE_OVER_FROM={owner!r}: its streams are this one's"
+                " then, and those without a resource here are deleted",
+            )
+
     async def _claim(self, owner: str) -> None:
         key = self._keys.owner
         async with reading_or_writing("claiming the registry"):
@@ -85,9 +119,9 @@ class StreamRegistry:
             holder = cast(bytes | None, await self._redis.get(key))
             # A Lease that somebody deletes is made anew, with another uid: the claim under the
             # old one is still this operator's.
-            if holder is None or holder.decode() in (owner, self._claimed_as):
+            if holder is None or holder.decode() in (owner, *self._claimed_as):
                 await self._redis.set(key, owner, ex=CLAIM_SECONDS)
-                self._claimed_as = owner
+                self._claimed_as.add(owner)
                 return
         raise ConfigurationError(
             "EVENTSTREAM_PREFIX",

@@ -28,7 +28,7 @@ from eventstream.api.schemas import (
     BatchRequest,
 )
 from eventstream.api.waiting import finished_within, status_reply
-from eventstream.claims import Acceptance, Arrival, Outcome
+from eventstream.claims import FOREIGN_KEY, Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason, StoreUnavailable
 from eventstream.events import Event, ProcessRequest, event_from_request
 from eventstream.metrics import EVENTS_ACCEPTED, EVENTS_DUPLICATE, EVENTS_REFUSED
@@ -58,7 +58,7 @@ async def process(request: Request) -> Reply:
         _refuse_when_full(parts)
         acceptance = await _in_time(parts, parts.acceptor.submit(Arrival(event)))
         if acceptance.outcome is Outcome.CONFLICT:
-            raise _conflict()
+            raise _conflict(acceptance)
     except (Problem, EventRefused) as refusal:
         EVENTS_REFUSED.labels(stream, "http", refusal.reason).inc()
         raise
@@ -174,7 +174,7 @@ async def _batch_event(
 
 def _outcome(index: int, event: Event, acceptance: Acceptance) -> BatchOutcome:
     if acceptance.outcome is Outcome.CONFLICT:
-        conflict = _conflict()
+        conflict = _conflict(acceptance)
         where = FieldError(f"events.{index}", conflict.reason, conflict.detail)
         return _refused(index, Problem(conflict.reason, conflict.detail, errors=[where]), event)
     _count_accepted(event.stream, acceptance)
@@ -222,9 +222,11 @@ def _refuse_when_full(parts: Parts) -> None:
         )
 
 
-def _conflict() -> Problem:
+def _conflict(acceptance: Acceptance) -> Problem:
     message = (
-        "This Idempotency-Key was used for other content. Use a new key for a new request, or"
+        f"{acceptance.event_id}: {FOREIGN_KEY}"
+        if acceptance.foreign
+        else "This Idempotency-Key was used for other content. Use a new key for a new request, or"
         " repeat the first one exactly"
     )
     return Problem(

@@ -62,8 +62,11 @@ class BacklogWatch:
         return self._streams
 
     async def find_stream(self, name: str) -> StreamSpec | None:
-        """A stream's spec; one that the last pass did not see is asked for."""
-        return self._streams.get(name) or await self._registry.get(name)
+        """A stream's spec, to accept events by; what is not known, or not lately, is asked for.
+
+        Raises StoreUnavailable.
+        """
+        return await self._registry.get_to_accept(name)
 
     def note_accepted(self, events: int) -> None:
         """Count what was accepted since the last pass, so that a burst can't overshoot."""

@@ -1,8 +1,9 @@
 """The loop's side of one stream: a batch to inbox and dead-letter topic, then acknowledged.
 
 A batch is acknowledged when every good record is in the inbox and every bad one in the dead-letter
-topic. What does not work is tried again without end, with waits: nothing is skipped. It calls no
-Kafka consumer.
+topic. What does not work is tried again without end, with waits: nothing is skipped. Only the batch
+of a stream that was deleted meanwhile is left as it is, for whoever reads the topic next. It calls
+no Kafka consumer.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from eventstream.claims import Acceptance, Arrival, Outcome
 from eventstream.consumer.backlog import Backlog
@@ -18,7 +19,7 @@ from eventstream.consumer.handover import Handover, Polled
 from eventstream.consumer.parsing import Refused, conflicts, parse
 from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
-from eventstream.kafka.backoff import Backoff
+from eventstream.kafka.backoff import Backoff, wait_or_stop
 from eventstream.kafka.errors import KafkaUnavailable, RecordTooLarge
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.logs import get_logger
@@ -36,9 +37,20 @@ from eventstream.wakeup import WakeUps
 
 T = TypeVar("T")
 
+LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+class _StreamGone(Exception):
+    """The stream was deleted while its batch was in hand."""
+
 
 class Intake:
-    """Takes batches until the handover is closed. `spec` may be exchanged between two batches."""
+    """Takes batches until the handover is closed. `spec` may be exchanged between two batches.
+
+    `is_there` says whether the stream exists, as of seconds ago, or raises StoreUnavailable: a
+    consumer that was held up (stopped, or without its Redis) may wake up in another world, and what
+    it accepts into a stream that is long gone is answered by nobody.
+    """
 
     def __init__(
         self,
@@ -46,6 +58,7 @@ class Intake:
         spec: StreamSpec,
         handover: Handover,
         *,
+        is_there: Callable[[], Awaitable[bool]],
         inbox: Inbox,
         results: Results,
         backlog: Backlog,
@@ -59,6 +72,7 @@ class Intake:
         """Partition -> the offset behind what was taken in hand, accepted or not."""
         self._stream = stream
         self._handover = handover
+        self._is_there = is_there
         self._inbox = inbox
         self._results = results
         self._backlog = backlog
@@ -75,10 +89,14 @@ class Intake:
             batch = await self._handover.take()
             if not batch:
                 return
-            await self._process(batch)
+            try:
+                await self._process(batch, stop)
+            except _StreamGone:
+                self._handover.acknowledge([])  # nothing of it, and the thread waits no longer
+                return
             self._handover.acknowledge(batch)
 
-    async def _process(self, batch: Sequence[Polled]) -> None:
+    async def _process(self, batch: Sequence[Polled], stop: asyncio.Event) -> None:
         KAFKA_BATCH_SIZE.labels(self._stream).observe(len(batch))
         sources = [polled.record.source for polled in batch]
         self.taken |= {source.partition: source.offset + 1 for source in sources}
@@ -89,17 +107,23 @@ class Intake:
             max_bytes=self._max_bytes,
             now=self._now(),
         )
-        acceptances = await self._accept(parsed.arrivals)
+        acceptances = await self._accept(parsed.arrivals, stop)
         refused = [*parsed.refused, *conflicts(parsed, acceptances, self._stream, self._now())]
         if refused:
             await self._dead_letter(refused)
 
-    async def _accept(self, arrivals: Sequence[Arrival]) -> list[Acceptance]:
+    async def _accept(self, arrivals: Sequence[Arrival], stop: asyncio.Event) -> list[Acceptance]:
         if not arrivals:
             return []
-        acceptances = await self._until_it_works(
-            "accepting events", lambda: self._inbox.accept(arrivals)
-        )
+
+        async def accept() -> list[Acceptance]:
+            while not await self._is_there():
+                # Who follows the registry stops this consumer soon, or the stream comes back.
+                if await wait_or_stop(stop, LOOK_AGAIN_SECONDS):
+                    raise _StreamGone
+            return await self._inbox.accept(arrivals)
+
+        acceptances = await self._until_it_works("accepting events", accept)
         self._wake_ups.send({each.queue for each in acceptances if each.wake})
         self._backlog.add(len(arrivals))
         by_outcome = [each.outcome for each in acceptances]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from eventstream.claims import Acceptance, Arrival, Outcome
+from eventstream.claims import FOREIGN_KEY, Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import Event, default_event_id, event_from_kafka
 from eventstream.kafka import dead_letters
@@ -76,13 +76,15 @@ def refuse(record: SourceRecord, stream: str, reason: Reason, error: str, now: d
 def conflicts(
     parsed: Parsed, acceptances: Sequence[Acceptance], stream: str, now: datetime
 ) -> list[Refused]:
-    """The dead letters of those whose id is known with other content."""
+    """The dead letters of those whose id is taken: by other content, or by another program."""
     return [
         refuse(
             record,
             stream,
             Reason.ID_CONFLICT,
-            f"the id {acceptance.event_id!r} was used for another text or task before",
+            FOREIGN_KEY
+            if acceptance.foreign
+            else f"the id {acceptance.event_id!r} was used for another text or task before",
             now,
         )
         for record, acceptance in zip(parsed.good, acceptances, strict=True)

@@ -113,7 +113,7 @@ class ConsumerService:
         )
         for name, spec in wanted.items():
             if name not in self._running:
-                consumer = StreamConsumer(name, spec, self._tools)
+                consumer = StreamConsumer(name, spec, self._tools, self._registry)
                 stop = asyncio.Event()
                 task = asyncio.create_task(consumer.run(stop), name=f"consume {name}")
                 self._running[name] = _Running(consumer, stop, task)

@@ -30,6 +30,7 @@ from eventstream.kafka.topics import KafkaAdmin, plans_for
 from eventstream.keys import Keys, queue_for
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
+from eventstream.registry import Registry
 from eventstream.results import Results
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
@@ -59,12 +60,13 @@ class Tools:
 class StreamConsumer:
     """Consumes the source of one stream; the spec must have one."""
 
-    def __init__(self, stream: str, spec: StreamSpec, tools: Tools) -> None:
+    def __init__(self, stream: str, spec: StreamSpec, tools: Tools, registry: Registry) -> None:
         assert spec.source is not None, "only streams with a source are consumed"
         self._stream = stream
         self._spec = spec
         self._topic = spec.source.topic
         self._tools = tools
+        self._registry = registry
         self._intake: Intake | None = None
         self._log = get_logger(__name__).bind(stream=stream, topic=self._topic)
 
@@ -162,12 +164,16 @@ class StreamConsumer:
             raise error
         return None
 
+    async def _is_there(self) -> bool:
+        return await self._registry.get_to_accept(self._stream) is not None
+
     def _new_intake(self, handover: Handover) -> Intake:
         tools = self._tools
         return Intake(
             self._stream,
             self._spec,
             handover,
+            is_there=self._is_there,
             inbox=tools.inbox,
             results=tools.results,
             backlog=Backlog(

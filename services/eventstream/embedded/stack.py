@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, cast
 
 from eventstream.embedded import apache_kafka, tansu
 from eventstream.embedded import redis as embedded_redis
@@ -20,12 +21,15 @@ from eventstream.embedded.plan import KafkaChoice, StackPlan
 from eventstream.embedded.process import ProcessSpec
 from eventstream.embedded.services import service_processes
 from eventstream.embedded.supervisor import Supervisor
+from eventstream.errors import ConfigurationError
 from eventstream.keys import Keys
-from eventstream.redis_client import connect
+from eventstream.redis_client import AsyncRedis, connect, reading_or_writing
 from eventstream.registry import Registry
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
 
+OWNER: Final = "eventstream up"
+"""Whose the streams are that it writes: of any of them, since it may run anywhere the next time."""
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 WhileRunning = Callable[[], Awaitable[bool]]
@@ -81,16 +85,36 @@ def service_settings(plan: StackPlan) -> Settings:
 async def write_streams(settings: Settings, streams: Mapping[str, StreamSpec]) -> list[str]:
     """Registers streams and the documented `default` one; returns the names of all that exist.
 
-    Raises StoreUnavailable when the results Redis does not answer.
+    Raises StoreUnavailable when the results Redis does not answer, ConfigurationError where the
+    registry is somebody else's: an operator would delete what it has no resource for.
     """
     redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
     try:
-        registry = Registry(redis, Keys(settings.eventstream_prefix), max_age_seconds=0.0)
+        keys = Keys(settings.eventstream_prefix)
+        registry = Registry(redis, keys, max_age_seconds=0.0)
+        if streams:
+            await _refuse_foreign_registry(redis, keys, registry)
         await registry.ensure_default(settings)
-        await registry.write(streams)
+        await registry.write(streams, OWNER)
         return sorted(await registry.all())
     finally:
         await redis.aclose()
+
+
+async def _refuse_foreign_registry(redis: AsyncRedis, keys: Keys, registry: Registry) -> None:
+    owners = {owner: name for name, owner in (await registry.owners()).items() if owner != OWNER}
+    async with reading_or_writing("asking whose the streams are"):
+        claim = cast(bytes | None, await redis.get(keys.owner))
+    if claim is not None:
+        owners.setdefault(claim.decode("utf-8", "replace"), "")
+    for owner, name in owners.items():
+        raise ConfigurationError(
+            "EVENTSTREAM_PREFIX",
+            (f"the stream {name!r} in this Redis belongs to" if name else "this Redis is served by")
+            + f" the installation {owner!r} under the same prefix",
+            "Set another one, or use another Redis. If that one is gone for good,"
+            " `eventstream streams delete` removes its streams",
+        )
 
 
 class LocalStack:

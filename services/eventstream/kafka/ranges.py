@@ -19,6 +19,7 @@ REQUEST_SECONDS: Final = 5.0
 NO_PROGRESS_SECONDS: Final = 15.0
 FETCH_SECONDS: Final = 0.1
 LAST_LOOK_SECONDS: Final = 0.3
+LAST_LOOKS_SECONDS: Final = 2.0
 BATCH_RECORDS: Final = 500
 
 
@@ -64,7 +65,8 @@ class RangeReader:
         """The records of `ranges` in batches, each partition in order.
 
         May bring records that were written meanwhile: a broker may state an end that is behind what
-        it holds, so the last looks take what is there.
+        it holds, so the last looks take what is there. A topic that is being written to has no end,
+        and the times of its records say nothing about ours: the looks are over when their time is.
         """
         places = {number: each for number, each in ranges.items() if each.first < each.end}
         if not places:
@@ -72,7 +74,6 @@ class RangeReader:
         self._consumer.assign(
             [TopicPartition(self._topic, number, each.first) for number, each in places.items()]
         )
-        began_ms = int(time.time() * 1000)
         unfinished = set(places)
         progress_at = time.monotonic()
         while unfinished:
@@ -85,12 +86,13 @@ class RangeReader:
             if batch:
                 progress_at = time.monotonic()
                 yield batch
+        looking_since = time.monotonic()
         while rest := self._sort(
             await asyncio.to_thread(self._consume, LAST_LOOK_SECONDS), places, set()
         ):
             yield rest
-            if min(record.source.timestamp_ms for record in rest) > began_ms:
-                return  # only what is written while we read: that has no end
+            if time.monotonic() - looking_since > LAST_LOOKS_SECONDS:
+                return
 
     def _sort(
         self,

@@ -1,8 +1,8 @@
 -- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
 -- KEYS  an event: task_meta, inbox, counters, wake
 -- ARGV  wake TTL ms; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
--- Returns a list: 'accepted' | 'duplicate' | 'conflict' an event, then the positions (1-based) of
--- the events whose queue wants a wake-up.
+-- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
+-- its metadata would) an event, then the positions (1-based) of the events whose queue wants a wake-up.
 --
 -- A server that refuses writes when it is full keeps a reserve: what was accepted must still be
 -- finished (limits, budgets, results and, where it is the broker too, wake-ups are writes), or a
@@ -33,8 +33,12 @@ local count = (#ARGV - 1) / 9
 for i = 0, count - 1 do
   local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
   local a = i * 9 + 1
-  local known = redis.call('HGET', meta, 'digest')
-  if not known then
+  local stored, foreign = fields_of(meta, 'digest')
+  local known = stored[1]
+  if foreign then
+    add(counters, 'conflicts')
+    answers[#answers + 1] = 'foreign'
+  elseif not known then
     local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7] }
     if ARGV[a + 8] ~= '' then
       fields[#fields + 1] = 'raw'

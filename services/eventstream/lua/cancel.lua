@@ -2,7 +2,7 @@
 -- KEYS  task_meta, result, finished channel's name
 -- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
 --       prefix, counters prefix
-local meta = redis.call('HMGET', KEYS[1], 'status', 'queue', 'entry', 'stream', 'cancelled', 'deliveries', 'deferrals')
+local meta = fields_of(KEYS[1], 'status', 'queue', 'entry', 'stream', 'cancelled', 'deliveries', 'deferrals')
 if not meta[1] then return 'not_found' end
 if finished(meta[1]) then
   if redis.call('HGET', KEYS[1], 'forgotten') then return 'not_found' end
@@ -16,6 +16,8 @@ if finished(meta[1]) then
   return 'forgotten'
 end
 local queue = meta[2]
+-- What took the place of a key that was lost says too little.
+if not queue then return 'not_found' end
 redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
 redis.call('XDEL', ARGV[5] .. queue, meta[3])
 redis.call('ZREM', ARGV[6] .. queue, ARGV[2])

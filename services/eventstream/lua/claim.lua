@@ -17,7 +17,8 @@ if ARGV[7] == '1' then redis.call('DEL', KEYS[4]) end
 
 local function taken(entry, fields, deliveries)
   local meta = prefix .. (field_of(fields, 'id') or '')
-  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'deferrals')
+  local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'deferrals')
+  if foreign then redis.call('DEL', meta) end
   if finished(known[1]) then
     -- Cancelled, or finished by a process that had lost its lease: nothing is left to do.
     redis.call('XACK', inbox, group, entry)
@@ -30,34 +31,54 @@ local function taken(entry, fields, deliveries)
   return { entry, deliveries, tonumber(known[2] or now), fields }
 end
 
--- What was deferred and is due stands at the end of the inbox again.
+-- What was deferred and is due stands at the end of the inbox again. It leaves first: what fails
+-- behind it would put another copy there with each claim.
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
+if #due == 0 then
+  due = redis.call('ZRANGEBYSCORE', KEYS[2], now + LONGEST_WAIT_MS + 1, '+inf', 'LIMIT', 0, 256)
+end
 for _, id in ipairs(due) do
   local packed = redis.call('HGET', KEYS[3], id)
-  if packed then
-    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
-    redis.call('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
-  end
   redis.call('HDEL', KEYS[3], id)
   redis.call('ZREM', KEYS[2], id)
+  if packed then
+    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
+    -- Another program's key in its place is dealt with when the event is taken, in a moment.
+    redis.pcall('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
+  end
 end
 
-local read = nil
-if most > 0 then
-  read = redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
-  if type(read) == 'table' and read.err then
-    ensure_group(inbox, group)
-    read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', inbox, '>')
-  end
-else
-  ensure_group(inbox, group)
+-- Read in parts: a claim is in Redis' memory several times over (entries, Lua, reply), so it is bounded
+-- in bytes as well as in events.
+local MOST_BYTES, PART = 4194304, 16
+
+local function read_new(count)
+  return redis.pcall('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count, 'STREAMS', inbox, '>')
 end
-local fresh = {}
-if read then
-  for _, item in ipairs(read[1][2]) do
+
+local function size_of(fields)
+  local bytes = 0
+  for _, field in ipairs(fields) do bytes = bytes + #field end
+  return bytes
+end
+
+local fresh, bytes = {}, 0
+if most == 0 then ensure_group(inbox, group) end
+while most > 0 and bytes < MOST_BYTES do
+  local count = math.min(most, PART)
+  local read = read_new(count)
+  if read and read.err then
+    ensure_group(inbox, group)
+    read = read_new(count)
+    if read and read.err then error(read.err) end
+  end
+  local items = read and read[1][2] or {}
+  for _, item in ipairs(items) do
+    bytes = bytes + size_of(item[2])
     local event = taken(item[1], item[2], 1)
     if event then fresh[#fresh + 1] = event end
   end
+  most = #items == count and most - count or 0
 end
 
 local suspects, suspect_waits = {}, 0

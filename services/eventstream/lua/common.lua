@@ -4,6 +4,11 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- So long at most a deferred event waits before it is looked at again, whatever it waits for. What is
+-- due later than that was put there by a clock that has gone back since (somebody set it, or another
+-- server took over): it is due now.
+local LONGEST_WAIT_MS = 300000
+
 local function ensure_group(stream, group)
   local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
   if type(made) == 'table' and made.err and not string.find(made.err, 'BUSYGROUP') then
@@ -17,6 +22,16 @@ local function field_of(fields, name)
     if fields[i] == name then return fields[i + 1] end
   end
   return nil
+end
+
+-- Fields of one event's metadata. A script that fails takes nothing back of what it has written, so
+-- another program's key in this place (of another type) must not make it fail in the midst of a batch:
+-- it counts as no metadata, and the second answer is true.
+local function fields_of(meta, ...)
+  local known = redis.pcall('HMGET', meta, ...)
+  if not known.err then return known, false end
+  if not string.find(known.err, 'WRONGTYPE', 1, true) then error(known.err) end
+  return {}, true
 end
 
 local function finished(status)

@@ -40,12 +40,14 @@ for i = 0, count - 1 do
   local k, a = i * 6 + 1, i * 11 + 2
   local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local id, status, source = ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
-  local known = redis.call('HMGET', meta, 'status', 'accepted_at_ms', 'since', 'entry')
+  local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'since', 'entry')
+  -- It was accepted under this key, which somebody has written over since.
+  if foreign then redis.call('DEL', meta) end
   if finished(known[1]) or (known[3] and older(ARGV[a + 1], known[3])) then
     add(counters, 'late_answers', 1)
     answers[#answers + 1] = 0
   else
-    if not known[1] then
+    if not known[1] and not foreign then
       -- The store lost its data while the event was being worked on: the answer is kept, and
       -- acceptance is counted again so that the sums still hold.
       add(counters, 'accepted', 1)

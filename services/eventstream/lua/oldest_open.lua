@@ -15,7 +15,7 @@ end
 for n = 1, MOST_FINISHED + 1 do
   local again = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
   if #again == 0 then break end
-  local status = redis.call('HGET', ARGV[1] .. again[1], 'status')
+  local status = fields_of(ARGV[1] .. again[1], 'status')[1]
   if n > MOST_FINISHED or (status and not finished(status)) then
     local made = string.format('%.0f', tonumber(again[2]))
     if oldest == '' or tonumber(made) <= tonumber(string.match(oldest, '^(%d+)')) then oldest = made .. '-0' end

@@ -11,6 +11,7 @@ for i = 0, count - 1 do
   local k, a = i * 5, i * 4 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
   local entry, id, wait, ending = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3]), ARGV[a + 4]
+  wait = math.min(wait, LONGEST_WAIT_MS)
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
   local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
@@ -19,7 +20,9 @@ for i = 0, count - 1 do
     redis.call('XDEL', inbox, entry)
   end
   -- Finished by a process that had lost its lease: what is over must not begin again.
-  if #found == 0 or finished(redis.call('HGET', meta, 'status')) then
+  local known, foreign = fields_of(meta, 'status')
+  if foreign then redis.call('DEL', meta) end
+  if #found == 0 or finished(known[1]) then
     answers[#answers + 1] = 0
   else
     local fields = found[1][2]

@@ -29,7 +29,7 @@ from eventstream.registry import Registry
 from eventstream.settings import Settings
 from eventstream.wakeup import WakeUps
 from eventstream.worker.board import Board
-from eventstream.worker.leavings import is_due
+from eventstream.worker.leavings import is_due, take_up_again
 from eventstream.worker.suspects import renewed_within
 
 log = get_logger(__name__)
@@ -37,6 +37,7 @@ log = get_logger(__name__)
 LOOK_SECONDS: Final = 2.0
 HEARTBEAT_TTL_SECONDS: Final = 15
 TIDY_EVERY_LOOKS: Final = 300
+TAKE_UP_EVERY_LOOKS: Final = 30
 IDLE_CONSUMER_SECONDS: Final = 3600.0
 
 
@@ -109,6 +110,8 @@ class Housekeeping:
             try:
                 models = await self._models(registry)
                 await heartbeats.beat(self._heartbeat(models), HEARTBEAT_TTL_SECONDS)
+                if looks % TAKE_UP_EVERY_LOOKS == 0:
+                    await take_up_again(registry, inbox)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 mark = await self._compare(mark, redis, keys)
                 if away:
@@ -155,8 +158,10 @@ class Housekeeping:
                 self._wake_ups.send([queue])
             if tidy:
                 await inbox.tidy(queue, IDLE_CONSUMER_SECONDS)
-        for name, tombstone in (await registry.tombstones()).items():
-            if self._idle_processes() and is_due(tombstone, time.time()):
+        tombstones = await registry.tombstones()
+        now = await registry.store_seconds() if tombstones else 0.0
+        for name, tombstone in tombstones.items():
+            if self._idle_processes() and is_due(tombstone, now):
                 self._wake_ups.send(queues_of(name)[:1])
 
     async def _models(self, registry: Registry) -> dict[str, list[ModelInUse]]:

@@ -8,7 +8,7 @@ still wait is not done here but by every worker's drain, which serves the queues
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from eventstream.errors import StoreUnavailable
@@ -51,7 +51,8 @@ class Leavings:
 
     `kafka` makes a client when one is needed for the first time, which is rare; it is kept, because
     each is several threads, and an old one's stay until the garbage collector comes by. None: no
-    Kafka is configured.
+    Kafka is configured. `store_seconds` is the clock that tombstones go by (Redis' own), `clock` is
+    monotonic.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Leavings:
         answers: Answers,
         kafka: Callable[[], Topics] | None,
         *,
-        unix_clock: Callable[[], float] = time.time,
+        store_seconds: Callable[[], Awaitable[float]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
@@ -69,7 +70,7 @@ class Leavings:
         self._answers = answers
         self._kafka = kafka
         self._topics: Topics | None = None
-        self._unix_clock = unix_clock
+        self._store_seconds = store_seconds or registry.store_seconds
         self._clock = clock
         self._failing = False
         self._not_before: dict[str, float] = {}
@@ -78,9 +79,10 @@ class Leavings:
         """Do what is due; what can't be done now is tried again by a call a minute later."""
         try:
             tombstones = await self._registry.tombstones()
+            now = await self._store_seconds() if tombstones else 0.0
             for name, tombstone in tombstones.items():
                 if (
-                    is_due(tombstone, self._unix_clock())
+                    is_due(tombstone, now)
                     and self._clock() >= self._not_before.get(name, float("-inf"))
                     and await self._is_empty(name)
                 ):
@@ -126,6 +128,23 @@ class Leavings:
             log.info("topics_deleted", stream=name, topics=deleted)
 
 
-def is_due(tombstone: RegisteredStream, unix_now: float) -> bool:
-    """Whether nobody accepts events of the stream any more."""
-    return unix_now - tombstone.deleted_at >= QUIET_SECONDS
+def is_due(tombstone: RegisteredStream, store_now: float) -> bool:
+    """Whether nobody accepts events of the stream any more, at `store_now` of Redis' clock.
+
+    A clock that went back far (another server took over) is not waited for.
+    """
+    return abs(store_now - tombstone.deleted_at) >= QUIET_SECONDS
+
+
+async def take_up_again(registry: Registry, inbox: Inbox) -> None:
+    """Un-settle what holds events all the same. Raises StoreUnavailable.
+
+    However long one waits, an event may still come into a settled stream: from a process that was
+    stopped between looking at the streams and accepting. Nobody would serve its queue.
+    """
+    settled = await registry.settled()
+    queues = {queue: name for name in settled for queue in queues_of(name)}
+    depths = await inbox.depth(list(queues)) if queues else {}
+    for name in {queues[queue] for queue, depth in depths.items() if depth.unfinished}:
+        if await registry.unsettle(name, settled[name]):
+            log.warning("settled_stream_has_events", stream=name)

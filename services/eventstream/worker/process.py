@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from eventstream.cache.advisor import REFRESH_SECONDS as ADVICE_SECONDS
 from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.store import SemanticCache
-from eventstream.claims import Arrival, Outcome
+from eventstream.claims import FOREIGN_KEY, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
 from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
 from eventstream.inbox import Inbox
@@ -220,7 +220,7 @@ class WorkerProcess:
         except ValidationError as error:
             field, sentence = first_problem(error)
             raise EventRefused(Reason.INVALID_FIELD, sentence, field) from None
-        spec = await self._registry.get(request.stream)
+        spec = await self._registry.get_to_accept(request.stream)
         if spec is None:
             raise EventRefused(
                 Reason.STREAM_NOT_FOUND, f"stream: there is no stream {request.stream!r}", "stream"
@@ -228,9 +228,8 @@ class WorkerProcess:
         event = event_from_request(request, spec, event_id=task_id, via="celery")
         [acceptance] = await self._inbox.accept([Arrival(event)])
         if acceptance.outcome is Outcome.CONFLICT:
-            raise EventRefused(
-                Reason.ID_CONFLICT, f"task id {task_id!r} was used for another event", "event_id"
-            )
+            why = FOREIGN_KEY if acceptance.foreign else "was used for another event"
+            raise EventRefused(Reason.ID_CONFLICT, f"task id {task_id!r}: {why}", "event_id")
         ends_at = time.monotonic() + self._drain_settings.longest_seconds
         while True:
             # Where no time is left for a call it claims nothing: others do the work.

@@ -18,6 +18,7 @@ from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.results import Results
 from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
 from eventstream.tasks import end
 
 Answer = Callable[..., Awaitable[list[Held]]]
@@ -109,6 +110,26 @@ async def test_full_from_the_limit_on_and_a_burst_does_not_overshoot(
     await watch.refresh()
     watch.note_accepted(5)
     assert watch.full
+
+
+async def test_an_api_that_was_held_up_knows_no_deleted_stream(
+    redis_client: AsyncRedis,
+    keys: Keys,
+    inbox: Inbox,
+    results: Results,
+    registry: Registry,
+    clock: Clock,
+) -> None:
+    await registry.write({"reviews": StreamSpec()})
+    its_own = Registry(redis_client, keys, clock=clock)
+    watch = BacklogWatch(inbox, results, its_own, max_backlog=5, clock=clock)
+    await watch.refresh()
+    await registry.delete("reviews")
+    assert await watch.find_stream("reviews") is not None, "read without waiting"
+
+    clock.now += 60  # its requests waited in the socket meanwhile
+
+    assert await watch.find_stream("reviews") is None
 
 
 async def test_a_pass_that_fails_is_not_the_last(

@@ -159,6 +159,22 @@ async def test_an_idempotency_key_with_another_body_is_422(client: httpx.AsyncCl
     assert other.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
+async def test_a_key_that_is_another_programs_is_422_and_says_so(
+    client: httpx.AsyncClient, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    headers = {"Idempotency-Key": "order-7"}
+    first = await client.post("/process", json={"text": TEXT}, headers=headers)
+    task_id = first.json()["task_id"]
+    await redis_client.delete(keys.task_meta(task_id))
+    await redis_client.set(keys.task_meta(task_id), "mine")
+
+    refused = await client.post("/process", json={"text": TEXT}, headers=headers)
+
+    assert (refused.status_code, refused.json()["reason"]) == (422, "id_conflict")
+    assert "another program" in refused.json()["detail"]
+    assert (await client.get(f"/task/{task_id}")).status_code == 404
+
+
 async def test_two_idempotency_keys_are_422(client: httpx.AsyncClient) -> None:
     headers = [("Idempotency-Key", "order-7"), ("Idempotency-Key", "order-8")]
     answer = await client.post("/process", json={"text": TEXT}, headers=headers)

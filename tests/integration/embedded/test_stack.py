@@ -4,15 +4,20 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from eventstream.embedded.folder import locked
 from eventstream.embedded.output import LogPrinter, make_console
 from eventstream.embedded.plan import KafkaChoice, Ports, plan_stack
 from eventstream.embedded.stack import build_infrastructure, service_settings, write_streams
 from eventstream.embedded.supervisor import Supervisor
+from eventstream.errors import ConfigurationError
 from eventstream.keys import Keys
-from eventstream.redis_client import connect
+from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
+from eventstream.settings import Settings
 from eventstream.spec import Source, StreamSpec
+from eventstream_operator.act.registry import StreamRegistry
 
 
 def free_ports() -> Ports:
@@ -62,3 +67,46 @@ def test_without_a_broker_only_redis_is_started(tmp_path: Path) -> None:
     with locked(tmp_path) as folder:
         infrastructure = build_infrastructure(plan, folder, print)
     assert [process.name for process in infrastructure.processes] == ["cache", "state"]
+
+
+REVIEWS = StreamSpec(source=Source(topic="reviews.raw"))
+
+
+def on_redis(state_url: str, prefix: str) -> Settings:
+    return Settings(celery_result_backend=state_url, eventstream_prefix=prefix)
+
+
+async def test_streams_of_another_installation_are_not_written_over(
+    registry: Registry, state_url: str, prefix: str
+) -> None:
+    theirs = StreamSpec(source=Source(topic="theirs"))
+    await registry.write({"reviews": theirs}, "ai/lease-1")
+
+    with pytest.raises(ConfigurationError, match=r"'reviews' .* belongs to .*'ai/lease-1'"):
+        await write_streams(on_redis(state_url, prefix), {"letters": REVIEWS})
+    assert await registry.all() == {"reviews": theirs}
+
+    # Without streams of its own it changes nothing about theirs.
+    assert await write_streams(on_redis(state_url, prefix), {}) == ["default", "reviews"]
+
+
+async def test_an_operator_that_has_no_stream_yet_would_delete_what_is_written(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry, state_url: str, prefix: str
+) -> None:
+    await redis_client.set(keys.owner, "ai/lease-1")
+
+    with pytest.raises(ConfigurationError, match="installation 'ai/lease-1'"):
+        await write_streams(on_redis(state_url, prefix), {"reviews": REVIEWS})
+    assert await registry.all() == {}
+
+
+async def test_an_operator_does_not_delete_what_a_local_stack_has_written(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry, state_url: str, prefix: str
+) -> None:
+    for _ in range(2):  # started again, it may write its own
+        await write_streams(on_redis(state_url, prefix), {"reviews": REVIEWS})
+
+    operator = StreamRegistry(redis_client, keys, clock=lambda: 0.0)
+    with pytest.raises(ConfigurationError, match="TAKE_OVER_FROM='eventstream up'"):
+        await operator.write({}, set(), "ai/lease-1")
+    assert (await registry.all()).keys() == {"default", "reviews"}

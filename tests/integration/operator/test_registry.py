@@ -72,17 +72,70 @@ async def test_a_second_installation_is_told_who_the_first_is(
     await first.write({"a": a_spec()}, {"a"}, HERE)
     with pytest.raises(ConfigurationError, match="installation 'ai/lease-1'"):
         await second.write({"b": a_spec()}, {"b"}, "other/lease-2")
+
+
+async def test_the_streams_of_an_installation_that_is_away_for_a_moment_stay_its_own(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
+) -> None:
+    first = a_registry(redis_client, keys)
+    await first.write({"a": a_spec(), "default": a_spec()}, {"a", "default"}, HERE)
+    await first.release(HERE)  # its pod is being replaced, or was evicted
+
+    second = a_registry(redis_client, keys)
+    with pytest.raises(ConfigurationError, match=r"the streams a, default belong to .*ai/lease-1"):
+        await second.write({"default": a_spec(7)}, {"default"}, "other/lease-2")
+
+    assert await registry.all() == {"a": a_spec(), "default": a_spec()}
+
+
+async def test_streams_are_taken_over_from_who_is_named(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
+) -> None:
+    first = a_registry(redis_client, keys)
+    await first.write({"a": a_spec(), "b": a_spec()}, {"a", "b"}, HERE)
+    second = StreamRegistry(redis_client, keys, clock=lambda: 0.0, take_over_from=HERE)
+    with pytest.raises(ConfigurationError, match="installation 'ai/lease-1'"):
+        await second.write({"b": a_spec()}, {"b"}, "other/lease-2")  # it is at work
+
     await first.release(HERE)
     await second.write({"b": a_spec()}, {"b"}, "other/lease-2")
 
+    assert await registry.owners() == {"b": "other/lease-2"}
+    assert await registry.generation("b") == 1, "nothing about it changed"
+
+
+async def test_streams_of_earlier_versions_become_the_operators_own(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
+) -> None:
+    await registry.write({"a": a_spec(), "unreadable": a_spec(), "gone": a_spec()})
+
+    await a_registry(redis_client, keys).write({"a": a_spec()}, {"a", "unreadable"}, HERE)
+
+    assert await registry.owners() == {"a": HERE, "unreadable": HERE}
+    assert (await registry.all()).keys() == {"a", "unreadable"}
+
+
+async def test_a_deleted_streams_name_is_free(
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
+) -> None:
+    first = a_registry(redis_client, keys)
+    await first.write({"a": a_spec()}, {"a"}, HERE)
+    await first.write({}, set(), HERE)
+    await first.release(HERE)
+
+    await a_registry(redis_client, keys).write({"a": a_spec()}, {"a"}, "other/lease-2")
+
+    assert await registry.owners() == {"a": "other/lease-2"}
+
 
 async def test_a_lease_that_was_deleted_and_made_anew_does_not_lock_its_operator_out(
-    redis_client: AsyncRedis, keys: Keys
+    redis_client: AsyncRedis, keys: Keys, registry: Registry
 ) -> None:
     ours, foreign = a_registry(redis_client, keys), a_registry(redis_client, keys)
     await ours.write({"a": a_spec()}, {"a"}, HERE)
     await ours.write({"a": a_spec(7)}, {"a"}, "ai/lease-1-again")
     assert await redis_client.get(keys.owner) == b"ai/lease-1-again"
+    assert await registry.owners() == {"a": "ai/lease-1-again"}
     with pytest.raises(ConfigurationError):
         await foreign.write({"b": a_spec()}, {"b"}, HERE)
 

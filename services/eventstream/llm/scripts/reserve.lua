@@ -21,6 +21,9 @@
 local SLOTS = 60
 -- So long newcomers leave room for a holder who is late; a late one is served even after that.
 local LATE = 5
+-- Nobody freezes a bucket for longer (calls.py); what is frozen longer was frozen by a clock that has
+-- gone back since.
+local LONGEST_FREEZE = 300000
 -- From now to the end of the last window of the last slot that can be booked.
 local AHEAD = 3 * SLOTS + 2
 local bucket, place = KEYS[1], KEYS[2]
@@ -43,7 +46,7 @@ local function refused(wait_ms, short, why, limit)
 end
 
 local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
-if frozen_until > now then
+if frozen_until > now and frozen_until <= now + LONGEST_FREEZE then
   return refused(frozen_until - now, 'frozen', redis.call('HGET', bucket, 'frozen_why') or '')
 end
 
@@ -133,6 +136,12 @@ for _, one in ipairs(asked) do
     if said then
       local level, cap, per_ms, at = string.match(said, '(%S+) (%S+) (%S+) (%S+)')
       level, cap, per_ms, at = tonumber(level), tonumber(cap), tonumber(per_ms), tonumber(at)
+      if at > now then
+        -- The clock has gone back: it refills from now on.
+        at = now
+        redis.call('HSET', bucket, 'said:' .. name,
+                   string.format('%.17g %.17g %.17g %.17g', level, cap, per_ms, at))
+      end
       level = math.min(cap, level + (now - at) * per_ms)
       local needed = math.min(amount, cap)
       if level < needed then

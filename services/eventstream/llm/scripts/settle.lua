@@ -6,6 +6,7 @@
 --       ms to freeze for (0: not), why,
 --       requests: limit, remaining, ms until full ("" where not said), tokens: likewise,
 --       now in ms ("" : the server's own clock)
+local LONGEST_FREEZE = 300000
 local bucket = KEYS[1]
 local now = tonumber(ARGV[13])
 if not now then
@@ -30,7 +31,8 @@ if freeze > 0 then
   redis.call('HSET', bucket, 'refused_at', now)
   keep = 60000
   local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
-  if now + freeze > frozen_until then
+  -- What is farther off than any freeze counts for nothing, as in reserve.lua.
+  if now + freeze > frozen_until or frozen_until > now + LONGEST_FREEZE then
     redis.call('HSET', bucket, 'frozen_until', now + freeze, 'frozen_why', ARGV[6])
     keep = math.max(keep, freeze)
   end
