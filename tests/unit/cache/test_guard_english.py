@@ -14,7 +14,7 @@ HARMLESS = {
         ("The waitress was impolite", "The waitress was rude"),
         ("Where do I collect the boarding pass?", "Where do I pick up the boarding card?"),
         ("When does the lecture commence?", "When does the lecture start?"),
-        ("The dessert was dreadful", "The pudding was awful"),
+        ("The beverage was dreadful", "The drink was awful"),
     ],
     "sense": [
         ("My landlord sold the flat", "My landlord sold the apartment"),
@@ -50,7 +50,7 @@ HARMLESS = {
     "emoji": [
         ("The pipe burst and nobody helps us 😡", "The pipe burst and nobody helps us"),
         ("✅ All tests passed", "All tests passed"),
-        ("No reception in the tunnel 📵", "No reception in the tunnel"),
+        ("No reception in the tunnel 📶", "No reception in the tunnel"),
         ("Happy birthday to my aunt 🎂🎉", "Happy birthday to my aunt"),
         ("Can anyone fix this today? 🙏", "Can anyone fix this today?"),
     ],
@@ -86,7 +86,7 @@ HARMLESS = {
         ("What are the museum's opening hours?", "When is the museum open?"),
         ("The cabin had no window", "There was no window in the cabin"),
         ("The manual is hard to read", "It is hard to read the manual"),
-        ("It is impossible to park here", "I cannot park here"),
+        ("It is impossible for me to park here", "I cannot park here"),
     ],
     "sign": [
         ("The train leaves @ 9", "The train leaves at 9"),
