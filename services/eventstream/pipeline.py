@@ -327,12 +327,14 @@ class Pipeline:
     async def _store(
         self, ask: Ask, query: CacheQuery, reply: ModelReply, flight: FlightLease | None
     ) -> None:
+        # What a hit saves: the call that brought the answer, not those that brought none.
+        lost, cost = reply.unanswered, reply.cost_microdollars
         stored = StoredAnswer(
             response=reply.response,
             model=reply.model,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            cost_microdollars=reply.cost_microdollars,
+            prompt_tokens=reply.prompt_tokens - lost.prompt_tokens,
+            completion_tokens=reply.completion_tokens - lost.completion_tokens,
+            cost_microdollars=None if cost is None else cost - lost.cost_microdollars,
             finish_reason=reply.finish_reason,
         )
         response = orjson.dumps(stored.model_dump())

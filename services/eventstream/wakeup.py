@@ -21,10 +21,11 @@ from eventstream.settings import Settings
 log = get_logger(__name__)
 
 DRAIN_TASK: Final = "eventstream.drain"
-EXPIRES_SECONDS: Final = 86_400
+EXPIRES_SECONDS: Final = 900
 """The worker compares the sender's clock with its own, so this is longer than clocks differ: one
-that runs ahead would drop every wake-up. It bounds what gathers while no worker is there: the
-inbox asks for one a queue in ten seconds at most, and a surplus one finds nothing and returns."""
+that runs ahead would drop every wake-up. It bounds what gathers while no worker is there, or all of
+them are busy with drains, each of which asks for another: what a Celery client sends to a stream's
+own queue stands behind them."""
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import redis
+from structlog.testing import capture_logs
+
 from eventstream.claims import Arrival
 from eventstream.heartbeat import Heartbeats
 from eventstream.inbox import Inbox
@@ -127,3 +130,20 @@ async def test_after_an_outage_nothing_is_taken_over_before_its_holder_could_ren
         await asyncio.to_thread(housekeeping.stop)
 
     assert back + 10 <= board.takes_over_from <= time.monotonic() + 10
+
+
+async def test_a_full_redis_is_no_outage(tmp_path: Path) -> None:
+    """There leases are renewed: what a dead worker held has to be taken over, or it stays full."""
+    with RedisServer(tmp_path) as server:
+        settings = Settings.model_validate({"redis_url": server.url(0)})
+        board = Board(1)
+        housekeeping = housekeeping_for(settings, board=board)
+        with redis.Redis(port=server.port) as control, capture_logs() as lines:
+            control.config_set("maxmemory", 1)
+            housekeeping.start()
+            async with asyncio.timeout(30):
+                while not any(line["event"] == "redis_away" for line in lines):
+                    await asyncio.sleep(0.05)
+            await asyncio.to_thread(housekeeping.stop)
+
+    assert board.takes_over_from <= time.monotonic()

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Event
 from eventstream.keys import Keys
+from eventstream.llm.contract import Unanswered
 from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
 from eventstream.llm.patience import PATIENCE_SECONDS
@@ -633,6 +634,31 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
         calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
     )
     assert {line["counted"] for line in lines} == {"estimate"}
+
+
+async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
+    make_models: MakeModels,
+) -> None:
+    """A hit saves the call that brought the answer, not the one before it that brought none."""
+    async with raw_server() as server:
+        server.then = "close"
+
+        async def mended(_: float) -> None:
+            choice = {"message": {"content": "Praise"}, "finish_reason": "stop"}
+            usage = {"prompt_tokens": 30, "completion_tokens": 2}
+            server.answer = response("200 OK", orjson.dumps({"choices": [choice], "usage": usage}))
+            server.then = "keep"
+
+        models = make_models(openai_base_url=server.url, sleep=mended)
+        reply = await ask(models, event(), with_budget(1_000_000))
+        lost = estimate_of(server)
+
+    assert reply.attempts == 2
+    assert reply.unanswered == Unanswered(
+        lost.prompt_tokens, lost.completion_tokens, lost.cost_microdollars
+    )
+    assert reply.prompt_tokens == 30 + lost.prompt_tokens
+    assert reply.cost_microdollars == 6 + lost.cost_microdollars
 
 
 async def test_calls_that_nobody_answers_use_a_budget_up(

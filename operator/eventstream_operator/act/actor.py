@@ -141,7 +141,12 @@ class Actor:
         CONDITION.labels(name_of(stream), "Degraded").set(1)
         generation = stream["metadata"].get("generation", 0)
         before = stream.get("status") or {}
-        if before.get("observedGeneration") == generation and before.get("reason") == reason:
+        told = {one["type"]: one.get("message") for one in before.get("conditions") or ()}
+        if (
+            before.get("observedGeneration") == generation
+            and before.get("reason") == reason
+            and told.get("Degraded") == message
+        ):
             return
         status: Status = {
             "observedGeneration": generation,
@@ -162,7 +167,11 @@ class Actor:
         leaving = current - verdict.target
         if role == "workers" and leaving > 0:
             changes = deletion_costs(deployment, self._world.pods, turn.heartbeats, leaving)
-            await mark_idle(self._cluster, changes)
+            try:
+                await mark_idle(self._cluster, changes)
+            except ClusterError as error:
+                error.perhaps_done = False  # Whatever became of that, no step was asked for.
+                raise
         if not await scale(self._cluster, deployment, verdict.target):
             return False
         name = name_of(turn.stream)
@@ -253,6 +262,8 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
 def _with_degraded(
     before: Sequence[Status], reason: str, message: str, generation: int, unix_now: float
 ) -> list[Status]:
+    # Nothing is decided about the stream: who waits for Ready must not be told that it is.
     degraded = Condition("Degraded", "True", reason, message)
-    others = [one for one in before if one["type"] != "Degraded"]
-    return [*others, *build_conditions((degraded,), before, generation, unix_now)]
+    ready = Condition("Ready", "False", reason, message)
+    others = [one for one in before if one["type"] not in ("Degraded", "Ready")]
+    return [*others, *build_conditions((degraded, ready), before, generation, unix_now)]

@@ -332,6 +332,7 @@ class _StreamSignals:
         for stream, spec in specs.items():
             one = state.streams.get(stream)
             if one is None:
+                self._drop(stream)  # What can't be read is better missing than taken for fresh.
                 continue
             try:
                 self._take_in(stream, spec, one, state, heartbeats.get(stream, []), readings)

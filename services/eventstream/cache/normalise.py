@@ -45,8 +45,6 @@ _CASED = re.compile(
     r"|[^\s\d/_@\\]*[\d/_@\\]\S*)",
     re.IGNORECASE,
 )
-# A quick no for most texts: a capital beside nothing of the kind is no part of a code or unit.
-_MAYBE_CASED = re.compile(r"[A-Z]\S*[\d/_@\\]|[\d/_@\\](?:[\d.,]*\s?[a-z]?|\S*)[A-Z]|[^\x00-\x7f]")
 _MAY_PRECEDE_FINAL_STOP = frozenset(")]}\"'")
 
 
@@ -103,7 +101,7 @@ def fold_unit(written: str) -> str:
 
 def _fold_case(text: str) -> str:
     folded = _lower(text)
-    if folded == text or not _MAYBE_CASED.search(text):
+    if folded == text or (text.isascii() and not any(map(_may_be_cased, text.split()))):
         return folded
     parts: list[str] = []
     end = 0
@@ -113,6 +111,13 @@ def _fold_case(text: str) -> str:
             parts += (_lower(text[end : match.end() - len(written)]), written)
             end = match.end()
     return "".join((*parts, _lower(text[end:]))) if parts else folded
+
+
+def _may_be_cased(word: str) -> bool:
+    """A quick no for most words; whether the others are codes or units is not known yet."""
+    if word.islower() or (word.isalpha() and word.lower() not in _CASED_UNITS):
+        return False
+    return word != word.lower()
 
 
 def _lower(text: str) -> str:

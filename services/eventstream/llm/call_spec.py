@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from eventstream.llm.contract import Unanswered
 from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Limit
 from eventstream.llm.providers import Endpoint
@@ -60,7 +61,18 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_microdollars: int | None = 0
+    unanswered: Unanswered = field(default_factory=Unanswered)
     history: list[str] = field(default_factory=list)
+
+    def guess(self, tokens: Tokens, cost: int | None) -> None:
+        """Add what an attempt without an answer counts as."""
+        self.add(tokens, cost)
+        before = self.unanswered
+        self.unanswered = Unanswered(
+            before.prompt_tokens + tokens.prompt,
+            before.completion_tokens + tokens.completion,
+            before.cost_microdollars + (cost or 0),
+        )
 
     def add(self, tokens: Tokens, cost: int | None) -> None:
         self.prompt_tokens += tokens.prompt

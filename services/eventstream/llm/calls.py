@@ -217,10 +217,18 @@ class Calls:
             self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said),
         )
 
-    async def _pay(self, spec: CallSpec, tokens: Tokens, hold: Hold, tally: Tally) -> None:
+    async def _pay(
+        self,
+        spec: CallSpec,
+        tokens: Tokens,
+        hold: Hold,
+        tally: Tally,
+        *,
+        guessed: bool = False,
+    ) -> None:
         """Count what a call has used, wherever usage is counted."""
         cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, tokens)
-        tally.add(tokens, cost)
+        (tally.guess if guessed else tally.add)(tokens, cost)
         labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
         metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
         if spec.operation == "chat":
@@ -241,7 +249,7 @@ class Calls:
             model=spec.model,
             counted="estimate",
         )
-        await self._told(spec, self._pay(spec, estimate, hold, tally))
+        await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
 
     async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
         """Tell Redis of a call that is over: what became of it stands, whether Redis hears or not.
@@ -273,7 +281,7 @@ class Calls:
             # The provider may have answered it, and bills that. Nobody says how much: were it
             # nothing, a budget could be passed without end.
             counted, used = "estimate", reservation.tokens
-            await self._told(spec, self._pay(spec, estimate, hold, tally))
+            await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
         else:
             counted, used = "nothing", 0
             await self._told(spec, self._spending.release(hold))

@@ -44,6 +44,15 @@ class CallPlan:
 
 
 @dataclass(frozen=True)
+class Unanswered:
+    """What attempts without an answer count as: their estimates."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_microdollars: int = 0
+
+
+@dataclass(frozen=True)
 class ModelReply:
     """An answer, and what it took."""
 
@@ -61,6 +70,8 @@ class ModelReply:
     """False for an answer that was cut off, or ended in a way that nobody knows."""
     parsed: object | None
     """The JSON value of an answer with an output schema."""
+    unanswered: Unanswered = Unanswered()
+    """The part of tokens and cost that another call for the same answer would not take."""
 
     @property
     def truncated(self) -> bool:

@@ -213,6 +213,7 @@ class Models:
             seconds=max(0.0, self._clock() - started),
             cacheable=answer.whole,
             parsed=checked.parsed,
+            unanswered=tally.unanswered,
         )
 
     async def aclose(self) -> None:

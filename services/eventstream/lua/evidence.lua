@@ -71,4 +71,6 @@ each_field(function(field)
   if of == kinds then redis.call('HDEL', key, field) end
 end)
 redis.call('HINCRBY', key, 'epoch|' .. kinds, 1)
+-- What begins anew may hear of the same pairs again.
+redis.call('HDEL', key, window .. '|seen')
 return 1

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from redis import exceptions as refusals
+
 from eventstream import kafka_gap
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, ModelInUse, WorkerHeartbeat
@@ -83,6 +85,15 @@ class Housekeeping:
         self._thread.join(self._settings.redis_timeout_seconds * 2)
         self._wake_ups.close()
 
+    def _tell_of_outage(self, *, before: bool, now: bool) -> bool:
+        """Let processes take nothing over while nobody can renew a lease, and for a while after."""
+        if now and not before:
+            self._board.take_over_from(math.inf)
+        elif before and not now:
+            within = renewed_within(self._settings.worker_lease_seconds)
+            self._board.take_over_from(time.monotonic() + within)
+        return now
+
     def _run(self) -> None:
         asyncio.run(self._keep_house())
 
@@ -104,7 +115,7 @@ class Housekeeping:
         registry = Registry(redis, keys)
         heartbeats = Heartbeats(redis, keys)
         looks = 0
-        away = False
+        away = cut_off = False
         mark: str | None = None
         while not self._stop.is_set():
             try:
@@ -114,15 +125,13 @@ class Housekeeping:
                     await take_up_again(registry, inbox)
                 await self._look(inbox, registry, tidy=looks % TIDY_EVERY_LOOKS == 0)
                 mark = await self._compare(mark, redis, keys)
-                if away:
-                    within = renewed_within(self._settings.worker_lease_seconds)
-                    self._board.take_over_from(time.monotonic() + within)
                 away = False
+                cut_off = self._tell_of_outage(before=cut_off, now=False)
             except StoreUnavailable as error:
                 if not away:
                     log.warning("redis_away", error=str(error))
-                    self._board.take_over_from(math.inf)
                 away = True
+                cut_off = self._tell_of_outage(before=cut_off, now=_unreachable(error))
             except Exception:
                 # Without this thread nobody makes a lost wake-up good, and the worker looks dead:
                 # whatever it was, the next look is due.
@@ -217,3 +226,9 @@ class Housekeeping:
             stopping=self._board.stopping,
             models=models,
         )
+
+
+def _unreachable(error: StoreUnavailable) -> bool:
+    """Whether Redis heard nothing: one that is full renews leases, and its dead workers' events
+    have to be taken over like any other's."""
+    return isinstance(error.__cause__, OSError | refusals.ConnectionError | refusals.TimeoutError)

@@ -183,11 +183,11 @@ class Scene:
         inbox = Inbox(self.state, Keys(), result_ttl_seconds=60, lease_seconds=30)
         await inbox.accept([Arrival(an_event(uuid.uuid4().hex)) for _ in range(count)])
 
-    def told(self, stream: str) -> tuple[str, str]:
-        """Status and reason of its condition Degraded."""
+    def told(self, stream: str, condition: str = "Degraded") -> tuple[str, str]:
+        """Status and reason of one of its conditions."""
         status = self.world.streams.get(stream)["status"]  # type: ignore[index]
-        [degraded] = [one for one in status["conditions"] if one["type"] == "Degraded"]
-        return degraded["status"], degraded["reason"]
+        [one] = [one for one in status["conditions"] if one["type"] == condition]
+        return one["status"], one["reason"]
 
     async def workers_after_passes(self, seconds: float) -> list[int]:
         """How many were asked for after each pass."""
@@ -399,6 +399,7 @@ async def test_a_defect_that_one_stream_meets_stops_no_other(
     assert scene.told("default") == scene.told("tickets") == ("False", "AllSignals")
     # Told once, where people look, with the stack in the log.
     assert scene.told("reviews") == ("True", "OperatorFailed")
+    assert scene.told("reviews", "Ready") == ("False", "OperatorFailed")
     assert [event["reason"] for event in scene.cluster.events].count("OperatorFailed") == 1
     failures = [line for line in lines if line["event"] == "stream_failed"]
     assert [(line["stream"], bool(line["exc_info"])) for line in failures] == [("reviews", True)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,8 @@ from eventstream.claims import Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
 from eventstream.keys import Keys
+from eventstream.llm.contract import ModelReply, Unanswered
+from eventstream.llm.models import Models
 from eventstream.pipeline import Ask, Deferral
 from eventstream.redis_client import AsyncRedis, connect
 from eventstream.spec import Cache, Limits, Model, StreamSpec, Task
@@ -34,6 +38,28 @@ async def test_a_hit_has_the_same_fields_and_costs_nothing(bench: Bench, aimock:
     assert second.result.metadata["tokens_saved"] == 15
     # 12 tokens in at $0.15 and 3 out at $0.60 a million: 3.6 micro-dollars, rounded up.
     assert first.cost_microdollars == second.saved_microdollars == 4
+
+
+async def test_a_hit_saves_what_the_answer_took_and_not_what_was_lost_before_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Models.answer
+
+    async def after_a_lost_call(*arguments: Any, **options: Any) -> ModelReply:
+        reply = await answer(*arguments, **options)
+        return replace(
+            reply,
+            prompt_tokens=reply.prompt_tokens + 1000,
+            cost_microdollars=(reply.cost_microdollars or 0) + 700,
+            unanswered=Unanswered(prompt_tokens=1000, cost_microdollars=700),
+        )
+
+    monkeypatch.setattr(Models, "answer", after_a_lost_call)
+    first = answered(await bench.run("Where is my parcel?"))
+    second = answered(await bench.run("where is my parcel?"))
+
+    assert (first.result.metadata["tokens_used"], first.cost_microdollars) == (1015, 704)
+    assert (second.result.metadata["tokens_saved"], second.saved_microdollars) == (15, 4)
 
 
 async def test_a_defect_in_storing_an_answer_never_costs_it(

@@ -66,12 +66,14 @@ class Slips:
         self._long_words = long_words
         self._vocabulary = vocabulary
         self._exchanged_only = exchanged_only
+        # A longer word is no slip of any, and to look for one takes the square of its length.
+        self._longest = max(map(len, (*long_words, *slip_words)), default=0)
         self._shortened: Mapping[str, frozenset[str]] | None = None
         self._known: dict[str, str] = {}
 
     def meant(self, word: str) -> str:
         """The one listed word that `word` (lower case) is a slip of; `word` when there is none."""
-        if len(word) < _SHORTEST - 1:
+        if not _SHORTEST - 1 <= len(word) <= self._longest + 1:
             return word
         found = self._known.get(word)
         if found is None:
