@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -20,10 +20,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from eventstream.cli.client import Answer, ApiClient
 from eventstream.cli.common import Unreachable, say
 from eventstream.cli.texts import Text
-from eventstream.errors import ConfigurationError, EventStreamError
+from eventstream.errors import ConfigurationError, EventRefused, EventStreamError
+from eventstream.events import decide_task_type
 from eventstream.kafka.config import describe, producer_config
 from eventstream.kafka.errors import kafka_error, reason_of
 from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
 
 NewKey = Callable[[], str]
 BROKER_ANSWER_SECONDS: Final = 5.0
@@ -41,11 +43,18 @@ class Busy(EventStreamError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Place(NamedTuple):
+    """Where a record stands in its topic."""
+
+    partition: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of one line: `task_id` when it was taken, `reason` and `message` when not.
 
-    `event_id` is the id that the line brought, if it did.
+    `event_id` is the id that the line brought, if it did. `place` is there through Kafka only.
     """
 
     line: int
@@ -54,13 +63,14 @@ class Receipt:
     duplicate: bool = False
     reason: str = ""
     message: str = ""
+    place: Place | None = None
 
 
 class Transport(Protocol):
     """One way in."""
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
-        """Hand in a batch; a receipt a text, in order, as soon as it is certain.
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
+        """Hand in a batch; a receipt a text, in order: those together that are certain together.
 
         Raises Busy, Unreachable, ConfigurationError.
         """
@@ -98,7 +108,7 @@ class HttpTransport:
         self._has_answered = False
         self._metadata_left_out = False
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
         """See Transport."""
         for has_id, group in groupby(batch, lambda text: text.message.event_id is not None):
             if has_id:
@@ -108,7 +118,7 @@ class HttpTransport:
             else:
                 yield from self._send_together(list(group))
 
-    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[Receipt]:
+    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[list[Receipt]]:
         lines = (texts[0].line, texts[-1].line)
         answer = self._post(
             "/process/batch",
@@ -121,10 +131,10 @@ class HttpTransport:
             yield from self._send_together(texts[:middle])
             yield from self._send_together(texts[middle:])
         elif answer.status == 202:
-            for text, outcome in zip(texts, answer.document["outcomes"], strict=True):
-                yield self._receipt(text, outcome)
+            outcomes = answer.document["outcomes"]
+            yield [self._receipt(*each) for each in zip(texts, outcomes, strict=True)]
         else:
-            yield from self._refused(texts, answer)
+            yield list(self._refused(texts, answer))
 
     def _post(self, path: str, body: object, key: str) -> Answer:
         try:
@@ -194,17 +204,27 @@ class HttpTransport:
 
 
 class KafkaTransport:
-    """Writes records to a topic: JSON with the fields of a Kafka event, keyed by event id."""
+    """Writes records to a topic: JSON with the fields of a Kafka event, keyed by event id.
+
+    What the stream would refuse for its task type is refused here: it would become a dead letter.
+    """
 
     def __init__(
         self,
         settings: Settings,
         topic: str,
+        spec: StreamSpec,
         *,
         task_type: str | None = None,
         new_id: NewKey = random_key,
     ) -> None:
+        try:
+            decide_task_type(task_type, spec)
+        except EventRefused as refusal:
+            problem = str(refusal).removeprefix("task_type: ")
+            raise ConfigurationError("--task-type", problem, "Name one of these") from refusal
         self._where = describe(settings)
+        self._spec = spec
         self._topic = topic
         self._task_type = task_type
         self._new_id = new_id
@@ -212,34 +232,46 @@ class KafkaTransport:
         self._producer = Producer(producer_config(settings) | {"error_cb": self._remember})
         self._check_topic()
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
         """See Transport."""
-        reports: dict[int, KafkaError | None] = {}
-        event_ids = [text.message.event_id or self._new_id() for text in batch]
-        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
-            self._produce(place, self._value(text, event_id), event_id, reports)
+        reports: dict[int, Receipt | KafkaError] = {}
+        for text in batch:
+            try:
+                decide_task_type(text.message.task_type, self._spec)
+            except EventRefused as refusal:
+                reports[text.line] = _not_sent(text, refusal.reason, str(refusal))
+            else:
+                self._produce(text, reports)
         while self._producer.flush(FLUSH_SLICE_SECONDS):
             # In slices, so that Ctrl-C gets a turn.
             pass
-        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
-            error = reports[place]
-            if error is None:
-                yield Receipt(text.line, text.message.event_id, task_id=event_id)
-            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                yield Receipt(
-                    text.line,
-                    text.message.event_id,
-                    reason="too_large",
-                    message="is larger than the topic's records may be",
-                )
-            else:
-                raise self._unreachable(self._trouble or reason_of(error))
+        certain: list[Receipt] = []
+        for text in batch:
+            report = reports[text.line]
+            if isinstance(report, KafkaError):
+                if certain:
+                    yield certain
+                raise self._unreachable(self._trouble or reason_of(report))
+            certain.append(report)
+        yield certain
 
-    def _produce(
-        self, place: int, value: bytes, event_id: str, reports: dict[int, KafkaError | None]
-    ) -> None:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            reports[place] = error
+    def _produce(self, text: Text, reports: dict[int, Receipt | KafkaError]) -> None:
+        event_id = text.message.event_id or self._new_id()
+        value = self._value(text, event_id)
+
+        def report(error: KafkaError) -> None:
+            too_large = error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+            sentence = "is larger than the topic's records may be"
+            reports[text.line] = _not_sent(text, "too_large", sentence) if too_large else error
+
+        def delivered(error: KafkaError | None, record: Message) -> None:
+            if error is not None:
+                report(error)
+                return
+            place = Place(record.partition() or 0, record.offset() or 0)
+            reports[text.line] = Receipt(
+                text.line, text.message.event_id, task_id=event_id, place=place
+            )
 
         while True:
             try:
@@ -249,7 +281,7 @@ class KafkaTransport:
             except BufferError:
                 self._producer.poll(FLUSH_SLICE_SECONDS)
             except KafkaException as error:
-                reports[place] = kafka_error(error)
+                report(kafka_error(error))
                 return
             else:
                 return
@@ -281,6 +313,10 @@ class KafkaTransport:
         return Unreachable(
             f"Kafka at {self._where} did not take the texts: {why}. Check KAFKA_BOOTSTRAP_SERVERS"
         )
+
+
+def _not_sent(text: Text, reason: str, message: str) -> Receipt:
+    return Receipt(text.line, text.message.event_id, reason=reason, message=message)
 
 
 def _plain(message: str) -> str:

@@ -6,6 +6,7 @@ The test plays the worker: it claims from the inbox and finishes what it claimed
 from __future__ import annotations
 
 import asyncio
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,8 +243,14 @@ class TestSending:
         assert "line 1: the line is longer than 1600000 bytes (too_large)" in ended.err
         assert [event.text for event in await events_of(inbox, stream)] == ["short"]
 
+    @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
     async def test_lines_are_sent_as_they_come_and_ctrl_c_says_how_to_go_on(
-        self, env: dict[str, str], inbox: Inbox, stream: str, live: Live
+        self,
+        env: dict[str, str],
+        inbox: Inbox,
+        stream: str,
+        live: Live,
+        ended_by: signal.Signals,
     ) -> None:
         send = await live("send", "--stream", stream, env=env)
         await send.write("first\nsecond\n")
@@ -251,7 +258,7 @@ class TestSending:
         await send.write("third\n")
         ids.append(await send.line())
 
-        code, err = await send.interrupt()
+        code, err = await send.interrupt(ended_by)
 
         assert [event.id for event in await events_of(inbox, stream)] == ids
         assert code == 130

@@ -16,11 +16,13 @@ from typing import Any
 import orjson
 import pytest
 
+from eventstream.cli.arrivals import Arrived, Refusal
 from eventstream.cli.client import ApiClient
 from eventstream.cli.common import Unreachable
-from eventstream.cli.send import PATIENCE_SECONDS, Tally, answers, deliver
+from eventstream.cli.send import Tally, deliver
 from eventstream.cli.texts import Format, Line
-from eventstream.cli.transports import HttpTransport, Receipt
+from eventstream.cli.transports import HttpTransport, Place, Receipt
+from eventstream.cli.waiting import PATIENCE_SECONDS, answers
 from eventstream.errors import ConfigurationError
 from eventstream.events import State
 
@@ -195,22 +197,48 @@ def test_refusals_beyond_those_that_the_answer_names_get_its_general_sentence() 
     assert (second.reason, second.message) == ("nothing_accepted", document["detail"])
 
 
-def test_waiting_for_an_answer_outlasts_a_busy_api_and_a_slow_consumer() -> None:
-    unknown: Reply = (404, {}, b'{"detail": "No task with this id"}')
+def test_all_texts_of_an_answered_request_count_before_the_first_is_shown() -> None:
+    """Ctrl-C or `| head` may come at any line that is shown: the others are accepted too."""
+    lines = [Line(number, b"text") for number in (1, 2, 3)]
+    tally = Tally()
+    with an_api(accepted(3)) as api, ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        next(deliver(iter([lines]), Format.LINES, "event_id", transport, tally, lambda _: None))
+
+    assert (tally.accepted, tally.next_line) == (3, 4)
+
+
+def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:
     done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
     slept: list[float] = []
-    with an_api(unknown, unknown, busy("3"), done) as api, ApiClient(api.url) as client:
-        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+    with an_api(busy("3"), done) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], slept.append, Arrived())
 
     assert status is not None
     assert status.status is State.SUCCESS
-    assert slept == [0.5, 0.5, 3.0]
+    assert slept == [3.0]
 
 
-def test_a_record_that_never_arrives_is_not_waited_for_without_end() -> None:
-    slept: list[float] = []
-    with an_api((404, {}, b'{"detail": "No task"}')) as api, ApiClient(api.url) as client:
-        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+def test_an_event_that_the_api_does_not_know_has_no_answer() -> None:
+    unknown: Reply = (404, {}, b'{"detail": "No task", "reason": "task_not_found"}')
+    with an_api(unknown) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], lambda _: None, Arrived())
 
     assert status is None
-    assert sum(slept) == 60
+
+
+def test_a_record_that_was_refused_or_not_taken_does_not_get_another_text_s_answer() -> None:
+    others: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
+    refused, not_taken = Place(0, 7), Place(0, 8)
+    came = Arrived({refused: Refusal("id_conflict", "other text")}, frozenset({not_taken}))
+    receipts = [Receipt(n, task_id="a", place=place) for n, place in enumerate(came_in(came), 1)]
+    with an_api(others) as api, ApiClient(api.url) as client:
+        found = [status for _, status in answers(client, receipts, lambda _: None, came)]
+
+    assert found[0] is not None
+    assert (found[0].status, found[0].progress) == (State.FAILURE, {"reason": "id_conflict"})
+    assert found[1] is None
+
+
+def came_in(came: Arrived) -> list[Place]:
+    return [*came.refused, *came.not_taken]
