@@ -153,7 +153,10 @@ class Registry:
         return bool(done)
 
     async def ensure_default(self, settings: Settings) -> None:
-        """Write the documented `default` stream where nobody has written one."""
+        """Write the documented `default` stream where nobody has written one.
+
+        One that was deleted stays so: somebody wanted that.
+        """
         spec = spec_of_default(settings)
         async with reading_or_writing("writing the default stream"):
             await self._redis.hsetnx(
