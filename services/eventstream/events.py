@@ -256,7 +256,8 @@ class TaskStatus(BaseModel):
     result: Result | None = None
     error: str | None = None
     progress: dict[str, Any] | None = None
-    """stream, queue, accepted_at, started_at, finished_at (seconds), deliveries, reason."""
+    """stream, queue, accepted_at, started_at, finished_at (seconds), deliveries; reason: why it
+    failed, or with `detail` what it waits for."""
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:

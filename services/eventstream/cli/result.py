@@ -77,7 +77,17 @@ def describe(status: TaskStatus) -> str:
         lines += [f"  {entry}" for entry in (status.progress or {}).get("history", ())]
     if not status.status.finished and status.progress:
         lines.append(f"in queue {status.progress.get('queue', 'unknown')}, not finished yet")
+        if waits_for := what_it_waits_for(status):
+            lines.append(waits_for)
     return "\n".join(lines)
+
+
+def what_it_waits_for(status: TaskStatus) -> str:
+    """Why an unfinished event was put off, for people; "" where it was not."""
+    progress = status.progress or {}
+    if status.status.finished or "reason" not in progress:
+        return ""
+    return f"waits for {progress['reason']}: {progress.get('detail', '')}"
 
 
 def origin(result: Result) -> str:

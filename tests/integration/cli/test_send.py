@@ -484,6 +484,18 @@ class TestResult:
         assert ended.code == 1
         assert ended.out == f"PENDING  {stream}-1\nin queue {stream}, not finished yet\n"
 
+    async def test_one_that_waits_says_what_for(
+        self, env: dict[str, str], inbox: Inbox, stream: str
+    ) -> None:
+        await inbox.accept([Arrival(an_event(f"{stream}-1", stream=stream))])
+        [held] = (await inbox.claim(stream, WORKER, 1)).fresh
+        why = "OPENAI_API_KEY: is not set"
+        await inbox.put_back(WORKER, [held.wait(3600, why="configuration", detail=why)])
+
+        ended = await run("result", f"{stream}-1", env=env)
+
+        assert ended.out.endswith(f"\nwaits for configuration: {why}\n")
+
     async def test_a_failure_says_why(self, env: dict[str, str], inbox: Inbox, stream: str) -> None:
         await inbox.accept([Arrival(an_event(f"{stream}-1", "a bomb", stream=stream))])
         await work(inbox, stream, 1)

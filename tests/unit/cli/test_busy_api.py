@@ -219,6 +219,24 @@ def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:
     assert slept == [3.0]
 
 
+def test_what_events_wait_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting: Reply = (
+        200,
+        {},
+        b'{"task_id": "a", "status": "RETRY",'
+        b' "progress": {"reason": "configuration", "detail": "OPENAI_API_KEY: is not set"}}',
+    )
+    done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
+    receipts = [Receipt(1, task_id="a"), Receipt(2, task_id="b")]
+    with an_api(waiting, waiting, done, waiting, done) as api, ApiClient(api.url) as client:
+        found = list(answers(client, receipts, lambda _: None, Arrived()))
+
+    assert len(found) == 2
+    assert capsys.readouterr().err == (
+        "eventstream: a waits for configuration: OPENAI_API_KEY: is not set\n"
+    )
+
+
 def test_an_event_that_the_api_does_not_know_has_no_answer() -> None:
     unknown: Reply = (404, {}, b'{"detail": "No task", "reason": "task_not_found"}')
     with an_api(unknown) as api, ApiClient(api.url) as client:
