@@ -8,7 +8,7 @@ import click
 
 from eventstream.cli import EXIT_NEGATIVE
 from eventstream.cli.client import Answer, ApiClient, default_url, key_option, url_option
-from eventstream.cli.common import Negative, Unreachable, dollars, json_option, print_json
+from eventstream.cli.common import Negative, Seconds, Unreachable, dollars, json_option, print_json
 from eventstream.events import Result, State, TaskStatus
 from eventstream.settings import load_settings
 
@@ -21,7 +21,7 @@ LONG_POLL_SECONDS: Final = 50.0
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(0, 86_400),
+    type=Seconds(0, 86_400),
     default=0,
     metavar="SECONDS",
     help="Wait this long for the answer.",

@@ -193,7 +193,7 @@ def _show_receipts(
     except BrokenPipeError as error:
         say(f"nobody reads the output any more: {_how_to_go_on(file, tally)}")
         raise LeftUndone from error
-    except (OneSentence, EventStreamError):
+    except (OneSentence, EventStreamError, OSError):
         display.close()
         if tally.accepted:
             say(_how_to_go_on(file, tally))

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from pydantic import BaseModel
 
 from eventstream.cli.client import Answer, ApiClient
 from eventstream.cli.common import Unreachable, say
@@ -77,6 +78,36 @@ class Transport(Protocol):
         ...
 
 
+class _Error(BaseModel):
+    """What the API says is wrong with one event."""
+
+    field: str = ""
+    reason: str = "refused"
+    message: str = "was refused"
+
+
+class _Outcome(BaseModel):
+    """What became of one event of a batch."""
+
+    task_id: str | None
+    duplicate: bool
+    errors: list[_Error] = []
+
+
+class _Accepted(BaseModel):
+    """A batch of which something was accepted."""
+
+    outcomes: list[_Outcome]
+
+
+class _Problem(BaseModel):
+    """A batch that was refused as a whole."""
+
+    reason: str
+    detail: str
+    errors: list[_Error] = []
+
+
 def random_key() -> str:
     """An id that nobody has."""
     return str(uuid.uuid4())
@@ -131,7 +162,9 @@ class HttpTransport:
             yield from self._send_together(texts[:middle])
             yield from self._send_together(texts[middle:])
         elif answer.status == 202:
-            outcomes = answer.document["outcomes"]
+            outcomes = self._client.read(_Accepted, answer).outcomes
+            if len(outcomes) != len(texts):
+                raise self._client.stranger()
             yield [self._receipt(*each) for each in zip(texts, outcomes, strict=True)]
         else:
             yield list(self._refused(texts, answer))
@@ -160,26 +193,21 @@ class HttpTransport:
             say("metadata travels through Kafka only: it is left out here, the texts are sent")
         return body
 
-    def _receipt(self, text: Text, outcome: Mapping[str, Any]) -> Receipt:
-        if outcome["status"] == "pending":
+    def _receipt(self, text: Text, outcome: _Outcome) -> Receipt:
+        if outcome.task_id is not None:
             return Receipt(
                 text.line,
                 text.message.event_id,
-                task_id=outcome["task_id"],
-                duplicate=outcome["duplicate"],
+                task_id=outcome.task_id,
+                duplicate=outcome.duplicate,
             )
-        error = outcome["errors"][0]
-        return Receipt(
-            text.line,
-            text.message.event_id,
-            reason=error["reason"],
-            message=_plain(error["message"]),
-        )
+        error = next(iter(outcome.errors), _Error())
+        return _not_sent(text, error.reason, _plain(error.message))
 
     def _refused(self, batch: Sequence[Text], answer: Answer) -> Iterator[Receipt]:
         """Receipts for a batch that was refused as a whole."""
-        errors = answer.document.get("errors") or []
-        reasons = {answer.document.get("reason"), *(error["reason"] for error in errors)}
+        problem = self._client.read(_Problem, answer)
+        reasons = {problem.reason, *(error.reason for error in problem.errors)}
         if "stream_not_found" in reasons:
             # True of every line, so it is said once.
             raise ConfigurationError(
@@ -189,18 +217,14 @@ class HttpTransport:
             )
         of_place = {
             place[1]: error
-            for error in errors
-            if (place := PLACE_IN_BATCH.match(error["field"])) is not None
+            for error in problem.errors
+            if (place := PLACE_IN_BATCH.match(error.field)) is not None
         }
+        general = _Error(reason=problem.reason, message=problem.detail)
         for index, text in enumerate(batch):
             # The answer names the first hundred errors; the others get its general sentence.
-            error = of_place.get(str(index), {})
-            yield Receipt(
-                text.line,
-                text.message.event_id,
-                reason=str(error.get("reason") or answer.document.get("reason") or answer.status),
-                message=_plain(str(error.get("message") or answer.sentence)),
-            )
+            error = of_place.get(str(index), general)
+            yield _not_sent(text, error.reason, _plain(error.message))
 
 
 class KafkaTransport:

@@ -476,6 +476,12 @@ class TestResult:
         assert ended.code == 0
         assert ended.json["result"]["response"] == "THE PARCEL CAME LATE."
 
+    async def test_seconds_that_are_no_number(self) -> None:
+        ended = await run("result", "a", "--wait", "nan")
+
+        assert ended.code == 2
+        assert "'nan' is not a number of seconds" in ended.err
+
     async def test_not_finished_yet(self, env: dict[str, str], inbox: Inbox, stream: str) -> None:
         await inbox.accept([Arrival(an_event(f"{stream}-1", stream=stream))])
 

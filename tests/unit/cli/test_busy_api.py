@@ -165,6 +165,59 @@ def test_an_answer_that_is_no_json_is_no_api() -> None:
         send_lines(api, 1, Tally(), [])
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"hello": "world"}'),
+        (202, b'{"outcomes": []}'),
+        (202, b'{"outcomes": [{"index": 0}]}'),
+        (202, b'{"accepted": 1}'),
+        (401, b'{"detail": "no"}'),
+        (404, b'{"detail": "Not Found"}'),
+        (422, b'{"detail": [{"loc": ["body"], "msg": "x"}]}'),
+        (422, b'{"errors": ["boo"]}'),
+        (422, b'{"reason": "x", "detail": "x", "errors": ["boo"]}'),
+    ],
+)
+def test_an_answer_that_the_api_does_not_give_is_no_api(status: int, body: bytes) -> None:
+    with an_api((status, {}, body)) as api, pytest.raises(Unreachable, match="is no EventStream"):
+        send_lines(api, 1, Tally(), [])
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b'{"detail": "Not Found"}'),
+        (404, b'{"detail": "Nothing answers here", "reason": "path_not_found"}'),
+        (200, b'{"hello": "world"}'),
+    ],
+)
+def test_only_the_api_can_say_that_an_event_was_never_accepted(status: int, body: bytes) -> None:
+    with (
+        an_api((status, {}, body)) as api,
+        ApiClient(api.url) as client,
+        pytest.raises(Unreachable, match="is no EventStream API: check --url"),
+    ):
+        client.status("a")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://[::1", "'http://[::1' is not an address"),
+        ("http://127.0.0.1:8000?x=1", "'http://127.0.0.1:8000?x=1' goes on behind its path"),
+        ("http://127.0.0.1:8000/#x", "'http://127.0.0.1:8000/#x' goes on behind its path"),
+        ("http://me:secret@127.0.0.1:8000", "names a user. Leave it out; a key goes into EVENTS"),
+    ],
+)
+def test_an_address_that_can_not_be_used_is_said_in_words(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        ApiClient(url)
+
+    assert str(raised.value).startswith(f"--url: {says}")
+    assert "secret" not in str(raised.value)
+
+
 def test_an_error_of_the_api_itself_is_said_in_its_words() -> None:
     with (
         an_api((500, {}, b'{"detail": "The error is in the log"}')) as api,
