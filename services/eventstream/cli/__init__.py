@@ -134,9 +134,11 @@ def main() -> None:
 
 def _where_and_why(error: StoreUnavailable) -> str:
     """What was being done, what the client library says (it names host and port), the way out."""
+    if error.setting != StoreUnavailable.setting:
+        return f"{error}. {error.setting} names it"
     why = f" ({str(error.__cause__).rstrip('.')})" if error.__cause__ is not None else ""
     if os.environ.get("REDIS_URL"):
-        return f"{error}{why}. REDIS_URL, or CELERY_RESULT_BACKEND where it is set, names it"
+        return f"{error}{why}. {error.setting} names it"
     return f"{error}{why}. Start `eventstream up` in this folder, or name a Redis with REDIS_URL"
 
 
