@@ -53,6 +53,8 @@ def _clean_name(value: str) -> str:
 
 
 def _id_from_number(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty: leave it out, and the event gets one")
     # Producers often send numeric ids; as text they mean the same.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventstream import __version__
 from eventstream.api import acceptance, docs, health, overview, schemas, tasks
@@ -89,12 +89,28 @@ class Api(FastAPI):
         }
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+            return
         fixed = scope["type"] == "http" and self._fixed.get((scope["method"], scope["path"]))
         if fixed:
             scope["route"] = fixed
             await fixed.app(scope, receive, send)
         else:
             await self.router(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What GET answers, without the body (RFC 9110, 9.3.2)."""
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._route(as_get, receive, send_head)
+        finally:
+            if "route" in as_get:
+                scope["route"] = as_get["route"]
 
 
 def create_app(

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from eventstream.cli.client import Answer, ApiClient
 from eventstream.cli.common import Unreachable, say
 from eventstream.cli.texts import Text
-from eventstream.errors import ConfigurationError, EventRefused, EventStreamError
+from eventstream.errors import ConfigurationError, EventRefused, EventStreamError, Reason
 from eventstream.events import decide_task_type
 from eventstream.kafka.config import describe, producer_config
 from eventstream.kafka.errors import kafka_error, reason_of
@@ -201,8 +201,7 @@ class HttpTransport:
                 task_id=outcome.task_id,
                 duplicate=outcome.duplicate,
             )
-        error = next(iter(outcome.errors), _Error())
-        return _not_sent(text, error.reason, _plain(error.message))
+        return _refused(text, next(iter(outcome.errors), _Error()))
 
     def _refused(self, batch: Sequence[Text], answer: Answer) -> Iterator[Receipt]:
         """Receipts for a batch that was refused as a whole."""
@@ -223,8 +222,7 @@ class HttpTransport:
         general = _Error(reason=problem.reason, message=problem.detail)
         for index, text in enumerate(batch):
             # The answer names the first hundred errors; the others get its general sentence.
-            error = of_place.get(str(index), general)
-            yield _not_sent(text, error.reason, _plain(error.message))
+            yield _refused(text, of_place.get(str(index), general))
 
 
 class KafkaTransport:
@@ -341,6 +339,15 @@ class KafkaTransport:
 
 def _not_sent(text: Text, reason: str, message: str) -> Receipt:
     return Receipt(text.line, text.message.event_id, reason=reason, message=message)
+
+
+def _refused(text: Text, error: _Error) -> Receipt:
+    own_id = text.message.event_id
+    if error.reason == Reason.ID_CONFLICT and own_id is not None:
+        # The API speaks of a key, which is how its id travelled.
+        sentence = f"event_id: {own_id!r} was used for other content; give this text its own"
+        return _not_sent(text, error.reason, sentence)
+    return _not_sent(text, error.reason, _plain(error.message))
 
 
 def _plain(message: str) -> str:

@@ -153,9 +153,18 @@ async def test_no_operation_leaves_a_parameter_unread_but_the_probes(
     assert (await client.get("/livez?from=balancer")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/streams", "/livez", "/docs", "/task/nope", "/nope"])
+async def test_head_is_what_get_answers_without_the_body(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    get, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+
+
 async def test_paths_and_methods_that_do_not_exist(client: httpx.AsyncClient) -> None:
     missing = await client.get("/nope")
     assert (missing.status_code, missing.json()["reason"]) == (404, "path_not_found")
     wrong = await client.put("/task/7")
     assert (wrong.status_code, wrong.json()["reason"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "DELETE, GET"
+    assert wrong.headers["allow"] == "DELETE, GET, HEAD"

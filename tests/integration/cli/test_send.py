@@ -178,6 +178,7 @@ class TestSending:
         assert again.json["task_id"] == first.out.strip()
         assert (again.json["event_id"], again.json["duplicate"]) == ("17", True)
         assert other.code == 1
+        assert other.err.startswith("line 1: event_id: '17' was used for other content; give")
         assert "(id_conflict)" in other.err
         assert len(await events_of(inbox, stream)) == 1
 
