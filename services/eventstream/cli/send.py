@@ -166,7 +166,7 @@ def send(
         receipts = deliver(
             read_lines(file, from_line), chosen, id_field, transport, tally, time.sleep
         )
-        sent = _show_receipts(receipts, display, tally, file, keep=wait)
+        sent = show_receipts(receipts, display, tally, file, keep=wait)
         if wait:
             found = _answers(client, settings, stream, spec, since, sent)
             _show_answers(found, display, tally, sent)
@@ -176,18 +176,24 @@ def send(
         click.get_current_context().exit(EXIT_NEGATIVE)
 
 
-def _show_receipts(
+def show_receipts(
     receipts: Iterator[Receipt], display: Display, tally: Tally, file: BinaryIO, *, keep: bool
 ) -> list[Receipt]:
     """Show what becomes of every line; the accepted ones are returned, if they are to be kept."""
     kept = []
+    line = 0
     try:
         for receipt in receipts:
+            line = receipt.line
             display.show(receipt, tally.accepted)
             if keep and receipt.task_id is not None:
                 kept.append(receipt)
     except KeyboardInterrupt:
         display.close()
+        # What is counted is certain, and asking for it sends nothing.
+        while line + 1 < tally.next_line and (counted := next(receipts, None)) is not None:
+            line = counted.line
+            display.show(counted, tally.accepted)
         say(f"interrupted: {_how_to_go_on(file, tally)}")
         raise
     except BrokenPipeError as error:

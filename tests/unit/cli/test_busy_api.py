@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from io import BytesIO
 from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import Any
@@ -19,8 +20,9 @@ import pytest
 from eventstream.cli.arrivals import Arrived, Refusal
 from eventstream.cli.client import ApiClient
 from eventstream.cli.common import Unreachable
-from eventstream.cli.send import Tally, deliver
-from eventstream.cli.texts import Format, Line
+from eventstream.cli.display import Display
+from eventstream.cli.send import Tally, deliver, show_receipts
+from eventstream.cli.texts import Format, Line, read_lines
 from eventstream.cli.transports import HttpTransport, Place, Receipt
 from eventstream.cli.waiting import PATIENCE_SECONDS, answers
 from eventstream.errors import ConfigurationError
@@ -259,6 +261,32 @@ def test_all_texts_of_an_answered_request_count_before_the_first_is_shown() -> N
         next(deliver(iter([lines]), Format.LINES, "event_id", transport, tally, lambda _: None))
 
     assert (tally.accepted, tally.next_line) == (3, 4)
+
+
+def test_ctrl_c_leaves_the_ids_of_all_that_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(Display):
+        def show(self, receipt: Receipt, accepted: int) -> None:
+            super().show(receipt, accepted)
+            if receipt.line == 2:
+                raise KeyboardInterrupt
+
+    file = BytesIO(b"a\nb\nc\nd\n")
+    tally = Tally()
+    with an_api(accepted(4)) as api, ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        receipts = deliver(
+            read_lines(file), Format.LINES, "event_id", transport, tally, lambda _: None
+        )
+        with pytest.raises(KeyboardInterrupt):
+            show_receipts(
+                receipts, Interrupted(file, as_json=False, wait=False), tally, file, keep=False
+            )
+
+    shown = capsys.readouterr()
+    assert shown.out.split() == ["id-0", "id-1", "id-2", "id-3"]
+    assert "interrupted: 4 accepted" in shown.err
+    assert shown.err.endswith("--from-line 5\n")
+    assert len(api.bodies) == 1
 
 
 def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:
