@@ -295,8 +295,8 @@ def _answers(
         came = run(wait_until_taken(settings, stream, spec, places, since))
     if came.not_taken:
         say(
-            f"no consumer has taken {len(came.not_taken):,} of the records within"
-            f" {CONSUMER_SECONDS:.0f} s: is `eventstream consumer` running?"
+            f"{len(came.not_taken):,} of the records were not taken, and no consumer has gone on"
+            f" for {CONSUMER_SECONDS:.0f} s: is `eventstream consumer` running?"
         )
     yield from answers(client, sent, time.sleep, came)
 
