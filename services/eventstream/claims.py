@@ -71,6 +71,9 @@ class Wait(NamedTuple):
     """0: it may be claimed again at once."""
     ending: bytes = b""
     """Kept with the event; what was kept before stays where this is empty."""
+    why: str = ""
+    """What it waits for, in one word, and in a sentence: for whoever asks for its status."""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ class Held:
     ending: bytes | None = None
     """How its work ended already, when only publishing that is left to do."""
 
-    def wait(self, seconds: float, ending: bytes = b"") -> Wait:
+    def wait(self, seconds: float, ending: bytes = b"", *, why: str = "", detail: str = "") -> Wait:
         """This event, let go of for so long (0: not at all), with its ending if it has one."""
-        return Wait(self.queue, self.entry, self.event.id, seconds, ending)
+        return Wait(self.queue, self.entry, self.event.id, seconds, ending, why, detail)
 
     def failed(self, reason: Reason, message: str, history: tuple[str, ...] = ()) -> Failed:
         """This event's end without an answer."""

@@ -98,6 +98,9 @@ class Rule:
 
 
 _MIN_BELOW_MAX: Final = Rule("self.min <= self.max", "min must not be above max")
+_NAMES_A_TOPIC: Final = Rule(
+    "self != '.' && self != '..'", "Kafka has no topic of this name: name another"
+)
 _OWN_TYPES_NEED_A_PROMPT: Final = Rule(
     f"self.type in {sorted((*BUILT_IN_TASK_TYPES, *TASK_TYPE_ALIASES))}"
     " || (has(self.prompt) && self.prompt != '')",
@@ -124,7 +127,14 @@ RULES: Final[Mapping[str, tuple[Rule, ...]]] = {
             " || self.sink.topic != self.source.topic + '.dlq'",
             "sink is the topic that dead letters go to by default: name another, or set deadLetter",
         ),
+        Rule(
+            "!has(self.source) || has(self.deadLetter) || size(self.source.topic) <= 245",
+            "source.topic and '.dlq' are longer than a topic's name may be: set deadLetter",
+        ),
     ),
+    "spec.source.topic": (_NAMES_A_TOPIC,),
+    "spec.sink.topic": (_NAMES_A_TOPIC,),
+    "spec.deadLetter.topic": (_NAMES_A_TOPIC,),
     "spec.task": (_OWN_TYPES_NEED_A_PROMPT,),
     "spec.task.labels": (
         Rule(

@@ -7,6 +7,7 @@ so a script can match on them. What a library raised is never shown as a reason.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 
 class Reason(StrEnum):
@@ -66,6 +67,9 @@ class EventRefused(EventStreamError):
 
 class StoreUnavailable(EventStreamError):
     """Redis did not take or give what was asked: try again after `retry_after_seconds`."""
+
+    setting: ClassVar[str] = "REDIS_URL, or CELERY_RESULT_BACKEND where it is set,"
+    """What names the store that is not there."""
 
     def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
         super().__init__(message)

@@ -53,6 +53,8 @@ def _clean_name(value: str) -> str:
 
 
 def _id_from_number(value: object) -> object:
+    if value == "":
+        raise ValueError("must not be empty: leave it out, and the event gets one")
     # Producers often send numeric ids; as text they mean the same.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -256,7 +258,8 @@ class TaskStatus(BaseModel):
     result: Result | None = None
     error: str | None = None
     progress: dict[str, Any] | None = None
-    """stream, queue, accepted_at, started_at, finished_at (seconds), deliveries, reason."""
+    """stream, queue, accepted_at, started_at, finished_at (seconds), deliveries; reason: why it
+    failed, or with `detail` what it waits for."""
 
 
 def first_problem(error: ValidationError) -> tuple[str, str]:

@@ -37,6 +37,8 @@ from eventstream.events import Event, Failure, State
 from eventstream.keys import INBOX_GROUP, SCHEMA, Keys, queue_for
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
+MAX_DETAIL_CHARS: Final = 300
+"""Of why an event waits: as many may wait as the inbox holds."""
 WAKE_TTL_MS: Final = 10_000
 """How long a wake-up counts as under way; a lost one is made good by the workers' own look."""
 
@@ -308,7 +310,7 @@ class Inbox:
             return []
         keys: list[str] = []
         arguments: list[Any] = [INBOX_GROUP, consumer]
-        for queue, entry, event_id, wait_seconds, ending in waits:
+        for queue, entry, event_id, wait_seconds, ending, why, detail in waits:
             keys += [
                 self._keys.inbox(queue),
                 self._keys.deferred(queue),
@@ -316,7 +318,8 @@ class Inbox:
                 self._keys.task_meta(event_id),
                 self._keys.again(queue),
             ]
-            arguments += [entry, event_id, round(wait_seconds * 1000), ending]
+            wait_ms = round(wait_seconds * 1000)
+            arguments += [entry, event_id, wait_ms, ending, why, detail[:MAX_DETAIL_CHARS]]
         async with reading_or_writing("putting events back"):
             answers = await self._put_back(keys=keys, args=arguments)
         return [bool(answer) for answer in answers]

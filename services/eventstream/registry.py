@@ -211,13 +211,11 @@ class Registry:
         return bool(done)
 
     async def ensure_default(self, settings: Settings) -> None:
-        """Write the documented `default` stream where nobody has written one."""
-        spec = default_stream(
-            topic=settings.kafka_topic_raw_data,
-            processed_topic=settings.kafka_topic_processed,
-            consumer_group=settings.kafka_consumer_group,
-            cache_ttl_seconds=settings.cache_ttl,
-        )
+        """Write the documented `default` stream where nobody has written one.
+
+        One that was deleted stays so: somebody wanted that.
+        """
+        spec = spec_of_default(settings)
         async with reading_or_writing("writing the default stream"):
             await self._redis.hsetnx(
                 self._keys.streams, DEFAULT_STREAM, _pack(RegisteredStream(spec=spec))
@@ -290,6 +288,16 @@ class Registry:
                 )
         self._last_read = (stored, dict(streams))
         return streams
+
+
+def spec_of_default(settings: Settings) -> StreamSpec:
+    """The stream `default` as the settings describe it."""
+    return default_stream(
+        topic=settings.kafka_topic_raw_data,
+        processed_topic=settings.kafka_topic_processed,
+        consumer_group=settings.kafka_consumer_group,
+        cache_ttl_seconds=settings.cache_ttl,
+    )
 
 
 def _pack(stream: RegisteredStream) -> bytes:

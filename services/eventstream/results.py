@@ -193,6 +193,10 @@ def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) ->
         stored = meta.get(f"{name}_ms".encode())
         if stored is not None and not (name == "due_at" and state is not State.RETRY):
             progress[name] = int(stored) / 1000
+    if state is State.RETRY and meta.get(b"waits_for"):
+        # Of the last wait: while the event is tried again, nothing better is known.
+        progress["reason"] = meta[b"waits_for"].decode()
+        progress["detail"] = meta[b"waits_detail"].decode()
     if failure is not None:
         progress["reason"] = failure.reason.value
         if failure.history:

@@ -7,11 +7,14 @@ The one model behind the EventStream resource's `spec`, the registry in Redis an
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import SchemaError
 from pydantic import (
+    AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -46,8 +49,29 @@ BUILT_IN_TASK_TYPES: Final = (
 TASK_TYPE_ALIASES: Final = {"sentiment": "sentiment_analysis"}
 
 Provider = Literal["openai", "gemini", "huggingface", "compatible", "local"]
-Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+def _topic_that_kafka_takes(value: str, info: ValidationInfo) -> str:
+    if info.context == HANDED_IN and value in (".", ".."):
+        raise ValueError(f"Kafka has no topic {value!r}: name another")
+    return value
+
+
+MAX_TOPIC_CHARS: Final = 249
+Topic = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_TOPIC_CHARS, pattern=r"^[A-Za-z0-9._-]+$"),
+    AfterValidator(_topic_that_kafka_takes),
+]
 Short = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+def _tuple_of_a_list(value: object) -> object:
+    # A list of YAML or JSON is none to a strict validation.
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[Short, ...], Field(max_length=50), BeforeValidator(_tuple_of_a_list)]
 
 
 class SpecModel(BaseModel):
@@ -80,7 +104,7 @@ class Task(SpecModel):
     type: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")] = (
         "general_analysis"
     )
-    labels: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    labels: Names = ()
     prompt: Annotated[str, Field(max_length=20_000)] = ""
     output_schema: dict[str, Any] | None = None
 
@@ -143,9 +167,22 @@ class Model(SpecModel):
     name: Short | None = None
     base_url: Annotated[str, Field(pattern=r"^https?://", max_length=2048)] | None = None
     api_key_from: KeySource | None = None
-    allow: Annotated[tuple[Short, ...], Field(max_length=50)] = ()
+    allow: Names = ()
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7
     max_tokens: Annotated[int, Field(ge=1, le=100_000)] = 1000
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.context == HANDED_IN:
+            try:
+                parts = urlsplit(value)
+                found = parts.hostname and parts.port != 0
+            except ValueError:
+                found = None
+            if not found:
+                raise ValueError(f"{value!r} is not an address: write it as in http://host:8000/v1")
+        return value
 
     @model_validator(mode="after")
     def _compatible_has_an_address(self) -> Model:
@@ -292,6 +329,16 @@ class StreamSpec(SpecModel):
     def _topics_differ(self) -> StreamSpec:
         if len(set(self.topics)) != len(self.topics):
             raise ValueError("source, sink and deadLetter must be different topics")
+        return self
+
+    @model_validator(mode="after")
+    def _dead_letters_have_a_topic(self, info: ValidationInfo) -> StreamSpec:
+        topic = self.dead_letter_topic
+        if info.context == HANDED_IN and topic is not None and len(topic) > MAX_TOPIC_CHARS:
+            raise ValueError(
+                f"source.topic and '.dlq' are {len(topic)} characters, more than Kafka's"
+                f" {MAX_TOPIC_CHARS}: set deadLetter.topic"
+            )
         return self
 
     @property

@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from eventstream.errors import ConfigurationError
 from eventstream.keys import RESERVED_STREAM_NAMES
 from eventstream.spec import API_VERSION, HANDED_IN, StreamSpec
+from eventstream.yaml_text import WAY_OUT, read_documents
 
-_STREAM_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_STREAM_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class ResourceMetadata(BaseModel):
@@ -29,7 +29,7 @@ class ResourceMetadata(BaseModel):
     @field_validator("name")
     @classmethod
     def _kubernetes_name(cls, value: str) -> str:
-        if not _STREAM_NAME.match(value):
+        if not _STREAM_NAME.fullmatch(value):
             raise ValueError(
                 "must be lower-case letters, digits and '-', begin and end with a letter or digit,"
                 " at most 63 characters"
@@ -72,22 +72,15 @@ def read_stream_file(text: str, where: str) -> dict[str, StreamSpec]:
 
 
 def _documents(text: str, where: str) -> Iterator[tuple[str, StreamSpec]]:
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigurationError(
-            where, f"is not YAML{line}", "See k8s/examples/reviews.yaml"
-        ) from error
-    for document in documents:
+    for document in read_documents(text, where):
         try:
-            resource = EventStreamResource.model_validate(document, context=HANDED_IN)
+            # As the API server takes it: no "20" for 20, no max_tokens for maxTokens.
+            resource = EventStreamResource.model_validate(
+                document, context=HANDED_IN, strict=True, by_alias=True, by_name=False
+            )
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in problem["loc"]) or "the document"
             message = problem["msg"].removeprefix("Value error, ")
-            raise ConfigurationError(
-                where, f"{field}: {message}", "See k8s/examples/reviews.yaml"
-            ) from error
+            raise ConfigurationError(where, f"{field}: {message}", WAY_OUT) from error
         yield resource.metadata.name, resource.spec

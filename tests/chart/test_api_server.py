@@ -95,6 +95,8 @@ def test_the_examples_are_accepted(cluster: Cluster, namespace: str, path: Path)
         ({"source": {"topic": "a"}, "deadLetter": {"topic": "a"}}, "must be different topics"),
         ({"sink": {"topic": "a"}, "deadLetter": {"topic": "a"}}, "must be different topics"),
         ({"source": {"topic": "a"}, "sink": {"topic": "a.dlq"}}, "name another, or set deadLetter"),
+        ({"source": {"topic": ".."}}, "Kafka has no topic of this name"),
+        ({"source": {"topic": "a" * 246}}, "longer than a topic's name may be: set deadLetter"),
         ({"task": {"type": "triage"}}, "a type of your own needs a prompt"),
         ({"task": {"type": "triage", "prompt": ""}}, "a type of your own needs a prompt"),
         ({"task": {"labels": ["yes", "no", "Yes"]}}, "every label must be named once"),

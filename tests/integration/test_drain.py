@@ -305,6 +305,10 @@ async def test_a_deferred_event_leaves_its_slot_and_waits(bench: Bench) -> None:
     await bench.drain(ScriptedPipeline(model)).run()
 
     assert await bench.states("later") == [State.RETRY]
+    status = await bench.results.status("later")
+    assert status is not None
+    assert status.progress is not None
+    assert status.progress["detail"] == "the day's budget is spent"
     assert (await bench.inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].deferred == 1
     await bench.assert_the_counts_add_up()
 

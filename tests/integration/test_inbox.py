@@ -304,6 +304,28 @@ async def _claim_until_something_comes(inbox: Inbox) -> tuple[Held, ...]:
                 return claim.fresh
 
 
+async def test_a_deferred_event_says_what_it_waits_for_until_it_is_finished(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    await inbox.put_back(
+        ME, [held.wait(0.001, why="configuration", detail="OPENAI_API_KEY: is not set" + "x" * 500)]
+    )
+    waiting = await results.status("a")
+    [again] = await _claim_until_something_comes(inbox)
+    await inbox.finish([an_answer(again)])
+    finished = await results.status("a")
+
+    assert waiting is not None
+    assert waiting.progress is not None
+    assert waiting.progress["reason"] == "configuration"
+    assert str(waiting.progress["detail"]).startswith("OPENAI_API_KEY: is not set")
+    assert len(str(waiting.progress["detail"])) == 300
+    assert finished is not None
+    assert "reason" not in (finished.progress or {})
+
+
 async def test_a_deferred_event_that_is_cancelled_never_comes_back(
     inbox: Inbox, results: Results
 ) -> None:

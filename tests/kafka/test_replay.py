@@ -14,6 +14,7 @@ from eventstream.kafka.records import SourceRecord
 from eventstream.kafka.topics import plans_for
 from eventstream.tasks import end
 from tests.kafka.harness import DEADLINE_SECONDS, Stream, a_text, until
+from tests.support.redis_server import free_port
 
 
 async def test_what_redis_lost_is_accepted_again_and_the_rest_is_known(stream: Stream) -> None:
@@ -107,6 +108,26 @@ async def test_a_topic_that_is_written_to_with_old_times_has_an_end_for_its_read
         await asyncio.to_thread(producer.flush)
 
     assert b"first" in [record.value for record in read]
+
+
+async def test_a_time_before_1970_is_the_beginning(stream: Stream) -> None:
+    """Kafka's clients read a negative timestamp as a place: -1 is the end."""
+    await stream.produce(a_text("old", event_id="old"))
+    since = "1969-12-31T23:59:59.999Z"
+
+    ran = await stream.command("replay", "--topic", stream.topic, "--since", since)
+
+    assert (ran.code, "1 records read" in ran.out) == (0, True)
+
+
+async def test_a_kafka_that_is_away_is_named_by_its_own_setting(stream: Stream) -> None:
+    away = {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}"}
+
+    ran = await stream.command("replay", "--topic", stream.topic, "--since", "1h", **away)
+
+    assert ran.code == 3
+    assert ran.err.endswith("KAFKA_BOOTSTRAP_SERVERS names it\n")
+    assert "REDIS_URL" not in ran.err
 
 
 async def test_mistakes_are_answered_with_a_sentence(stream: Stream) -> None:

@@ -37,6 +37,21 @@ def test_one_file_may_hold_several_streams() -> None:
     assert streams["tickets"] == StreamSpec()
 
 
+def test_lists_anchors_and_overridden_merges_are_what_they_were() -> None:
+    text = f"""{HEAD}spec:
+  task: {{type: classification, labels: &all [a, b]}}
+  model: {{allow: *all, temperature: 1}}
+  scaling:
+    workers: &few {{min: 1, max: 2}}
+    api: {{<<: *few, max: 3}}
+"""
+    spec = read_stream_file(text, "f.yaml")["reviews"]
+
+    assert (spec.task.labels, spec.model.allow, spec.model.temperature) == (("a", "b"),) * 2 + (1,)
+    assert spec.scaling.api is not None
+    assert (spec.scaling.api.min, spec.scaling.api.max) == (1, 3)
+
+
 def test_what_is_written_out_can_be_read_in_again() -> None:
     spec = default_stream()
 
@@ -73,6 +88,33 @@ def test_what_is_written_out_can_be_read_in_again() -> None:
             "spec.task.outputSchema: has the pattern '(', which is no regular expression (missing",
         ),
         (f"{HEAD}spec: {{limits: {{budget: {{usd: 0}}}}}}", "spec.limits.budget.usd"),
+        (f"{HEAD}spec:\n  limits: {{}}\n  limits: {{}}", "line 6: 'limits' stands twice in one"),
+        (f"{HEAD}spec: {{task: {{prompt: 2024-13-45}}}}", "line 4: '2024-13-45' is no timestamp"),
+        (f"{HEAD}spec: {{model: {{maxTokens: !!int abc}}}}", "line 4: 'abc' is no int"),
+        (f"{HEAD}spec: {{model: {{maxTokens: !!int ''}}}}", "line 4: '' is no int"),
+        (f"{HEAD}spec: {{task: {{prompt: !!timestamp x}}}}", "line 4: 'x' is no timestamp"),
+        (f"{HEAD}spec: {{cache: {{enabled: !!bool x}}}}", "line 4: 'x' is no bool"),
+        ("[" * 3000, "is nested too deeply"),
+        (f"{HEAD}spec: &a {{task: *a}}", "line 4: a part holds itself"),
+        (f"{HEAD}spec: {{task: {{outputSchema: &a {{not: *a}}}}}}", "line 4: a part holds itself"),
+        (f"{HEAD}spec: &a [*a]", "line 4: a part holds itself"),
+        (f"{HEAD}spec: {{model: {{maxTokens: '20'}}}}", "spec.model.maxTokens: Input should be"),
+        (f"{HEAD}spec: {{scaling: {{workers: {{min: true}}}}}}", "spec.scaling.workers.min: Input"),
+        (f"{HEAD}spec: {{scaling: {{workers: {{max: 3.0}}}}}}", "spec.scaling.workers.max: Input"),
+        (f"{HEAD}spec: {{cache: {{enabled: 'yes'}}}}", "spec.cache.enabled: Input should be"),
+        (f"{HEAD}spec: {{model: {{max_tokens: 20}}}}", "spec.model.max_tokens: Extra inputs"),
+        (f"{HEAD}spec: {{on_delete: {{}}}}", "spec.on_delete: Extra inputs"),
+        (HEAD.replace("reviews", '"nl\\n"'), "metadata.name: must be lower-case"),
+        (
+            f"{HEAD}spec: {{model: {{baseUrl: 'http://[::1'}}}}",
+            "spec.model.baseUrl: 'http://[::1' is not an address",
+        ),
+        (f"{HEAD}spec: {{source: {{topic: .}}}}", "spec.source.topic: Kafka has no topic '.'"),
+        (f"{HEAD}spec: {{sink: {{topic: ..}}}}", "spec.sink.topic: Kafka has no topic '..'"),
+        (
+            f"{HEAD}spec: {{source: {{topic: {'a' * 246}}}}}",
+            "source.topic and '.dlq' are 250 characters, more than Kafka's 249",
+        ),
     ],
 )
 def test_a_wrong_file_is_one_sentence_that_names_file_and_field(text: str, says: str) -> None:

@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventstream import __version__
 from eventstream.api import acceptance, docs, health, overview, schemas, tasks
-from eventstream.api.access import Doorkeeper, open_doors
+from eventstream.api.access import OPEN_PATHS, Doorkeeper, open_doors
 from eventstream.api.access_log import AccessLog, log_access
 from eventstream.api.document import (
     DESCRIPTION,
@@ -31,6 +31,7 @@ from eventstream.api.document import (
     responses,
 )
 from eventstream.api.edge import Edge
+from eventstream.api.parameters import refuse_unknown
 from eventstream.api.parts import CacheClear, Lifecycle, open_parts, parts_of
 from eventstream.api.replies import json_reply
 from eventstream.events import ProcessRequest, TaskStatus
@@ -43,13 +44,23 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class DirectRoute(APIRoute):
-    """A documented route whose handler gets the request itself, with nothing in between."""
+    """A documented route whose handler gets the request itself.
+
+    What comes in between: query parameters that it does not document are refused. Not by open
+    paths: a probe must not fail for what a balancer puts behind it.
+    """
 
     def __init__(self, path: str, endpoint: Handler, **options: Any) -> None:
         super().__init__(path, endpoint, **options)
+        documented = (options.get("openapi_extra") or {}).get("parameters", ())
+        known = frozenset(each["name"] for each in documented if each["in"] == "query")
+        takes_any = path in OPEN_PATHS
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await endpoint(Request(scope, receive, send))
+            request = Request(scope, receive, send)
+            if not takes_any:
+                refuse_unknown(request, known)
+            response = await endpoint(request)
             await response(scope, receive, send)
 
         self.app = answer
@@ -78,12 +89,28 @@ class Api(FastAPI):
         }
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._head(scope, receive, send)
+            return
         fixed = scope["type"] == "http" and self._fixed.get((scope["method"], scope["path"]))
         if fixed:
             scope["route"] = fixed
             await fixed.app(scope, receive, send)
         else:
             await self.router(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What GET answers, without the body (RFC 9110, 9.3.2)."""
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message else message)
+
+        as_get = {**scope, "method": "GET"}
+        try:
+            await self._route(as_get, receive, send_head)
+        finally:
+            if "route" in as_get:
+                scope["route"] = as_get["route"]
 
 
 def create_app(
@@ -195,7 +222,7 @@ def _add_routes(app: FastAPI, door: Doorkeeper) -> None:
         "DELETE",
         "/task/{task_id:path}",
         tasks.delete_task,
-        responses({200: (schemas.TaskRemoved, "Cancelled or forgotten.")}, *guarded, 404, 503),
+        responses({200: (schemas.TaskRemoved, "Cancelled or forgotten.")}, *guarded, 404, 422, 503),
         tag="Events",
         extra={"parameters": [TASK_ID]},
     )
@@ -203,14 +230,14 @@ def _add_routes(app: FastAPI, door: Doorkeeper) -> None:
         "GET",
         "/streams",
         overview.get_streams,
-        responses({200: (schemas.Streams, "The streams.")}, *guarded, 503),
+        responses({200: (schemas.Streams, "The streams.")}, *guarded, 422, 503),
         tag="Operation",
     )
     add(
         "GET",
         "/workers",
         overview.get_workers,
-        responses({200: (schemas.Workers, "The workers.")}, *guarded, 503),
+        responses({200: (schemas.Workers, "The workers.")}, *guarded, 422, 503),
         tag="Operation",
     )
     add(
@@ -218,7 +245,7 @@ def _add_routes(app: FastAPI, door: Doorkeeper) -> None:
         "/metrics",
         overview.get_metrics,
         _with_exposition(
-            responses({200: (schemas.DeploymentMetrics, "The figures.")}, *guarded, 503)
+            responses({200: (schemas.DeploymentMetrics, "The figures.")}, *guarded, 422, 503)
         ),
         tag="Operation",
     )
@@ -226,7 +253,7 @@ def _add_routes(app: FastAPI, door: Doorkeeper) -> None:
         "DELETE",
         "/cache/clear",
         overview.clear_cache,
-        responses({200: (schemas.CacheCleared, "Emptied.")}, *guarded, 422, 503),
+        responses({200: (schemas.CacheCleared, "Emptied.")}, *guarded, 404, 422, 503),
         tag="Operation",
         extra={
             "parameters": [

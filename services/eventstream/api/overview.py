@@ -18,6 +18,7 @@ from eventstream.api.schemas import (
     Streams,
     Workers,
 )
+from eventstream.errors import EventRefused, Reason
 from eventstream.spec import BUILT_IN_TASK_TYPES, TASK_TYPE_ALIASES, StreamSpec
 
 
@@ -110,7 +111,15 @@ async def clear_cache(request: Request) -> Reply:
     asked = name_parameter(request, "task_type")
     task_type = TASK_TYPE_ALIASES.get(asked, asked) if asked is not None else None
     stream = name_parameter(request, "stream")
-    cleared = await parts_of(request).cache.clear(task_type=task_type, stream=stream)
+    parts = parts_of(request)
+    # A deleted stream's answers may still be there to be cleared.
+    if stream is not None and await parts.registry.last(stream) is None:
+        raise EventRefused(
+            Reason.STREAM_NOT_FOUND,
+            f"There never was a stream {stream!r}; GET /streams lists those that exist",
+            "stream",
+        )
+    cleared = await parts.cache.clear(task_type=task_type, stream=stream)
     return json_reply(
         CacheCleared(
             cleared=cleared,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -17,6 +18,20 @@ MAX_NAME_CHARS: Final = 128
 MAX_IDEMPOTENCY_KEY_CHARS: Final = 255
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def refuse_unknown(request: Request, known: Collection[str]) -> None:
+    """Raise Problem (invalid_parameter) for a query parameter that is not one of `known`.
+
+    Left alone, a slip of the pen would widen what is done: `?strem=` would clear every stream.
+    """
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return
+    takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+    for name, _ in _pairs(query):
+        if name not in known:
+            raise _invalid(name[:MAX_NAME_CHARS], f"is not a parameter of this operation; {takes}")
 
 
 def wait_seconds(request: Request) -> float:
@@ -68,14 +83,14 @@ def _single(request: Request, name: str) -> str | None:
     query: bytes = request.scope["query_string"]
     if not query:
         return None
-    found = [
-        value
-        for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-        if key == name
-    ]
+    found = [value for key, value in _pairs(query) if key == name]
     if len(found) > 1:
         raise _invalid(name, "is given more than once")
     return found[0] if found else None
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True)
 
 
 def _invalid(name: str, message: str) -> Problem:

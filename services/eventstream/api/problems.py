@@ -188,7 +188,7 @@ def _methods_at(scope: Scope) -> list[str]:
         pattern = getattr(route, "path_regex", None)
         if pattern is not None and pattern.match(scope["path"]):
             methods |= getattr(route, "methods", None) or set()
-    return sorted(methods)
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _bounded(error: FieldError) -> dict[str, str]:

@@ -222,7 +222,8 @@ class Protocol(HttpToolsProtocol):
             self.expect_100_continue = True
         elif name == b"transfer-encoding" and value.lower() != b"chunked":
             raise Unacceptable("its Transfer-Encoding is not chunked")
-        self.headers.append((name, value))
+        # Blanks around a value are not part of it (RFC 9110, 5.5); the parser leaves those behind.
+        self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """A head is whole."""

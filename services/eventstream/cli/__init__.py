@@ -7,10 +7,13 @@ A user's mistake ends in one sentence on stderr and an exit code, never in a tra
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Final
 
 import click
@@ -21,6 +24,8 @@ EXIT_NEGATIVE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
+
+CANT_BE_WRITTEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 # Command -> (module, attribute, what --help says of it), in the order of a newcomer's needs.
 COMMANDS: Final = {
@@ -90,6 +95,9 @@ def main() -> None:
         # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
         # stack would start all the same. Until the stack listens, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.stdin is None:
+        # Closed (`0<&-`): nothing to read, as with `</dev/null`.
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - open as long as the process
     for argument in sys.argv[1:]:
         try:
             argument.encode()
@@ -114,14 +122,23 @@ def main() -> None:
         # The reader of our output has gone (`| head`): mostly nothing is wrong.
         sys.stderr.close()
         sys.exit(EXIT_NEGATIVE if isinstance(error, LeftUndone) else 0)
+    except OSError as error:
+        if error.errno not in CANT_BE_WRITTEN:
+            raise
+        with suppress(OSError):
+            # Now, with what it still holds: at its end Python would complain of that once more.
+            sys.stdout.close()
+        sys.exit(_say(f"the output can't be written: {error.strerror}", EXIT_NEGATIVE))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _where_and_why(error: StoreUnavailable) -> str:
     """What was being done, what the client library says (it names host and port), the way out."""
+    if error.setting != StoreUnavailable.setting:
+        return f"{error}. {error.setting} names it"
     why = f" ({str(error.__cause__).rstrip('.')})" if error.__cause__ is not None else ""
     if os.environ.get("REDIS_URL"):
-        return f"{error}{why}. REDIS_URL, or CELERY_RESULT_BACKEND where it is set, names it"
+        return f"{error}{why}. {error.setting} names it"
     return f"{error}{why}. Start `eventstream up` in this folder, or name a Redis with REDIS_URL"
 
 

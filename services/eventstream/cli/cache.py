@@ -18,6 +18,7 @@ from eventstream.cache.histogram import BUCKETS_PER_UNIT, HistogramWindow
 from eventstream.cache.store import SemanticCache
 from eventstream.cli.common import (
     Negative,
+    State,
     a_table,
     json_option,
     open_state,
@@ -159,11 +160,9 @@ async def _open_cache(settings: Settings) -> AsyncIterator[SemanticCache]:
 async def _stats(
     settings: Settings, stream: str | None
 ) -> tuple[CacheStats, dict[str, list[HistogramWindow]]]:
-    if stream is None:
-        async with open_state(settings) as state:
-            names = sorted(await state.registry.all())
-    else:
-        names = [stream]
+    async with open_state(settings) as state:
+        names = sorted(await state.registry.all()) if stream is None else [stream]
+        await _refuse_unknown(state, stream)
     async with _open_cache(settings) as opened:
         return await opened.stats(), {name: await opened.histogram(name) for name in names}
 
@@ -191,8 +190,16 @@ async def _advise(settings: Settings, stream: str | None) -> dict[str, list[Advi
 
 
 async def _clear(settings: Settings, task_type: str | None, stream: str | None) -> int:
+    async with open_state(settings) as state:
+        await _refuse_unknown(state, stream)
     async with _open_cache(settings) as opened:
         return await opened.clear(task_type=task_type, stream=stream)
+
+
+async def _refuse_unknown(state: State, stream: str | None) -> None:
+    """Raise Negative for a stream that never was; of a deleted one there may be answers left."""
+    if stream is not None and await state.registry.last(stream) is None:
+        raise Negative(f"there is no stream {stream!r}; see `eventstream streams`")
 
 
 def look_ups(windows: Mapping[str, Sequence[HistogramWindow]]) -> list[LookUps]:

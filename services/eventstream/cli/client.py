@@ -12,12 +12,12 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
-from urllib.parse import quote, urlsplit
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import SplitResult, quote, urlsplit
 
 import click
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from eventstream import __version__
 from eventstream.cli.common import Unreachable
@@ -29,6 +29,8 @@ ANSWER_SECONDS: Final = 30.0
 DEFAULT_RETRY_SECONDS: Final = 2.0
 LONGEST_RETRY_SECONDS: Final = 60.0
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
+
+Document = TypeVar("Document", bound=BaseModel)
 
 url_option = click.option(
     "--url",
@@ -76,15 +78,7 @@ class ApiClient:
     """Talks to one API. `url` is where it is, without a trailing path of its own."""
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ConfigurationError(
-                "--url", f"{url!r} is not an address", "Write it as in http://127.0.0.1:8000"
-            )
+        parts, port = _address(url)
         if api_key is not None and not (api_key.isascii() and api_key.isprintable()):
             raise ConfigurationError(
                 "EVENTSTREAM_API_KEY", "holds characters that no key has", "Copy it again"
@@ -94,12 +88,13 @@ class ApiClient:
         self._headers = {"Accept": "application/json", "User-Agent": f"eventstream/{__version__}"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        host = str(parts.hostname)
         self._connection: http.client.HTTPConnection = (
             http.client.HTTPSConnection(
-                parts.hostname, port, context=ssl.create_default_context(), timeout=ANSWER_SECONDS
+                host, port, context=ssl.create_default_context(), timeout=ANSWER_SECONDS
             )
             if parts.scheme == "https"
-            else http.client.HTTPConnection(parts.hostname, port, timeout=ANSWER_SECONDS)
+            else http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
         )
 
     def __enter__(self) -> Self:
@@ -127,12 +122,18 @@ class ApiClient:
         query = f"?wait={wait_seconds:g}" if wait_seconds else ""
         path = f"/task/{quote(event_id, safe='')}{query}"
         answer = self._ask("GET", path, None, {}, ANSWER_SECONDS + wait_seconds)
+        if answer.status == 404 and answer.document.get("reason") != "task_not_found":
+            raise self.stranger()
         if answer.status != 200:
             return answer
+        return self.read(TaskStatus, answer)
+
+    def read(self, model: type[Document], answer: Answer) -> Document:
+        """The answer as `model`. Raises Unreachable: what gives another is not the API."""
         try:
-            return TaskStatus.model_validate(answer.document)
+            return model.model_validate(answer.document)
         except ValidationError:
-            raise self._stranger() from None
+            raise self.stranger() from None
 
     def _ask(
         self,
@@ -168,16 +169,18 @@ class ApiClient:
             document = None
         if not isinstance(document, dict):
             if response.status not in BUSY_STATUSES:
-                raise self._stranger()
+                raise self.stranger()
             document = {}
         retry_after = response.headers.get("Retry-After", "")
         answer = Answer(
             response.status, document, float(retry_after) if retry_after.isdigit() else None
         )
-        if answer.status in (401, 403):
-            raise _refusal(answer)
         if answer.status >= 500 and not answer.busy:
             raise Unreachable(f"{self.url} failed: {answer.sentence}")
+        if not 200 <= answer.status < 300 and not answer.busy and "reason" not in document:
+            raise self.stranger()
+        if answer.status in (401, 403):
+            raise _refusal(answer)
         return answer
 
     def _silent(self, error: Exception) -> Unreachable:
@@ -192,8 +195,29 @@ class ApiClient:
             " Start it with `eventstream up`, or name another with --url"
         )
 
-    def _stranger(self) -> Unreachable:
+    def stranger(self) -> Unreachable:
+        """What to say of an answer that the API does not give."""
         return Unreachable(f"what answers at {self.url} is no EventStream API: check --url")
+
+
+def _address(url: str) -> tuple[SplitResult, int | None]:
+    """The parts of a base URL and its port. Raises ConfigurationError."""
+    way_out = "Write it as in http://127.0.0.1:8000"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError("--url", f"{url!r} is not an address", way_out) from None
+    if parts.username is not None:
+        # Not shown: it may hold a password.
+        raise ConfigurationError(
+            "--url", "names a user", "Leave it out; a key goes into EVENTSTREAM_API_KEY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigurationError("--url", f"{url!r} is not an address", way_out)
+    if parts.query or parts.fragment:
+        raise ConfigurationError("--url", f"{url!r} goes on behind its path", way_out)
+    return parts, port
 
 
 def _refusal(answer: Answer) -> ConfigurationError:

@@ -7,6 +7,7 @@ line on stdout, and everything else that is said goes to stderr.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -34,6 +35,18 @@ from eventstream.settings import Settings
 T = TypeVar("T")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON for scripts.")
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; `nan`, which is in no range, is refused like the others."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 class OneSentence(click.ClickException):

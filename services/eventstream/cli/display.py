@@ -101,10 +101,7 @@ class Display:
             )
             print_json(_of_line(receipt) | document)
         elif status is None:
-            click.echo(
-                f"{receipt.task_id}  is not known to the API; `eventstream dlq list` may have it",
-                err=True,
-            )
+            click.echo(f"{receipt.task_id}  is not known to the API", err=True)
         elif status.result is not None:
             click.echo(f"{receipt.task_id}  {status.result.response}")
         else:

@@ -8,7 +8,7 @@ import click
 
 from eventstream.cli import EXIT_NEGATIVE
 from eventstream.cli.client import Answer, ApiClient, default_url, key_option, url_option
-from eventstream.cli.common import Negative, Unreachable, dollars, json_option, print_json
+from eventstream.cli.common import Negative, Seconds, Unreachable, dollars, json_option, print_json
 from eventstream.events import Result, State, TaskStatus
 from eventstream.settings import load_settings
 
@@ -21,7 +21,7 @@ LONG_POLL_SECONDS: Final = 50.0
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(0, 86_400),
+    type=Seconds(0, 86_400),
     default=0,
     metavar="SECONDS",
     help="Wait this long for the answer.",
@@ -77,7 +77,17 @@ def describe(status: TaskStatus) -> str:
         lines += [f"  {entry}" for entry in (status.progress or {}).get("history", ())]
     if not status.status.finished and status.progress:
         lines.append(f"in queue {status.progress.get('queue', 'unknown')}, not finished yet")
+        if waits_for := what_it_waits_for(status):
+            lines.append(waits_for)
     return "\n".join(lines)
+
+
+def what_it_waits_for(status: TaskStatus) -> str:
+    """Why an unfinished event was put off, for people; "" where it was not."""
+    progress = status.progress or {}
+    if status.status.finished or "reason" not in progress:
+        return ""
+    return f"waits for {progress['reason']}: {progress.get('detail', '')}"
 
 
 def origin(result: Result) -> str:

@@ -6,15 +6,24 @@ early, it says what was accepted and how to go on.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Never
 
 import click
 
 from eventstream.cli import EXIT_NEGATIVE, LeftUndone
+from eventstream.cli.arrivals import (
+    CONSUMER_SECONDS,
+    Arrived,
+    Offsets,
+    dead_letter_ends,
+    wait_until_taken,
+)
 from eventstream.cli.client import ApiClient, default_url, key_option, url_option
 from eventstream.cli.common import (
     OneSentence,
@@ -27,19 +36,16 @@ from eventstream.cli.common import (
 from eventstream.cli.display import Display
 from eventstream.cli.texts import Format, Line, Text, format_for, parse_line, read_lines
 from eventstream.cli.transports import Busy, HttpTransport, KafkaTransport, Receipt, Transport
+from eventstream.cli.waiting import PATIENCE_SECONDS, answers
 from eventstream.errors import ConfigurationError, EventRefused, EventStreamError
 from eventstream.events import State, TaskStatus
 from eventstream.kafka.config import producer_config
 from eventstream.keys import DEFAULT_STREAM
+from eventstream.registry import spec_of_default
 from eventstream.settings import Settings, load_settings
+from eventstream.spec import StreamSpec
 
 BATCH_LINES: Final = 500
-PATIENCE_SECONDS: Final = 600.0
-"""How long a busy API is waited for before the command gives up and says how to go on."""
-LONG_POLL_SECONDS: Final = 20.0
-CONSUMER_SECONDS: Final = 60.0
-"""How long a record may take from Kafka into the inbox before --wait stops asking for it."""
-UNKNOWN_PAUSE_SECONDS: Final = 0.5
 
 Sleep = Callable[[float], None]
 
@@ -144,47 +150,56 @@ def send(
     chosen = Format(form) if form else format_for(getattr(file, "name", ""))
     _check_combination(chosen, id_field, through_kafka=through_kafka, no_cache=no_cache)
     tally = Tally(next_line=from_line)
+    spec = run(_spec_with_a_topic(settings, stream)) if through_kafka else StreamSpec()
     if file.isatty():
         say("reading texts from the terminal, one a line; Ctrl-D ends")
     with ExitStack() as stack:
+        stack.enter_context(_sigterm_as_ctrl_c())
         client = stack.enter_context(ApiClient(url or default_url(settings), api_key))
         transport: Transport = (
-            KafkaTransport(settings, run(_topic_of(settings, stream)), task_type=task_type)
+            KafkaTransport(settings, _source_topic(spec), spec, task_type=task_type)
             if through_kafka
             else HttpTransport(client, stream=stream, task_type=task_type, use_cache=not no_cache)
         )
+        since = run(_dead_letter_ends(settings, spec)) if through_kafka and wait else {}
         display = stack.enter_context(Display(file, as_json=as_json, wait=wait))
         receipts = deliver(
             read_lines(file, from_line), chosen, id_field, transport, tally, time.sleep
         )
-        sent = _show_receipts(receipts, display, tally, file, keep=wait)
+        sent = show_receipts(receipts, display, tally, file, keep=wait)
         if wait:
-            patience_seconds = CONSUMER_SECONDS if through_kafka else 0
-            _show_answers(answers(client, sent, patience_seconds, time.sleep), display, tally, sent)
+            found = _answers(client, settings, stream, spec, since, sent)
+            _show_answers(found, display, tally, sent)
     if tally.refused or tally.accepted != 1:
         say(str(tally))
     if tally.refused or tally.failed:
         click.get_current_context().exit(EXIT_NEGATIVE)
 
 
-def _show_receipts(
+def show_receipts(
     receipts: Iterator[Receipt], display: Display, tally: Tally, file: BinaryIO, *, keep: bool
 ) -> list[Receipt]:
     """Show what becomes of every line; the accepted ones are returned, if they are to be kept."""
     kept = []
+    line = 0
     try:
         for receipt in receipts:
+            line = receipt.line
             display.show(receipt, tally.accepted)
             if keep and receipt.task_id is not None:
                 kept.append(receipt)
     except KeyboardInterrupt:
         display.close()
+        # What is counted is certain, and asking for it sends nothing.
+        while line + 1 < tally.next_line and (counted := next(receipts, None)) is not None:
+            line = counted.line
+            display.show(counted, tally.accepted)
         say(f"interrupted: {_how_to_go_on(file, tally)}")
         raise
     except BrokenPipeError as error:
         say(f"nobody reads the output any more: {_how_to_go_on(file, tally)}")
         raise LeftUndone from error
-    except (OneSentence, EventStreamError):
+    except (OneSentence, EventStreamError, OSError):
         display.close()
         if tally.accepted:
             say(_how_to_go_on(file, tally))
@@ -235,21 +250,28 @@ def deliver(
                     receipt = Receipt(line.number, reason=refusal.reason, message=str(refusal))
                     tally.count(receipt)
                     yield receipt
-            for receipt in _patiently(transport, texts, sleep):
-                tally.count(receipt)
-                tally.next_line = receipt.line + 1
-                yield receipt
+            for certain in _patiently(transport, texts, sleep):
+                # Before any is shown: what is accepted is, however far the showing gets.
+                for receipt in certain:
+                    tally.count(receipt)
+                tally.next_line = certain[-1].line + 1
+                yield from certain
             tally.next_line = arrived[start : start + BATCH_LINES][-1].number + 1
 
 
-def _patiently(transport: Transport, texts: Sequence[Text], sleep: Sleep) -> Iterator[Receipt]:
-    """Receipts for all texts; waits while the other side is busy, as long as it asks to."""
+def _patiently(
+    transport: Transport, texts: Sequence[Text], sleep: Sleep
+) -> Iterator[list[Receipt]]:
+    """Receipts for all texts, as the transport brings them.
+
+    Waits while the other side is busy, as long as it asks to.
+    """
     done, waited_seconds = 0, 0.0
     while done < len(texts):
         try:
-            for receipt in transport.send(texts[done:]):
-                done, waited_seconds = done + 1, 0.0
-                yield receipt
+            for certain in transport.send(texts[done:]):
+                done, waited_seconds = done + len(certain), 0.0
+                yield certain
         except Busy as busy:
             if waited_seconds >= PATIENCE_SECONDS:
                 raise Unreachable(f"{busy} (waited {waited_seconds:.0f} s for it)") from busy
@@ -259,32 +281,24 @@ def _patiently(transport: Transport, texts: Sequence[Text], sleep: Sleep) -> Ite
             waited_seconds += busy.retry_after_seconds
 
 
-def answers(
-    client: ApiClient, receipts: Sequence[Receipt], unknown_seconds: float, sleep: Sleep
+def _answers(
+    client: ApiClient,
+    settings: Settings,
+    stream: str,
+    spec: StreamSpec,
+    since: Offsets,
+    sent: Sequence[Receipt],
 ) -> Iterator[tuple[Receipt, TaskStatus | None]]:
-    """Each event's status once it is finished, in order; None: the API does not know it.
-
-    An event may stay unknown for `unknown_seconds`, on its way through Kafka. Raises Unreachable.
-    """
-    for receipt in receipts:
-        unknown_left, busy_left = unknown_seconds, PATIENCE_SECONDS
-        while True:
-            found = client.status(str(receipt.task_id), LONG_POLL_SECONDS)
-            if isinstance(found, TaskStatus):
-                if found.status.finished:
-                    yield receipt, found
-                    break
-            elif found.status == 404:
-                if unknown_left <= 0:
-                    yield receipt, None
-                    break
-                sleep(UNKNOWN_PAUSE_SECONDS)
-                unknown_left -= UNKNOWN_PAUSE_SECONDS
-            elif found.busy and busy_left > 0:
-                sleep(found.wait_seconds)
-                busy_left -= found.wait_seconds
-            else:
-                raise Unreachable(found.sentence)
+    """`answers`, as soon as it is known what became of the records among what was sent."""
+    came = Arrived()
+    if places := [receipt.place for receipt in sent if receipt.place is not None]:
+        came = run(wait_until_taken(settings, stream, spec, places, since))
+    if came.not_taken:
+        say(
+            f"{len(came.not_taken):,} of the records were not taken, and no consumer has gone on"
+            f" for {CONSUMER_SECONDS:.0f} s: is `eventstream consumer` running?"
+        )
+    yield from answers(client, sent, time.sleep, came)
 
 
 def _check_combination(form: Format, id_field: str, *, through_kafka: bool, no_cache: bool) -> None:
@@ -294,22 +308,50 @@ def _check_combination(form: Format, id_field: str, *, through_kafka: bool, no_c
         raise click.UsageError("--id-field names a field of JSON lines: add --format jsonl")
 
 
-async def _topic_of(settings: Settings, stream: str) -> str:
-    """The topic that a stream reads. Raises ConfigurationError, StoreUnavailable."""
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Whoever ends the command is told how to go on, not only a person at the keyboard."""
+
+    def interrupt(*_: object) -> Never:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are the main thread's.
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _dead_letter_ends(settings: Settings, spec: StreamSpec) -> Offsets:
+    return await dead_letter_ends(settings, spec.dead_letter_topic or "")
+
+
+def _source_topic(spec: StreamSpec) -> str:
+    assert spec.source is not None, "`_spec_with_a_topic` has seen to it"
+    return spec.source.topic
+
+
+async def _spec_with_a_topic(settings: Settings, stream: str) -> StreamSpec:
+    """A stream that reads a topic. Raises ConfigurationError, StoreUnavailable."""
     producer_config(settings)  # Whether Kafka is set at all comes before what is in Redis.
     async with open_state(settings) as state:
-        streams = await state.registry.all()
+        registry = state.registry
+        streams = await registry.all()
+        if await registry.last(DEFAULT_STREAM) is None:
+            # Nobody has written it yet; whichever service starts first does, in this way.
+            streams[DEFAULT_STREAM] = spec_of_default(settings)
     spec = streams.get(stream)
-    if spec is None and stream == DEFAULT_STREAM:
-        return settings.kafka_topic_raw_data
     if spec is None:
-        known = ", ".join(sorted({*streams, DEFAULT_STREAM}))
+        known = ", ".join(sorted(streams)) or "none"
         raise ConfigurationError("--stream", f"there is no stream {stream!r}", f"Known: {known}")
     if spec.source is None:
         raise ConfigurationError(
             "--kafka", f"stream {stream!r} takes texts through HTTP only", "Leave out --kafka"
         )
-    return spec.source.topic
+    return spec
 
 
 def _how_to_go_on(file: BinaryIO, tally: Tally) -> str:

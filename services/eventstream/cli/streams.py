@@ -22,7 +22,7 @@ from eventstream.cli.common import (
 )
 from eventstream.consumer_groups import group_sharers
 from eventstream.errors import ConfigurationError
-from eventstream.keys import queues_of
+from eventstream.keys import DEFAULT_STREAM, queues_of
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import API_VERSION, KIND, StreamSpec
 from eventstream.stream_files import read_stream_file
@@ -89,12 +89,13 @@ def apply(path: str, as_json: bool) -> None:
 
 @streams.command()
 @click.argument("name")
-@click.option("--yes", is_flag=True, help="Delete although events wait; they fail.")
+@click.option("--yes", is_flag=True, help="Delete although events wait (they fail), or `default`.")
 def delete(name: str, yes: bool) -> None:
     """Delete a stream.
 
     Events of it that are not finished yet fail with the reason `stream_deleted`. Answers already
     given stay; topics and cached answers do too, unless the stream's `onDelete` says otherwise.
+    `default` does not come back by itself: `streams apply` makes it anew.
     """
     run(_delete(load_settings(), name, yes))
     click.echo(f"{name} deleted")
@@ -193,6 +194,13 @@ async def _delete(settings: Settings, name: str, yes: bool) -> None:
         known = await state.registry.all()
         if name not in known:
             raise _no_such_stream(name, list(known))
+        if name == DEFAULT_STREAM and not yes:
+            raise ConfigurationError(
+                name,
+                "is where texts go that name no stream, and no restart brings it back",
+                "Keep it with `eventstream streams show default > default.yaml` (`eventstream"
+                " streams apply -f default.yaml` makes it anew), and add --yes",
+            )
         depths = await state.inbox.depth(queues_of(name))
         unfinished = sum(depth.unfinished for depth in depths.values())
         if unfinished and not yes:

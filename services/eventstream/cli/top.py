@@ -23,6 +23,7 @@ from rich.text import Text
 from eventstream import kafka_gap
 from eventstream.claims import Depth
 from eventstream.cli.common import (
+    Seconds,
     State,
     a_table,
     dollars,
@@ -107,7 +108,7 @@ class Snapshot:
 @click.command()
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1, 3600),
     default=1.0,
     show_default=True,
     help="Seconds between two looks.",

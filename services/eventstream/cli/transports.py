@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from pydantic import BaseModel
 
 from eventstream.cli.client import Answer, ApiClient
 from eventstream.cli.common import Unreachable, say
 from eventstream.cli.texts import Text
-from eventstream.errors import ConfigurationError, EventStreamError
+from eventstream.errors import ConfigurationError, EventRefused, EventStreamError, Reason
+from eventstream.events import decide_task_type
 from eventstream.kafka.config import describe, producer_config
 from eventstream.kafka.errors import kafka_error, reason_of
 from eventstream.settings import Settings
+from eventstream.spec import StreamSpec
 
 NewKey = Callable[[], str]
 BROKER_ANSWER_SECONDS: Final = 5.0
@@ -41,11 +44,18 @@ class Busy(EventStreamError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class Place(NamedTuple):
+    """Where a record stands in its topic."""
+
+    partition: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of one line: `task_id` when it was taken, `reason` and `message` when not.
 
-    `event_id` is the id that the line brought, if it did.
+    `event_id` is the id that the line brought, if it did. `place` is there through Kafka only.
     """
 
     line: int
@@ -54,17 +64,48 @@ class Receipt:
     duplicate: bool = False
     reason: str = ""
     message: str = ""
+    place: Place | None = None
 
 
 class Transport(Protocol):
     """One way in."""
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
-        """Hand in a batch; a receipt a text, in order, as soon as it is certain.
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
+        """Hand in a batch; a receipt a text, in order: those together that are certain together.
 
         Raises Busy, Unreachable, ConfigurationError.
         """
         ...
+
+
+class _Error(BaseModel):
+    """What the API says is wrong with one event."""
+
+    field: str = ""
+    reason: str = "refused"
+    message: str = "was refused"
+
+
+class _Outcome(BaseModel):
+    """What became of one event of a batch."""
+
+    task_id: str | None
+    duplicate: bool
+    errors: list[_Error] = []
+
+
+class _Accepted(BaseModel):
+    """A batch of which something was accepted."""
+
+    outcomes: list[_Outcome]
+
+
+class _Problem(BaseModel):
+    """A batch that was refused as a whole."""
+
+    reason: str
+    detail: str
+    errors: list[_Error] = []
 
 
 def random_key() -> str:
@@ -98,7 +139,7 @@ class HttpTransport:
         self._has_answered = False
         self._metadata_left_out = False
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
         """See Transport."""
         for has_id, group in groupby(batch, lambda text: text.message.event_id is not None):
             if has_id:
@@ -108,7 +149,7 @@ class HttpTransport:
             else:
                 yield from self._send_together(list(group))
 
-    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[Receipt]:
+    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[list[Receipt]]:
         lines = (texts[0].line, texts[-1].line)
         answer = self._post(
             "/process/batch",
@@ -121,10 +162,12 @@ class HttpTransport:
             yield from self._send_together(texts[:middle])
             yield from self._send_together(texts[middle:])
         elif answer.status == 202:
-            for text, outcome in zip(texts, answer.document["outcomes"], strict=True):
-                yield self._receipt(text, outcome)
+            outcomes = self._client.read(_Accepted, answer).outcomes
+            if len(outcomes) != len(texts):
+                raise self._client.stranger()
+            yield [self._receipt(*each) for each in zip(texts, outcomes, strict=True)]
         else:
-            yield from self._refused(texts, answer)
+            yield list(self._refused(texts, answer))
 
     def _post(self, path: str, body: object, key: str) -> Answer:
         try:
@@ -150,26 +193,20 @@ class HttpTransport:
             say("metadata travels through Kafka only: it is left out here, the texts are sent")
         return body
 
-    def _receipt(self, text: Text, outcome: Mapping[str, Any]) -> Receipt:
-        if outcome["status"] == "pending":
+    def _receipt(self, text: Text, outcome: _Outcome) -> Receipt:
+        if outcome.task_id is not None:
             return Receipt(
                 text.line,
                 text.message.event_id,
-                task_id=outcome["task_id"],
-                duplicate=outcome["duplicate"],
+                task_id=outcome.task_id,
+                duplicate=outcome.duplicate,
             )
-        error = outcome["errors"][0]
-        return Receipt(
-            text.line,
-            text.message.event_id,
-            reason=error["reason"],
-            message=_plain(error["message"]),
-        )
+        return _refused(text, next(iter(outcome.errors), _Error()))
 
     def _refused(self, batch: Sequence[Text], answer: Answer) -> Iterator[Receipt]:
         """Receipts for a batch that was refused as a whole."""
-        errors = answer.document.get("errors") or []
-        reasons = {answer.document.get("reason"), *(error["reason"] for error in errors)}
+        problem = self._client.read(_Problem, answer)
+        reasons = {problem.reason, *(error.reason for error in problem.errors)}
         if "stream_not_found" in reasons:
             # True of every line, so it is said once.
             raise ConfigurationError(
@@ -179,32 +216,37 @@ class HttpTransport:
             )
         of_place = {
             place[1]: error
-            for error in errors
-            if (place := PLACE_IN_BATCH.match(error["field"])) is not None
+            for error in problem.errors
+            if (place := PLACE_IN_BATCH.match(error.field)) is not None
         }
+        general = _Error(reason=problem.reason, message=problem.detail)
         for index, text in enumerate(batch):
             # The answer names the first hundred errors; the others get its general sentence.
-            error = of_place.get(str(index), {})
-            yield Receipt(
-                text.line,
-                text.message.event_id,
-                reason=str(error.get("reason") or answer.document.get("reason") or answer.status),
-                message=_plain(str(error.get("message") or answer.sentence)),
-            )
+            yield _refused(text, of_place.get(str(index), general))
 
 
 class KafkaTransport:
-    """Writes records to a topic: JSON with the fields of a Kafka event, keyed by event id."""
+    """Writes records to a topic: JSON with the fields of a Kafka event, keyed by event id.
+
+    What the stream would refuse for its task type is refused here: it would become a dead letter.
+    """
 
     def __init__(
         self,
         settings: Settings,
         topic: str,
+        spec: StreamSpec,
         *,
         task_type: str | None = None,
         new_id: NewKey = random_key,
     ) -> None:
+        try:
+            decide_task_type(task_type, spec)
+        except EventRefused as refusal:
+            problem = str(refusal).removeprefix("task_type: ")
+            raise ConfigurationError("--task-type", problem, "Name one of these") from refusal
         self._where = describe(settings)
+        self._spec = spec
         self._topic = topic
         self._task_type = task_type
         self._new_id = new_id
@@ -212,34 +254,46 @@ class KafkaTransport:
         self._producer = Producer(producer_config(settings) | {"error_cb": self._remember})
         self._check_topic()
 
-    def send(self, batch: Sequence[Text]) -> Iterator[Receipt]:
+    def send(self, batch: Sequence[Text]) -> Iterator[list[Receipt]]:
         """See Transport."""
-        reports: dict[int, KafkaError | None] = {}
-        event_ids = [text.message.event_id or self._new_id() for text in batch]
-        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
-            self._produce(place, self._value(text, event_id), event_id, reports)
+        reports: dict[int, Receipt | KafkaError] = {}
+        for text in batch:
+            try:
+                decide_task_type(text.message.task_type, self._spec)
+            except EventRefused as refusal:
+                reports[text.line] = _not_sent(text, refusal.reason, str(refusal))
+            else:
+                self._produce(text, reports)
         while self._producer.flush(FLUSH_SLICE_SECONDS):
             # In slices, so that Ctrl-C gets a turn.
             pass
-        for place, (text, event_id) in enumerate(zip(batch, event_ids, strict=True)):
-            error = reports[place]
-            if error is None:
-                yield Receipt(text.line, text.message.event_id, task_id=event_id)
-            elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                yield Receipt(
-                    text.line,
-                    text.message.event_id,
-                    reason="too_large",
-                    message="is larger than the topic's records may be",
-                )
-            else:
-                raise self._unreachable(self._trouble or reason_of(error))
+        certain: list[Receipt] = []
+        for text in batch:
+            report = reports[text.line]
+            if isinstance(report, KafkaError):
+                if certain:
+                    yield certain
+                raise self._unreachable(self._trouble or reason_of(report))
+            certain.append(report)
+        yield certain
 
-    def _produce(
-        self, place: int, value: bytes, event_id: str, reports: dict[int, KafkaError | None]
-    ) -> None:
-        def delivered(error: KafkaError | None, _: Message) -> None:
-            reports[place] = error
+    def _produce(self, text: Text, reports: dict[int, Receipt | KafkaError]) -> None:
+        event_id = text.message.event_id or self._new_id()
+        value = self._value(text, event_id)
+
+        def report(error: KafkaError) -> None:
+            too_large = error.code() == KafkaError.MSG_SIZE_TOO_LARGE
+            sentence = "is larger than the topic's records may be"
+            reports[text.line] = _not_sent(text, "too_large", sentence) if too_large else error
+
+        def delivered(error: KafkaError | None, record: Message) -> None:
+            if error is not None:
+                report(error)
+                return
+            place = Place(record.partition() or 0, record.offset() or 0)
+            reports[text.line] = Receipt(
+                text.line, text.message.event_id, task_id=event_id, place=place
+            )
 
         while True:
             try:
@@ -249,7 +303,7 @@ class KafkaTransport:
             except BufferError:
                 self._producer.poll(FLUSH_SLICE_SECONDS)
             except KafkaException as error:
-                reports[place] = kafka_error(error)
+                report(kafka_error(error))
                 return
             else:
                 return
@@ -281,6 +335,19 @@ class KafkaTransport:
         return Unreachable(
             f"Kafka at {self._where} did not take the texts: {why}. Check KAFKA_BOOTSTRAP_SERVERS"
         )
+
+
+def _not_sent(text: Text, reason: str, message: str) -> Receipt:
+    return Receipt(text.line, text.message.event_id, reason=reason, message=message)
+
+
+def _refused(text: Text, error: _Error) -> Receipt:
+    own_id = text.message.event_id
+    if error.reason == Reason.ID_CONFLICT and own_id is not None:
+        # The API speaks of a key, which is how its id travelled.
+        sentence = f"event_id: {own_id!r} was used for other content; give this text its own"
+        return _not_sent(text, error.reason, sentence)
+    return _not_sent(text, error.reason, _plain(error.message))
 
 
 def _plain(message: str) -> str:

@@ -34,9 +34,12 @@ from eventstream.embedded.stack import (
     service_settings,
 )
 from eventstream.errors import ConfigurationError
+from eventstream.keys import DEFAULT_STREAM
 from eventstream.llm.cost import load_price_list
 from eventstream.llm.local.errors import LocalModelMissing, LocalModelUnsupported
 from eventstream.llm.local.folder import find_model_folder
+from eventstream.llm.providers import resolve_endpoint
+from eventstream.registry import spec_of_default
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
 from eventstream.stream_files import read_stream_file
@@ -159,6 +162,7 @@ def up(
     )
     try:
         streams = _read_streams(paths, demo)
+        _check_models(settings, streams)
         with locked(folder) as data:
             check_ports(plan.port_uses())
             session = _Session(plan, streams, data, demo, exit_when_done, verbose)
@@ -181,6 +185,20 @@ def _check_files(settings: Settings) -> None:
                 "LOCAL_MODEL_DIR",
                 str(error).removeprefix("LOCAL_MODEL_DIR: "),
                 "Name a sentence-transformers folder of the BERT family, or unset it",
+            ) from error
+
+
+def _check_models(settings: Settings, streams: Mapping[str, StreamSpec]) -> None:
+    """Whether every stream has a model that answers, its key included: events would wait for it.
+
+    Raises ConfigurationError.
+    """
+    for name, spec in ({DEFAULT_STREAM: spec_of_default(settings)} | dict(streams)).items():
+        try:
+            resolve_endpoint(spec, settings, os.environ, "local")
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                error.where, f"{error.problem} (stream {name!r})", error.way_out
             ) from error
 
 

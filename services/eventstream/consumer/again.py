@@ -53,7 +53,7 @@ async def read_again(
     backlog = Backlog(tools.inbox, stream, [queue_for(stream, "kafka")], settings.kafka_max_backlog)
     never = asyncio.Event()
     async with RangeReader(reader_config(settings), spec.source.topic) as reader:
-        ranges = await reader.since(int(since.timestamp() * 1000))
+        ranges = await reader.since(max(0, int(since.timestamp() * 1000)))
         left = await reader.whole()
         done = ReadAgain(total=sum(each.end - each.first for each in ranges.values()))
         on_progress(done)

@@ -10,6 +10,8 @@ from eventstream.errors import EventStreamError, StoreUnavailable
 class KafkaUnavailable(StoreUnavailable):
     """Kafka did not take or give what was asked. Trying again is right; nothing was lost."""
 
+    setting = "KAFKA_BOOTSTRAP_SERVERS"
+
 
 class RecordTooLarge(EventStreamError):
     """The topic does not take a record of this size, however often it is tried."""

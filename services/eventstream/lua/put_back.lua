@@ -1,14 +1,14 @@
 -- Let go of events that are held: give them back at once, or defer them.
 -- KEYS  an event: inbox, deferred, deferred entries, task_meta, again
 -- ARGV  group, consumer; an event: entry id, event id, wait ms ('0': at once), ending to keep with it
---       ('': none, or the one that is kept already)
+--       ('': none, or the one that is kept already), why it waits (a word), the same as a sentence
 -- Returns 1 an event that was put back, 0 where this consumer did not hold it any more or somebody
 -- else has finished it meanwhile.
 local answers = {}
 local now = now_ms()
-local count = (#ARGV - 2) / 4
+local count = (#ARGV - 2) / 6
 for i = 0, count - 1 do
-  local k, a = i * 5, i * 4 + 2
+  local k, a = i * 5, i * 6 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
   local entry, id, wait, ending = ARGV[a + 1], ARGV[a + 2], tonumber(ARGV[a + 3]), ARGV[a + 4]
   wait = math.min(wait, LONGEST_WAIT_MS)
@@ -38,7 +38,8 @@ for i = 0, count - 1 do
       redis.call('HSET', entries, id, cmsgpack.pack(fields))
       redis.call('ZADD', deferred, now + wait, id)
       redis.call('HINCRBY', meta, 'deferrals', 1)
-      redis.call('HSET', meta, 'status', 'RETRY', 'due_at_ms', now + wait)
+      redis.call('HSET', meta, 'status', 'RETRY', 'due_at_ms', now + wait,
+        'waits_for', ARGV[a + 5], 'waits_detail', ARGV[a + 6])
     else
       local anew = redis.call('XADD', inbox, '*', unpack(fields))
       redis.call('HSET', meta, 'status', 'PENDING', 'entry', anew)

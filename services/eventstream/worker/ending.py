@@ -96,7 +96,9 @@ class Endings:
     async def end(self, held: Held, ending: Ending) -> None:
         """Return when the event is finished, or back in the inbox."""
         if isinstance(ending, Deferral):
-            await self._put_back(held.wait(ending.wait_seconds))
+            await self._put_back(
+                held.wait(ending.wait_seconds, why=ending.why, detail=ending.message)
+            )
             EVENTS_DEFERRED.labels(held.event.stream, ending.why).inc()
             log.info(
                 "event_deferred",
@@ -110,7 +112,14 @@ class Endings:
             if await self._persist(lambda: self._finish.submit(ending)):
                 self._observe([(held, ending)])
         else:
-            await self._put_back(held.wait(PUBLISH_AGAIN_SECONDS, pack(ending)))
+            await self._put_back(
+                held.wait(
+                    PUBLISH_AGAIN_SECONDS,
+                    pack(ending),
+                    why="kafka",
+                    detail="it has ended; Kafka has not taken its record yet",
+                )
+            )
             EVENTS_DEFERRED.labels(held.event.stream, "kafka").inc()
 
     async def is_only_stored(self, held: Held, ending: Ending) -> bool:

@@ -128,10 +128,38 @@ async def test_health_says_that_the_cache_server_has_no_vector_search(
 
 async def test_clearing_the_cache(client: httpx.AsyncClient, recorded_cache: RecordedCache) -> None:
     everything = await client.delete("/cache/clear")
-    one = await client.delete("/cache/clear?task_type=sentiment&stream=reviews")
+    one = await client.delete("/cache/clear?task_type=sentiment&stream=default")
     assert schemas.CacheCleared.model_validate(everything.json()).cleared == 3
     assert one.json()["task_type"] == "sentiment_analysis"
-    assert recorded_cache.asked == [(None, None), ("sentiment_analysis", "reviews")]
+    assert recorded_cache.asked == [(None, None), ("sentiment_analysis", "default")]
+
+
+async def test_a_slip_of_the_pen_does_not_clear_every_stream_s_cache(
+    client: httpx.AsyncClient, recorded_cache: RecordedCache
+) -> None:
+    slip = await client.delete("/cache/clear?strem=default")
+    never = await client.delete("/cache/clear?stream=nope")
+    assert (slip.status_code, slip.json()["reason"]) == (422, "invalid_parameter")
+    assert "it takes stream, task_type" in slip.json()["detail"]
+    assert (never.status_code, never.json()["reason"]) == (404, "stream_not_found")
+    assert recorded_cache.asked == []
+
+
+@pytest.mark.parametrize("path", ["/streams", "/workers", "/metrics", "/task/x"])
+async def test_no_operation_leaves_a_parameter_unread_but_the_probes(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    assert (await client.get(f"{path}?wiat=5")).json()["reason"] == "invalid_parameter"
+    assert (await client.get("/livez?from=balancer")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/streams", "/livez", "/docs", "/task/nope", "/nope"])
+async def test_head_is_what_get_answers_without_the_body(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    get, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
 
 
 async def test_paths_and_methods_that_do_not_exist(client: httpx.AsyncClient) -> None:
@@ -139,4 +167,4 @@ async def test_paths_and_methods_that_do_not_exist(client: httpx.AsyncClient) ->
     assert (missing.status_code, missing.json()["reason"]) == (404, "path_not_found")
     wrong = await client.put("/task/7")
     assert (wrong.status_code, wrong.json()["reason"]) == (405, "method_not_allowed")
-    assert wrong.headers["allow"] == "DELETE, GET"
+    assert wrong.headers["allow"] == "DELETE, GET, HEAD"

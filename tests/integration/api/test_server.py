@@ -142,6 +142,29 @@ async def test_an_event_goes_in_and_the_log_says_so_without_its_text(process: Pr
     assert "parcel" not in "".join(process.lines)
 
 
+async def test_blanks_around_a_header_s_value_are_no_part_of_it(process: Process) -> None:
+    answers = []
+    for key in (b"order-7", b" \t order-7 \t "):
+        reader, writer = await process.connect()
+        body = b'{"text": "a"}'
+        writer.write(
+            b"POST /process HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Idempotency-Key:%s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+            % (key, len(body), body)
+        )
+        answers.append((await reader.read()).partition(b"\r\n\r\n")[2])
+        writer.close()
+    assert json.loads(answers[0])["task_id"] == json.loads(answers[1])["task_id"]
+
+
+async def test_head_has_the_length_of_what_get_would_send(process: Process) -> None:
+    async with httpx.AsyncClient(base_url=process.url) as client:
+        get, head = await client.get("/livez"), await client.head("/livez")
+        again = await client.get("/livez")  # The connection is in order.
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert (head.content, again.content) == (b"", get.content)
+
+
 async def test_a_slow_body_is_408(process: Process) -> None:
     status, problem = await answer_to(process, head(100), b'{"text": ')
     assert (status, problem["reason"]) == (408, "body_timeout")

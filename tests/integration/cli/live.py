@@ -51,14 +51,16 @@ class LiveCommand:
         assert self._process.stderr is not None
         return (await self._process.stderr.readline()).decode().rstrip("\n")
 
-    async def interrupt(self) -> tuple[int, str]:
-        """Ctrl-C; its exit code and stderr."""
-        code, err, _ = await self.interrupt_and_read()
+    async def interrupt(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """Ctrl-C, or another signal; its exit code and stderr."""
+        code, err, _ = await self.interrupt_and_read(number)
         return code, err
 
-    async def interrupt_and_read(self) -> tuple[int, str, str]:
+    async def interrupt_and_read(
+        self, number: signal.Signals = signal.SIGINT
+    ) -> tuple[int, str, str]:
         """Ctrl-C; the exit code, and what was left to read on stderr and on stdout."""
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(number)
         out, err = await self._process.communicate()
         assert self._process.returncode is not None
         return self._process.returncode, err.decode(), out.decode()

@@ -72,8 +72,9 @@ async def test_stats_as_json(env: dict[str, str]) -> None:
 
 
 async def test_a_stream_shows_similarities_and_what_was_refused(
-    env: dict[str, str], cache_url: str, prefix: str
+    env: dict[str, str], cache_url: str, prefix: str, registry: Registry
 ) -> None:
+    await registry.write({"notes": StreamSpec()})
     client = connect(cache_url, timeout_seconds=5)
     # As a worker's look-ups would have counted them.
     await client.hset(
@@ -109,8 +110,9 @@ async def test_clearing_everything(env: dict[str, str], cache: SemanticCache) ->
 
 
 async def test_clearing_one_task_type_of_one_stream(
-    env: dict[str, str], cache: SemanticCache
+    env: dict[str, str], cache: SemanticCache, registry: Registry
 ) -> None:
+    await registry.write({"notes": StreamSpec()})
     await cache.store(
         [
             an_entry("one", task_type="sentiment_analysis"),
@@ -149,8 +151,8 @@ async def test_an_answer_to_an_event_outlives_the_cache(
 async def learned(cache: SemanticCache, registry: Registry) -> None:
     """A stream that answered 100 near texts, which differ in a number, like their candidates."""
     await registry.write({"notes": StreamSpec(), "silent": StreamSpec()})
-    asked = a_query("I ordered 3 tickets")
     vector = Embedding("local/all-MiniLM-L6-v2", np.array([1, 0, 0, 0], dtype=np.float32))
+    asked = a_query("I ordered 3 tickets")
     for number in range(100):
         near = f"I ordered {number} tickets"
         pair = Pair(near, b"", 0.96, given=False, kinds="number", epoch=0)
@@ -183,12 +185,13 @@ async def test_advice_as_json(env: dict[str, str]) -> None:
     assert set(advice["in_force"]["hits"]) == {"value", "low", "high"}
 
 
-async def test_advice_for_an_unknown_stream_names_it(
-    env: dict[str, str], registry: Registry
+@pytest.mark.parametrize("command", ["stats", "advise", "clear"])
+async def test_an_unknown_stream_is_named(
+    env: dict[str, str], registry: Registry, command: str
 ) -> None:
     await registry.write({"notes": StreamSpec()})
 
-    ended = await run("cache", "advise", "--stream", "nots", env=env)
+    ended = await run("cache", command, "--stream", "nots", env=env)
 
     assert ended.code == 1
     assert "no stream 'nots'" in ended.err

@@ -6,6 +6,7 @@ The test plays the worker: it claims from the inbox and finishes what it claimed
 from __future__ import annotations
 
 import asyncio
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,6 +178,7 @@ class TestSending:
         assert again.json["task_id"] == first.out.strip()
         assert (again.json["event_id"], again.json["duplicate"]) == ("17", True)
         assert other.code == 1
+        assert other.err.startswith("line 1: event_id: '17' was used for other content; give")
         assert "(id_conflict)" in other.err
         assert len(await events_of(inbox, stream)) == 1
 
@@ -242,8 +244,14 @@ class TestSending:
         assert "line 1: the line is longer than 1600000 bytes (too_large)" in ended.err
         assert [event.text for event in await events_of(inbox, stream)] == ["short"]
 
+    @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
     async def test_lines_are_sent_as_they_come_and_ctrl_c_says_how_to_go_on(
-        self, env: dict[str, str], inbox: Inbox, stream: str, live: Live
+        self,
+        env: dict[str, str],
+        inbox: Inbox,
+        stream: str,
+        live: Live,
+        ended_by: signal.Signals,
     ) -> None:
         send = await live("send", "--stream", stream, env=env)
         await send.write("first\nsecond\n")
@@ -251,7 +259,7 @@ class TestSending:
         await send.write("third\n")
         ids.append(await send.line())
 
-        code, err = await send.interrupt()
+        code, err = await send.interrupt(ended_by)
 
         assert [event.id for event in await events_of(inbox, stream)] == ids
         assert code == 130
@@ -469,6 +477,12 @@ class TestResult:
         assert ended.code == 0
         assert ended.json["result"]["response"] == "THE PARCEL CAME LATE."
 
+    async def test_seconds_that_are_no_number(self) -> None:
+        ended = await run("result", "a", "--wait", "nan")
+
+        assert ended.code == 2
+        assert "'nan' is not a number of seconds" in ended.err
+
     async def test_not_finished_yet(self, env: dict[str, str], inbox: Inbox, stream: str) -> None:
         await inbox.accept([Arrival(an_event(f"{stream}-1", stream=stream))])
 
@@ -476,6 +490,18 @@ class TestResult:
 
         assert ended.code == 1
         assert ended.out == f"PENDING  {stream}-1\nin queue {stream}, not finished yet\n"
+
+    async def test_one_that_waits_says_what_for(
+        self, env: dict[str, str], inbox: Inbox, stream: str
+    ) -> None:
+        await inbox.accept([Arrival(an_event(f"{stream}-1", stream=stream))])
+        [held] = (await inbox.claim(stream, WORKER, 1)).fresh
+        why = "OPENAI_API_KEY: is not set"
+        await inbox.put_back(WORKER, [held.wait(3600, why="configuration", detail=why)])
+
+        ended = await run("result", f"{stream}-1", env=env)
+
+        assert ended.out.endswith(f"\nwaits for configuration: {why}\n")
 
     async def test_a_failure_says_why(self, env: dict[str, str], inbox: Inbox, stream: str) -> None:
         await inbox.accept([Arrival(an_event(f"{stream}-1", "a bomb", stream=stream))])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 
 import orjson
 import pytest
@@ -11,11 +12,14 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from eventstream import kafka_lag
 from eventstream.claims import Arrival
 from eventstream.embedded.process import LocalProcess
 from eventstream.embedded.tansu import demo_broker, find_broker
 from eventstream.events import KafkaSource, event_from_kafka
 from eventstream.inbox import Inbox
+from eventstream.keys import Keys
+from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.spec import Source, StreamSpec, Task
 from tests.integration.cli.api_process import ApiProcess
@@ -23,6 +27,7 @@ from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_answer
 from tests.support.redis_server import free_port
 
+TellPosition = Callable[[int], Awaitable[None]]
 REVIEWS = StreamSpec(source=Source(topic="reviews.raw"), task=Task(type="summarization"))
 
 
@@ -63,6 +68,17 @@ def reader(broker: str) -> Iterator[Consumer]:
     consumer.assign([TopicPartition("reviews.raw", 0, end)])
     yield consumer
     consumer.close()
+
+
+@pytest.fixture
+def lag(redis_client: AsyncRedis, keys: Keys) -> TellPosition:
+    """Says, as the consumer does, up to where the partition has been taken."""
+
+    async def tell(position: int) -> None:
+        figures = kafka_lag.lags({0: position}, {0: position}, time.time())
+        await kafka_lag.publish(redis_client, keys, "reviews", "reviews.raw", figures)
+
+    return tell
 
 
 async def next_record(reader: Consumer) -> Message:
@@ -113,7 +129,7 @@ async def test_texts_without_an_id_get_one_and_the_asked_task_type(
 
 
 async def test_waiting_for_the_answer_of_a_record(
-    env: dict[str, str], registry: Registry, reader: Consumer, inbox: Inbox
+    env: dict[str, str], registry: Registry, reader: Consumer, inbox: Inbox, lag: TellPosition
 ) -> None:
     await registry.write({"reviews": REVIEWS})
 
@@ -122,6 +138,7 @@ async def test_waiting_for_the_answer_of_a_record(
         source = KafkaSource(topic="reviews.raw", partition=0, offset=record.offset() or 0)
         event = event_from_kafka(record.value(), source, "reviews", REVIEWS, 1_000_000)
         await inbox.accept([Arrival(event)])
+        await lag(source.offset + 1)
         for held in (await inbox.claim("reviews", "worker-of-the-test", 1)).fresh:
             await inbox.finish([an_answer(held, "short")])
 
@@ -137,6 +154,35 @@ async def test_waiting_for_the_answer_of_a_record(
 
     assert ended.code == 0
     assert ended.out.endswith("  short\n")
+
+
+async def test_a_task_type_that_the_stream_does_not_know_is_refused_before_anything_is_sent(
+    env: dict[str, str], registry: Registry, reader: Consumer
+) -> None:
+    await registry.write({"reviews": REVIEWS})
+    command = ("send", "--kafka", "--stream", "reviews", "--format", "jsonl")
+    lines = '{"text": "a", "task_type": "astrology"}\n{"text": "b"}\n'
+
+    for_all = await run(*command, "--task-type", "astrology", stdin=lines, env=env)
+    for_one = await run(*command, stdin=lines, env=env)
+
+    assert for_all.code == 2
+    assert for_all.err.startswith("eventstream: --task-type: 'astrology' is not one of ")
+    assert for_one.code == 1
+    assert for_one.err.startswith("line 1: task_type: 'astrology' is not one of ")
+    assert orjson.loads((await next_record(reader)).value() or b"")["text"] == "b"
+
+
+async def test_a_deleted_default_stream_takes_no_texts(
+    env: dict[str, str], registry: Registry
+) -> None:
+    await registry.write({"default": REVIEWS})
+    await registry.delete("default")
+
+    ended = await run("send", "--kafka", stdin="text\n", env=env)
+
+    assert ended.code == 2
+    assert "there is no stream 'default'" in ended.err
 
 
 async def test_a_topic_that_is_not_there_is_named(env: dict[str, str], registry: Registry) -> None:

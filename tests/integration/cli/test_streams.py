@@ -9,6 +9,7 @@ import redis
 from eventstream.claims import Arrival
 from eventstream.inbox import Inbox
 from eventstream.registry import Registry
+from eventstream.settings import Settings
 from eventstream.spec import StreamSpec, Task
 from eventstream.stream_files import read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
@@ -178,6 +179,26 @@ async def test_deleting_a_stream(env: dict[str, str], registry: Registry) -> Non
 
     assert (ended.code, ended.out) == (0, "notes deleted\n")
     assert await registry.all() == {}
+
+
+async def test_the_default_stream_is_deleted_only_on_purpose_and_comes_back_as_it_was(
+    env: dict[str, str], registry: Registry
+) -> None:
+    await registry.ensure_default(Settings())
+    before = await registry.get("default")
+
+    refused = await run("streams", "delete", "default", env=env)
+    kept = await run("streams", "show", "default", env=env)
+    meant = await run("streams", "delete", "default", "--yes", env=env)
+    await registry.ensure_default(Settings())  # As every service does at its start.
+    gone = await registry.get("default")
+    await run("streams", "apply", "-f", "-", stdin=kept.out, env=env)
+
+    assert refused.code == 2
+    assert "no restart brings it back" in refused.err
+    assert "streams apply -f default.yaml" in refused.err
+    assert (meant.code, meant.out, gone) == (0, "default deleted\n", None)
+    assert await registry.get("default") == before
 
 
 async def test_a_stream_with_waiting_events_is_deleted_only_on_purpose(

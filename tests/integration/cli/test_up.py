@@ -40,6 +40,31 @@ def test_an_address_that_is_none_ends_with_2(tmp_path: Path) -> None:
     assert "my-secret" not in ended.err
 
 
+@pytest.mark.parametrize(
+    ("env", "stream"),
+    [
+        ({"EVENTSTREAM_PROVIDER": "openai"}, "{}"),
+        ({"ENVIRONMENT": "production"}, "{}"),
+        ({}, "{model: {provider: gemini}}"),
+        ({}, "{model: {provider: openai, apiKeyFrom: {env: TEAM_KEY}}}"),
+    ],
+)
+def test_a_model_without_its_key_ends_with_2_before_anything_starts(
+    tmp_path: Path, env: dict[str, str], stream: str
+) -> None:
+    file = tmp_path / "reviews.yaml"
+    file.write_text(
+        "apiVersion: ai-eventstream.io/v1alpha1\nkind: EventStream\n"
+        f"metadata: {{name: reviews}}\nspec: {stream}\n"
+    )
+
+    ended = run("up", "-f", str(file), "--data", str(tmp_path / "data"), env=env)
+
+    assert ended.code == 2
+    assert "key" in ended.err.lower()
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("setting", ["PRICE_LIST", "LOCAL_MODEL_DIR"])
 def test_a_file_that_is_not_there_ends_with_2_before_anything_starts(
     tmp_path: Path, setting: str

@@ -6,7 +6,12 @@ import pytest
 from starlette.requests import Request
 
 from eventstream.api.access import ANONYMOUS, Principal
-from eventstream.api.parameters import idempotent_id, name_parameter, wait_seconds
+from eventstream.api.parameters import (
+    idempotent_id,
+    name_parameter,
+    refuse_unknown,
+    wait_seconds,
+)
 from eventstream.api.problems import Problem
 
 
@@ -31,6 +36,25 @@ def test_a_wait_that_is_not_0_to_60(value: str) -> None:
         wait_seconds(request(f"wait={value}"))
     assert problem.value.reason == "invalid_parameter"
     assert problem.value.errors[0].field == "wait"
+
+
+@pytest.mark.parametrize(
+    ("known", "rest"),
+    [
+        (
+            {"task_type", "stream"},
+            "it takes stream, task_type",
+        ),
+        (set(), "it takes none"),
+    ],
+)
+def test_a_parameter_that_is_not_known_is_named_with_those_that_are(
+    known: set[str], rest: str
+) -> None:
+    with pytest.raises(Problem) as problem:
+        refuse_unknown(request("strem=default"), known)
+    assert problem.value.reason == "invalid_parameter"
+    assert problem.value.detail == f"strem is not a parameter of this operation; {rest}"
 
 
 def test_a_name() -> None:

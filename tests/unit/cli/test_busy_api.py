@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from io import BytesIO
 from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import Any
@@ -16,11 +17,14 @@ from typing import Any
 import orjson
 import pytest
 
+from eventstream.cli.arrivals import Arrived, Refusal
 from eventstream.cli.client import ApiClient
 from eventstream.cli.common import Unreachable
-from eventstream.cli.send import PATIENCE_SECONDS, Tally, answers, deliver
-from eventstream.cli.texts import Format, Line
-from eventstream.cli.transports import HttpTransport, Receipt
+from eventstream.cli.display import Display
+from eventstream.cli.send import Tally, deliver, show_receipts
+from eventstream.cli.texts import Format, Line, read_lines
+from eventstream.cli.transports import HttpTransport, Place, Receipt
+from eventstream.cli.waiting import PATIENCE_SECONDS, answers
 from eventstream.errors import ConfigurationError
 from eventstream.events import State
 
@@ -163,6 +167,59 @@ def test_an_answer_that_is_no_json_is_no_api() -> None:
         send_lines(api, 1, Tally(), [])
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b'{"hello": "world"}'),
+        (202, b'{"outcomes": []}'),
+        (202, b'{"outcomes": [{"index": 0}]}'),
+        (202, b'{"accepted": 1}'),
+        (401, b'{"detail": "no"}'),
+        (404, b'{"detail": "Not Found"}'),
+        (422, b'{"detail": [{"loc": ["body"], "msg": "x"}]}'),
+        (422, b'{"errors": ["boo"]}'),
+        (422, b'{"reason": "x", "detail": "x", "errors": ["boo"]}'),
+    ],
+)
+def test_an_answer_that_the_api_does_not_give_is_no_api(status: int, body: bytes) -> None:
+    with an_api((status, {}, body)) as api, pytest.raises(Unreachable, match="is no EventStream"):
+        send_lines(api, 1, Tally(), [])
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b'{"detail": "Not Found"}'),
+        (404, b'{"detail": "Nothing answers here", "reason": "path_not_found"}'),
+        (200, b'{"hello": "world"}'),
+    ],
+)
+def test_only_the_api_can_say_that_an_event_was_never_accepted(status: int, body: bytes) -> None:
+    with (
+        an_api((status, {}, body)) as api,
+        ApiClient(api.url) as client,
+        pytest.raises(Unreachable, match="is no EventStream API: check --url"),
+    ):
+        client.status("a")
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://[::1", "'http://[::1' is not an address"),
+        ("http://127.0.0.1:8000?x=1", "'http://127.0.0.1:8000?x=1' goes on behind its path"),
+        ("http://127.0.0.1:8000/#x", "'http://127.0.0.1:8000/#x' goes on behind its path"),
+        ("http://me:secret@127.0.0.1:8000", "names a user. Leave it out; a key goes into EVENTS"),
+    ],
+)
+def test_an_address_that_can_not_be_used_is_said_in_words(url: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        ApiClient(url)
+
+    assert str(raised.value).startswith(f"--url: {says}")
+    assert "secret" not in str(raised.value)
+
+
 def test_an_error_of_the_api_itself_is_said_in_its_words() -> None:
     with (
         an_api((500, {}, b'{"detail": "The error is in the log"}')) as api,
@@ -195,22 +252,92 @@ def test_refusals_beyond_those_that_the_answer_names_get_its_general_sentence() 
     assert (second.reason, second.message) == ("nothing_accepted", document["detail"])
 
 
-def test_waiting_for_an_answer_outlasts_a_busy_api_and_a_slow_consumer() -> None:
-    unknown: Reply = (404, {}, b'{"detail": "No task with this id"}')
+def test_all_texts_of_an_answered_request_count_before_the_first_is_shown() -> None:
+    """Ctrl-C or `| head` may come at any line that is shown: the others are accepted too."""
+    lines = [Line(number, b"text") for number in (1, 2, 3)]
+    tally = Tally()
+    with an_api(accepted(3)) as api, ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        next(deliver(iter([lines]), Format.LINES, "event_id", transport, tally, lambda _: None))
+
+    assert (tally.accepted, tally.next_line) == (3, 4)
+
+
+def test_ctrl_c_leaves_the_ids_of_all_that_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    class Interrupted(Display):
+        def show(self, receipt: Receipt, accepted: int) -> None:
+            super().show(receipt, accepted)
+            if receipt.line == 2:
+                raise KeyboardInterrupt
+
+    file = BytesIO(b"a\nb\nc\nd\n")
+    tally = Tally()
+    with an_api(accepted(4)) as api, ApiClient(api.url) as client:
+        transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
+        receipts = deliver(
+            read_lines(file), Format.LINES, "event_id", transport, tally, lambda _: None
+        )
+        with pytest.raises(KeyboardInterrupt):
+            show_receipts(
+                receipts, Interrupted(file, as_json=False, wait=False), tally, file, keep=False
+            )
+
+    shown = capsys.readouterr()
+    assert shown.out.split() == ["id-0", "id-1", "id-2", "id-3"]
+    assert "interrupted: 4 accepted" in shown.err
+    assert shown.err.endswith("--from-line 5\n")
+    assert len(api.bodies) == 1
+
+
+def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:
     done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
     slept: list[float] = []
-    with an_api(unknown, unknown, busy("3"), done) as api, ApiClient(api.url) as client:
-        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+    with an_api(busy("3"), done) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], slept.append, Arrived())
 
     assert status is not None
     assert status.status is State.SUCCESS
-    assert slept == [0.5, 0.5, 3.0]
+    assert slept == [3.0]
 
 
-def test_a_record_that_never_arrives_is_not_waited_for_without_end() -> None:
-    slept: list[float] = []
-    with an_api((404, {}, b'{"detail": "No task"}')) as api, ApiClient(api.url) as client:
-        ((_, status),) = answers(client, [Receipt(1, task_id="a")], 60, slept.append)
+def test_what_events_wait_for_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    waiting: Reply = (
+        200,
+        {},
+        b'{"task_id": "a", "status": "RETRY",'
+        b' "progress": {"reason": "configuration", "detail": "OPENAI_API_KEY: is not set"}}',
+    )
+    done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
+    receipts = [Receipt(1, task_id="a"), Receipt(2, task_id="b")]
+    with an_api(waiting, waiting, done, waiting, done) as api, ApiClient(api.url) as client:
+        found = list(answers(client, receipts, lambda _: None, Arrived()))
+
+    assert len(found) == 2
+    assert capsys.readouterr().err == (
+        "eventstream: a waits for configuration: OPENAI_API_KEY: is not set\n"
+    )
+
+
+def test_an_event_that_the_api_does_not_know_has_no_answer() -> None:
+    unknown: Reply = (404, {}, b'{"detail": "No task", "reason": "task_not_found"}')
+    with an_api(unknown) as api, ApiClient(api.url) as client:
+        ((_, status),) = answers(client, [Receipt(1, task_id="a")], lambda _: None, Arrived())
 
     assert status is None
-    assert sum(slept) == 60
+
+
+def test_a_record_that_was_refused_or_not_taken_does_not_get_another_text_s_answer() -> None:
+    others: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
+    refused, not_taken = Place(0, 7), Place(0, 8)
+    came = Arrived({refused: Refusal("id_conflict", "other text")}, frozenset({not_taken}))
+    receipts = [Receipt(n, task_id="a", place=place) for n, place in enumerate(came_in(came), 1)]
+    with an_api(others) as api, ApiClient(api.url) as client:
+        found = [status for _, status in answers(client, receipts, lambda _: None, came)]
+
+    assert found[0] is not None
+    assert (found[0].status, found[0].progress) == (State.FAILURE, {"reason": "id_conflict"})
+    assert found[1] is None
+
+
+def came_in(came: Arrived) -> list[Place]:
+    return [*came.refused, *came.not_taken]

@@ -96,3 +96,12 @@ def test_a_bad_line_has_the_reason_that_its_record_would_have(
 
 def test_a_plain_line_may_look_like_json() -> None:
     assert parse_line(Line(1, b'{"text": 1}'), Format.LINES).message.text == '{"text": 1}'
+
+
+def test_an_empty_id_is_said_in_words() -> None:
+    with pytest.raises(EventRefused) as refused:
+        parse_line(Line(1, b'{"text": "a", "event_id": ""}'), Format.JSONL)
+
+    assert str(refused.value) == (
+        "event_id: must not be empty: leave it out, and the event gets one"
+    )
