@@ -14,27 +14,27 @@ PRAISE = words(
     "encanta encantan encanto encantaron excelente excelentes genial geniales fantastico fantastica"
     " estupendo estupenda maravilloso maravillosa perfecto perfecta perfectos perfectas feliz"
     " felicidades enhorabuena delicioso deliciosa deliciosos deliciosas riquisimo riquisima"
-    " buenisimo buenisima espectacular increible magnifico magnifica adoro adoran adora amo"
-    " recomiendo recomendable inmejorable impecable amabilisimo amabilisima fenomenal lindo linda"
-    " precioso preciosa hermoso hermosa guay chevere chido divino divina atento atenta atentos"
+    " buenisimo buenisima espectacular magnifico magnifica adoro adoran adora amo"
+    " inmejorable impecable amabilisimo amabilisima fenomenal lindo linda"
+    " precioso preciosa hermoso hermosa guay chevere chido divino divina"
     " encantador encantadora maravilla contentisimo contentisima encantado encantada"
 )
 CROSS = frozenset("🤬😾💢😱🙄😰😥😓😿🤢🤮😑😐🤯🥵😪🥲🤦🤷😵")
 COMPLAINT = words(
     "rabia asqueroso asquerosa asquerosos grosero grosera maleducado maleducada estafa estafadores"
-    " horror espantoso espantosa nefasto nefasta harto harta hartos hartas cansado cansada"
+    " horror espantoso espantosa nefasto nefasta harto harta hartos hartas"
     " vergonzoso vergonzosa lentisimo lentisima suciedad sucio sucia sucios sucias repugnante"
     " timo robo ladrones indignante indignado indignada cabreado cabreada estropeado estropeada"
-    " averiado averiada defectuoso defectuosa timado timada helada quemado quemada"
-    " incomible vomitivo insoportable desesperado desesperada impresentable chapuza basura"
+    " averiado averiada defectuoso defectuosa timado timada"
+    " incomible vomitivo insoportable desesperado desesperada impresentable chapuza"
 )
 _FAILS = words(
     "funciona funcionan funciono llega llegan llego llegaron responde responden contesta contestan"
     " contesto sirve sirven carga abre deja puedo atienden atiende aparece enciende conecta"
 )
 _SHOWN = (
-    "✅ ya listo lista hecho pague pagado confirmado confirmada resuelto completado activado"
-    "|✔ ya listo lista hecho pague pagado confirmado confirmada resuelto completado activado"
+    "✅ listo lista hecho pague pagado confirmado confirmada resuelto completado activado"
+    "|✔ listo lista hecho pague pagado confirmado confirmada resuelto completado activado"
     "|🚨 alerta emergencia urgente alarma|⚠ alerta aviso atencion cuidado advertencia peligro"
     "|📅 cita fecha calendario reunion agenda|🗓 cita fecha calendario reunion agenda"
     "|📍 ubicacion direccion donde|🕐 hora horario|⏳ espera esperando esperar|⌛ espera esperando"
