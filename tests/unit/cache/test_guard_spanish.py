@@ -49,7 +49,7 @@ HARMLESS = {
     "clauses": [
         ("Estaba enfermo, así que falté a clase", "Falté a clase porque estaba enfermo"),
         ("Para viajar a Cuba, ¿qué necesito?", "¿Qué necesito para viajar a Cuba?"),
-        ("Hace dos horas que espero el autobús", "Espero el autobús desde hace dos horas"),
+        ("Hace dos horas que espero el autobús", "Espero el autobús hace dos horas"),
         ("No ha llamado nadie", "Nadie ha llamado"),
     ],
     "nouns_for_verbs": [
