@@ -63,3 +63,16 @@ def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert compare(f"Hello! {long} Thanks.", long).accepted
     assert read == ["Hello !", "Thanks ."]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("Translate to French: good night", "Translate to French: bye"),
+        ("Translate: see you soon", "Translate: take care"),
+        ("Traduce al francés: gracias", "Traduce al francés: un saludo"),
+    ],
+)
+def test_behind_a_colon_a_courtesy_is_what_is_spoken_of(a: str, b: str) -> None:
+    assert not compare(a, b).accepted
+    assert not compare(b, a).accepted
