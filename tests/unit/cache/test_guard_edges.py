@@ -70,6 +70,8 @@ def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("Translate to French: good night", "Translate to French: bye"),
         ("Translate: see you soon", "Translate: take care"),
+        ("Translate to Spanish: thank you", "Translate to Spanish: please"),
+        ("Correct this sentence: thanks in advance", "Correct this sentence: please"),
         ("Traduce al francés: gracias", "Traduce al francés: un saludo"),
     ],
 )

@@ -145,3 +145,16 @@ def test_the_nearest_other_thing(one: str, other: str) -> None:
 
 def test_each_rule_is_tested_both_ways() -> None:
     assert HARMLESS.keys() == LOOK_ALIKES.keys()
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("Cancelé el pedido", "Cancele el pedido"),
+        ("Cambié la contraseña", "Cambie la contraseña"),
+        ("Revisé el contrato", "Por favor, revise el contrato"),
+    ],
+)
+def test_what_i_did_is_not_what_i_ask_for(told: str, asked: str) -> None:
+    assert not compare(told, asked).accepted
+    assert not compare(asked, told).accepted

@@ -50,10 +50,19 @@ def analyse(tokens: list[Token], lexicon: Lexicon | None) -> Analysis:
     if lexicon is None:
         return _Builder(items, None, analysis, {}).build()
     spoken, peeled = _peeled(items, lexicon, analysis)
-    if peeled.terms:
+    if peeled.terms and not _speaks_of_courtesies(items, lexicon):
         return peeled
-    # Nothing but courtesies: then they are what the text says.
+    # Nothing but courtesies, or a task on them: then they are what the text says.
     return _Builder(spoken, lexicon, analysis, {}).build()
+
+
+def _speaks_of_courtesies(items: list[Item], lexicon: Lexicon) -> bool:
+    """Whether only courtesies stand behind the last colon ("Translate to French: good night")."""
+    colon = max((at for at, item in enumerate(items) if item.text == ":"), default=len(items))
+    behind = items[colon + 1 :]
+    if not any(item.type is TokenType.WORD for item in behind):
+        return False
+    return not _peeled(behind, lexicon, Analysis())[1].terms
 
 
 def courtesies_in(tokens: list[Token], lexicon: Lexicon) -> Analysis | None:

@@ -215,12 +215,8 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
         if items[position].plain in index:
             for phrase in _phrases_at(items, position, index):
                 if _matches(phrase, items, position, result, lexicon):
-                    used = len(phrase.words)
-                    behind = items[position + used :]
-                    if _behind_colon(items, position) and not any(map(_is_word, behind)):
-                        used = 0
-                        break
                     analysis.note(Kind.COURTESY, " ".join(phrase.words))
+                    used = len(phrase.words)
                     break
         if not used:
             result.append(items[position])
@@ -234,11 +230,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
     while end and items[end - 1].type in _BOUNDARIES:
         end -= 1
     for start in range(max(1, end - _SIGNATURE_ITEMS), end):
-        if (
-            items[start - 1].type not in _BOUNDARIES
-            or _behind_colon(items, start)
-            or items[start].plain not in lexicon.phrases
-        ):
+        if items[start - 1].type not in _BOUNDARIES or items[start].plain not in lexicon.phrases:
             continue
         for phrase in _phrases_at(items, start, lexicon.phrases):
             behind = start + len(phrase.words)
@@ -333,9 +325,7 @@ def _matches(
                 phrase.kind is not Kind.FILLER or following.type is TokenType.PAUSE
             )
         case Position.EDGE:
-            starts = position == 0 or (
-                _is_boundary(items[position - 1]) and not _behind_colon(items, position)
-            )
+            starts = position == 0 or _is_boundary(items[position - 1])
             return starts and _is_boundary(following)
         case Position.BEFORE_QUESTION:
             paused = following is not None and following.type is TokenType.PAUSE
@@ -393,11 +383,6 @@ def _is_number(item: Item | None, lexicon: Lexicon) -> bool:
 
 def _is_boundary(item: Item | None) -> bool:
     return item is None or item.type in _BOUNDARIES
-
-
-def _behind_colon(items: list[Item], position: int) -> bool:
-    """Whether a colon stands before: then a courtesy is what is spoken of ("Translate: bye")."""
-    return position > 0 and items[position - 1].text == ":"
 
 
 def _words_follow(items: list[Item], start: int, count: int) -> bool:

@@ -54,6 +54,13 @@ def _imperatives() -> dict[str, str]:
 
 
 @cache
+def _accented() -> frozenset[str]:
+    """The imperatives that end in an accented "é": "dé", and not "cancelé"."""
+    forms = (form for entry in _VERBS for form in orders_of(entry, ""))
+    return frozenset(form for form in forms if form.endswith("é"))
+
+
+@cache
 def _wishes() -> dict[str, str]:
     """The infinitive of each subjunctive ("que envíen")."""
     return {
@@ -72,6 +79,9 @@ def _polite(entry: str) -> list[str]:
 def order_at_start(items: list[Item]) -> tuple[list[Item], int] | None:
     """The items with the order at their start as an infinitive, and where that stands; or None."""
     start = next((at for at, item in enumerate(items) if item.type is TokenType.WORD), len(items))
+    first = items[start].word if start < len(items) else ""
+    if first.endswith("é") and first not in _accented():
+        return None  # "Cancelé el pedido" tells what was done, "cancele el pedido" asks for it.
     plain = [item.plain for item in items[start : start + 4]] + [""] * 4
     for infinitive, used in _readings(plain):
         order = Item(TokenType.WORD, infinitive, infinitive, False, without_accents(infinitive))
