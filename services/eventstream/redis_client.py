@@ -37,14 +37,21 @@ from eventstream.redis_wire import Client, Pool
 AsyncRedis = redis.asyncio.Redis
 
 
-def connect(url: str, *, timeout_seconds: float, max_connections: int = 64) -> AsyncRedis:
+def connect(
+    url: str,
+    *,
+    timeout_seconds: float,
+    connect_seconds: float | None = None,
+    max_connections: int = 64,
+) -> AsyncRedis:
     """An asyncio client for `url`; it connects on first use, in the loop that uses it.
 
     `url`: redis://, rediss://, unix:// or sentinel://[:password@]host:port[,host:port]/service/db.
+    `timeout_seconds`: for each command; `connect_seconds`: for each connection, where that differs.
     """
     options = {
         "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
+        "socket_connect_timeout": connect_seconds or timeout_seconds,
         "health_check_interval": 30,
         "decode_responses": False,
         # Retries are decided by callers, who know what may be done twice.

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import click
 import orjson
@@ -33,6 +33,11 @@ from eventstream.results import Results
 from eventstream.settings import Settings
 
 T = TypeVar("T")
+
+CONNECT_SECONDS: Final = 15.0
+"""A command connects once and gives up after it: a lost packet (1 s) or a lost question to the name
+server (5 s, resolv.conf(5)) must not end it. Nobody waits so long for a server that is down: its
+host refuses at once."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON for scripts.")
 
@@ -106,7 +111,11 @@ class State:
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[State]:
     """The results Redis, closed at the end. It connects on first use."""
-    redis = connect(settings.state_url, timeout_seconds=settings.redis_timeout_seconds)
+    redis = connect(
+        settings.state_url,
+        timeout_seconds=settings.redis_timeout_seconds,
+        connect_seconds=max(CONNECT_SECONDS, settings.redis_timeout_seconds),
+    )
     try:
         yield State(settings, redis, Keys(settings.eventstream_prefix))
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 
@@ -14,6 +17,7 @@ from eventstream.spec import StreamSpec, Task
 from eventstream.stream_files import read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_event
+from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 REVIEWS = """
@@ -251,3 +255,28 @@ async def test_a_wrong_setting_ends_with_2_and_never_shows_its_value() -> None:
     assert ended.code == 2
     assert ended.err.startswith("eventstream: REDIS_URL: must begin with redis://")
     assert "secret" not in ended.err
+
+
+async def test_a_connection_that_takes_its_time_ends_no_command(
+    env: dict[str, str], cache_url: str
+) -> None:
+    with socket.socket() as crowded, socket.socket() as first, socket.socket() as second:
+        crowded.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        crowded.bind(("127.0.0.1", 0))
+        crowded.listen(0)
+        port: int = crowded.getsockname()[1]
+        for guest in (first, second):
+            guest.setblocking(False)
+            guest.connect_ex(("127.0.0.1", port))
+        # Full: whoever comes now hears nothing, and knocks again after 1 s, 3 s and 7 s.
+        late = cache_url.replace(str(urlsplit(cache_url).port), str(port))
+        listing = asyncio.create_task(
+            run("streams", "list", env={**env, "REDIS_URL": late, "REDIS_TIMEOUT_SECONDS": "0.3"})
+        )
+        await asyncio.wait({listing}, timeout=1.5)
+    behind = urlsplit(cache_url).port
+    assert behind is not None
+    with Proxy(behind, port=port):
+        ended = await listing
+
+    assert ended.code == 0, ended.err
