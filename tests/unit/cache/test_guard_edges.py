@@ -1,12 +1,23 @@
 """Sentences of courtesy at the edges of a text: seen without reading what both texts say."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventstream.cache.guard import compare
 from eventstream.cache.guard.analysis import courtesies_in
+from eventstream.cache.guard.edges import (
+    _PIECE,
+    _courtesies_in,
+    _says_something,
+    _tokens_at_most,
+)
+from eventstream.cache.guard.english import ENGLISH
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import Lexicon
-from eventstream.cache.guard.tokens import Token
+from eventstream.cache.guard.spanish import SPANISH
+from eventstream.cache.guard.tokens import Token, tokenise
+from eventstream.cache.normalise import clean_text
 
 TEXT = "My parcel is two days late and the shop does not answer."
 
@@ -52,6 +63,7 @@ def test_anything_else_around_it_is_not(a: str, b: str) -> None:
 
 
 def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    _courtesies_in.cache_clear()
     read: list[str] = []
 
     def recorded(tokens: list[Token], lexicon: Lexicon) -> object:
@@ -63,6 +75,46 @@ def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> Non
 
     assert compare(f"Hello! {long} Thanks.", long).accepted
     assert read == ["Hello !", "Thanks ."]
+
+
+def test_a_short_text_is_not_read_where_its_words_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    _courtesies_in.cache_clear()
+    read: list[str] = []
+
+    def recorded(tokens: list[Token], lexicon: Lexicon) -> object:
+        read.append(" ".join(token.text for token in tokens))
+        return courtesies_in(tokens, lexicon)
+
+    monkeypatch.setattr("eventstream.cache.guard.edges.courtesies_in", recorded)
+
+    assert compare(f"Hello! {TEXT}", TEXT).accepted
+    assert compare("¡Hola! La tienda cobra dos veces.", "La tienda cobra dos veces.").accepted
+    assert read == ["Hello !", "¡ Hola !"]
+
+
+@pytest.mark.parametrize("lexicon", [ENGLISH, SPANISH], ids=["English", "Spanish"])
+def test_no_courtesy_is_taken_for_more_by_its_words(lexicon: Lexicon) -> None:
+    phrases = {
+        " ".join(phrase.words)
+        for seconds in lexicon.phrases.values()
+        for entries in seconds.values()
+        for phrase in entries
+        # A tenth of the synonyms, and all others.
+        if phrase.kind is not Kind.SYNONYM or sum(map(ord, phrase.words[-1])) % 10 == 0
+    }
+    frames = ("{}", "Hello, {}. Hola, {}.", "Thanks for the {}. Gracias por el {}.", "{}, please")
+    texts = [
+        frames[number % len(frames)].format(phrase, phrase)
+        for number, phrase in enumerate(sorted(phrases))
+    ]
+    courtesies = [
+        text for text in texts if courtesies_in(tokenise(text, 200) or [], lexicon) is not None
+    ]
+
+    taken = [text for text in courtesies if _says_something(_PIECE.findall(text), lexicon)]
+
+    assert len(courtesies) > 200
+    assert taken == []
 
 
 @pytest.mark.parametrize(
@@ -78,3 +130,16 @@ def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_behind_a_colon_a_courtesy_is_what_is_spoken_of(a: str, b: str) -> None:
     assert not compare(a, b).accepted
     assert not compare(b, a).accepted
+
+
+@given(st.text(alphabet=st.sampled_from("ab8_.,:-'+@#/ \n\t!?é²🙏)"), max_size=60))
+def test_a_text_has_no_more_tokens_than_its_pieces_allow(text: str) -> None:
+    clean = clean_text(text)
+
+    assert tokenise(clean, _tokens_at_most(_PIECE.findall(clean))) is not None
+
+
+def test_a_text_of_too_many_tokens_is_refused_with_its_courtesy_too() -> None:
+    long = " ".join(["The shop never answered."] * 60)
+
+    assert compare(f"Hello! {long}", long).kinds == {Kind.LENGTH}

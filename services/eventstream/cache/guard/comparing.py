@@ -54,6 +54,9 @@ def compare(a: str, b: str) -> Comparison:
     clean_a, clean_b = clean_text(a), clean_text(b)
     if _may_be_exact(clean_a, clean_b) and exact_key_text(a) == exact_key_text(b):
         return Comparison(frozenset({Kind.CASING}))
+    courtesy = courtesy_around(clean_a, clean_b, MAX_TOKENS)
+    if courtesy is not None:
+        return Comparison(courtesy)
     tokens_a, tokens_b = tokenise(clean_a, MAX_TOKENS), tokenise(clean_b, MAX_TOKENS)
     if tokens_a is None or tokens_b is None:
         return Comparison(frozenset({Kind.LENGTH}))
@@ -63,9 +66,6 @@ def compare(a: str, b: str) -> Comparison:
     if language_a is not None and language_b is not None and language_a is not language_b:
         return Comparison(frozenset({Kind.LANGUAGE}))
     lexicon = language_a or language_b or guess_by_vocabulary(words_a + words_b)
-    courtesy = None if lexicon is None else courtesy_around(tokens_a, tokens_b, lexicon)
-    if courtesy is not None:
-        return Comparison(courtesy)
     analysis_a, analysis_b = analyse(tokens_a, lexicon), analyse(tokens_b, lexicon)
     comparison = _compared(analysis_a, analysis_b, lexicon)
     if comparison.accepted or lexicon is None:
@@ -89,7 +89,9 @@ def _may_be_exact(a: str, b: str) -> bool:
 
     Other letters' case, beyond Latin-1, may take more of them.
     """
-    return abs(len(a) - len(b)) <= 1 or max(a, default="") >= "Ā" or max(b, default="") >= "Ā"
+    if abs(len(a) - len(b)) <= 1:
+        return True
+    return not (a.isascii() and b.isascii()) and max(max(a, default=""), max(b, default="")) >= "Ā"
 
 
 def _compared(a: Analysis, b: Analysis, lexicon: Lexicon | None) -> Comparison:

@@ -155,6 +155,12 @@ def begins_courtesy(words: Set[str], lexicon: Lexicon) -> bool:
     return not _CLAUSES[lexicon.code].keys().isdisjoint(words)
 
 
+def words_of_courtesies(lexicon: Lexicon) -> set[str]:
+    """All words that such clauses are made of."""
+    clauses = (clause for each in _CLAUSES[lexicon.code].values() for clause in each)
+    return {word for clause in clauses for word in clause.words.union(clause.beginning)}
+
+
 def without_courtesy_clauses(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
     """The items without clauses that are nothing but a greeting, thanks, an excuse or a wish."""
     index = _CLAUSES[lexicon.code]

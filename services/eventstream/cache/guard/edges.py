@@ -1,48 +1,131 @@
 """Texts that differ only by sentences of courtesy before or behind: seen without reading the rest.
 
 "Hello! My parcel is late. Thanks!" is its middle sentence. What both texts have in common says the
-same in both, so only what one of them has beyond it is analysed, in a third of the time.
+same in both, so only what one of them has beyond it is analysed, and that once: people greet alike.
 """
 
+import re
+from functools import cache, lru_cache
+from typing import Final
+
 from eventstream.cache.guard.analysis import courtesies_in
+from eventstream.cache.guard.courtesies import words_of_courtesies
+from eventstream.cache.guard.fillers import FILLERS
+from eventstream.cache.guard.inflection import without_accents
 from eventstream.cache.guard.kinds import Kind
+from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
 from eventstream.cache.guard.lexicon import Lexicon
-from eventstream.cache.guard.tokens import Token, TokenType
+from eventstream.cache.guard.tokens import tokenise
 
-_ENDS = (TokenType.STOP, TokenType.QUESTION)
-_MOST_TOKENS = 40
-_LONGEST_COURTESY = 24
-"""A shorter text may be nothing but courtesies itself; then they are what it says."""
+_LONGEST_EDGES: Final = 200  # characters
+_LONGEST_COURTESY: Final = 24
+"""Tokens. A text up to that long may be nothing but courtesies; then they are what it says."""
+_ENOUGH_WORDS: Final = 2
+_PIECE = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\w+|[^\w\s]|[\n\t]")
+_ENDS_SENTENCE = re.compile(r"(?:[!?。؟？]|(?<!\.)(?<!\.[^\W\d_])\.)\Z")  # no "p.m.", no "..."
 
 
-def courtesy_around(a: list[Token], b: list[Token], lexicon: Lexicon) -> frozenset[Kind] | None:
-    """The kinds of courtesy that one text has before or behind the other; None for other pairs."""
+def courtesy_around(a: str, b: str, most_tokens: int) -> frozenset[Kind] | None:
+    """The kinds of courtesy that one text has before or behind the other; None for other pairs.
+
+    `a`, `b`: clean texts. `most_tokens`: a text that may have more is no matter of this.
+    """
     longer, shorter = (a, b) if len(a) > len(b) else (b, a)
-    more = len(longer) - len(shorter)
-    if not shorter or not 0 < more <= _MOST_TOKENS:
+    if not shorter or not 0 < len(longer) - len(shorter) <= _LONGEST_EDGES:
         return None
-    before = next((at for at in range(more + 1) if _is_at(shorter, longer, at)), None)
+    before = next(
+        (at for at in (longer.find(shorter), longer.rfind(shorter)) if _is_at(shorter, longer, at)),
+        None,
+    )
     if before is None:
         return None
-    if len(shorter) <= _LONGEST_COURTESY and courtesies_in(shorter, lexicon) is not None:
+    edges = longer[:before].strip(), longer[before + len(shorter) :].strip()
+    pieces = _PIECE.findall(shorter)
+    of_edges = [piece for edge in edges for piece in _PIECE.findall(edge)]
+    if _tokens_at_most(pieces) + _tokens_at_most(of_edges) > most_tokens:
         return None
-    kinds: set[Kind] = set()
-    for edge in (longer[:before], longer[before + len(shorter) :]):
+    lexicon = _language(shorter, pieces, longer, of_edges)
+    if lexicon is None or (not _says_something(pieces, lexicon) and _is_courtesy(shorter, lexicon)):
+        return None
+    kinds: frozenset[Kind] = frozenset()
+    for edge in edges:
         if edge:
-            said = courtesies_in(edge, lexicon)
+            said = _courtesies_in(edge, lexicon)
             if said is None:
                 return None
-            kinds |= said.notes.keys()
-    return frozenset(kinds)
+            kinds |= said
+    return kinds
 
 
-def _is_at(part: list[Token], tokens: list[Token], at: int) -> bool:
-    """Whether `part` is a row of whole sentences in `tokens`, from `at` on."""
-    end = at + len(part)
-    return (
-        # Before its first token there may be a space.
-        tokens[at][:2] == part[0][:2]
-        and tokens[at + 1 : end] == part[1:]
-        and (not at or tokens[at - 1].type in _ENDS)
-        and (end == len(tokens) or tokens[end - 1].type in _ENDS)
+def _is_at(part: str, text: str, at: int) -> bool:
+    """Whether `part` is a row of whole sentences in `text`, from `at` on."""
+    if at < 0:
+        return False
+    before, behind = text[:at], text[at + len(part) :]
+    lead = before.rstrip()
+    ends = not behind or (behind[0].isspace() and _ENDS_SENTENCE.search(part) is not None)
+    return ends and (
+        not before
+        or "\n" in before[len(lead) :]
+        or (lead != before and _ENDS_SENTENCE.search(lead) is not None)
     )
+
+
+def _tokens_at_most(pieces: list[str]) -> int:
+    """A bound of the tokens in these pieces: a word is one, "8am" and the like are never four."""
+    return 3 * len(pieces) - 2 * sum(map(str.isalpha, pieces))
+
+
+def _language(shorter: str, pieces: list[str], longer: str, of_edges: list[str]) -> Lexicon | None:
+    """The language of both; None where they are of two, or of none that is known."""
+    words = [piece.lower() for piece in pieces]
+    more = words + [piece.lower() for piece in of_edges]
+    one, other = guess_language(shorter.lower(), words), guess_language(longer.lower(), more)
+    if one is not None and other is not None and one is not other:
+        return None
+    return one or other or guess_by_vocabulary(words + more)
+
+
+def _says_something(pieces: list[str], lexicon: Lexicon) -> bool:
+    """Whether a text is certainly no courtesy, which its words mostly tell without analysing it.
+
+    One known word that no courtesy is made of would do, but for a few Spanish orders ("ayúdeme").
+    """
+    vocabulary, courtesies = lexicon.vocabulary, _of_courtesies(lexicon)
+    found = 0
+    for word in pieces:  # one with a capital may be a name in a greeting
+        if word in vocabulary and word not in courtesies:
+            found += 1
+            if found == _ENOUGH_WORDS:
+                return True
+    return False
+
+
+@cache
+def _of_courtesies(lexicon: Lexicon) -> frozenset[str]:
+    """The words that courtesies are made of, and all that may be left out of a text."""
+    plain = lexicon.omissible.union(
+        words_of_courtesies(lexicon),
+        FILLERS,
+        lexicon.notable,
+        lexicon.conjunctions,
+        lexicon.possessives,
+        lexicon.genders,
+        lexicon.fronting,
+        lexicon.reports,
+    )
+    # Those of phrases are written without the accents that the text may have.
+    return plain.union(word for word in lexicon.vocabulary if without_accents(word) in plain)
+
+
+def _is_courtesy(text: str, lexicon: Lexicon) -> bool:
+    tokens = tokenise(text, _LONGEST_COURTESY)
+    return tokens is not None and courtesies_in(tokens, lexicon) is not None
+
+
+@lru_cache(maxsize=2_000)
+def _courtesies_in(edge: str, lexicon: Lexicon) -> frozenset[Kind] | None:
+    """The kinds of the courtesies that an edge is; None where it says anything else."""
+    tokens = tokenise(edge, _LONGEST_EDGES)
+    said = None if tokens is None else courtesies_in(tokens, lexicon)
+    return None if said is None else frozenset(said.notes)

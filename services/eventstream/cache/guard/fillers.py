@@ -5,6 +5,8 @@ alone without a comma must be a sound, or lead to a word that a sentence begins 
 and "well done" are no throat-clearing.
 """
 
+from typing import Final
+
 from eventstream.cache.guard.items import Item
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import words
@@ -12,7 +14,7 @@ from eventstream.cache.guard.terms import Analysis
 from eventstream.cache.guard.tokens import TokenType
 
 _SOUNDS = words("um umm uh uhh uhm er erm hm hmm hmmm mm ah ahh oh ooh ehm huh haha hahaha lol")
-_LEADING = _SOUNDS | words(
+FILLERS: Final = _SOUNDS | words(
     "ok okay okey so well anyway anyways basically honestly literally like yeah yep right alright"
     " actually look listen hey and but"
 )
@@ -55,7 +57,7 @@ def _behind_run(items: list[Item]) -> int:
         item = items[at]
         if item.type in (TokenType.PAUSE, TokenType.SIGN) and words_passed:
             safe = True
-        elif item.word in _LEADING and item.type is TokenType.WORD:
+        elif item.word in FILLERS and item.type is TokenType.WORD:
             words_passed += 1
             safe = item.word in _ALONE
             if item.word in ("and", "but", "look", "like", "hey") and words_passed == 1:

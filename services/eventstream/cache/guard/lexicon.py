@@ -146,9 +146,19 @@ class Lexicon:
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """All words that are known of the language."""
-        written = {word for phrase in self._all_phrases for word in phrase.words}
         listed = self.synonyms.words.keys() | self.synonyms.verbal.keys()
+        written = {word for phrase in self._all_phrases for word in phrase.words}
         return self.notable | self.long_words | self.other_words | listed | written
+
+    @cached_property
+    def omissible(self) -> frozenset[str]:
+        """The words of phrases that may be left out, or be spelt or said in quite other words."""
+        return frozenset(
+            word
+            for phrase in self._all_phrases
+            if not phrase.replacement or phrase.kind is not Kind.SYNONYM
+            for word in phrase.words
+        )
 
     @cached_property
     def quantity_words(self) -> frozenset[str]:
