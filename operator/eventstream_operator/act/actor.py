@@ -34,7 +34,7 @@ from eventstream_operator.decide import (
 from eventstream_operator.metrics import CONDITION, SCALED
 from eventstream_operator.observe.deployments import Deployments, replicas_of
 from eventstream_operator.observe.observation import Observation
-from eventstream_operator.world import Object, World, name_of
+from eventstream_operator.world import Object, World, name_of, uid_of
 
 log = get_logger(__name__)
 
@@ -228,8 +228,17 @@ class Actor:
             await self._post(turn.stream, "Normal", "Recommended", turn.decision.sentence)
 
     async def _write(self, stream: Object, status: Status) -> None:
+        newest = self._world.streams.get(name_of(stream))
+        if newest is None or uid_of(newest) != uid_of(stream):
+            raise ClusterError(409, f"the stream {name_of(stream)} was deleted meanwhile")
+        # With its version: a stream that was made anew under this name must not get the status of
+        # the old one, whose windows and last steps would then count as its own.
+        version = {"resourceVersion": newest["metadata"]["resourceVersion"]}
         written = await self._cluster.merge(
-            STREAMS, name_of(stream), {"status": status}, subresource="status"
+            STREAMS,
+            name_of(stream),
+            {"metadata": version, "status": status},
+            subresource="status",
         )
         self._world.streams.put(written)
 

@@ -203,6 +203,7 @@ class Observer:
     def forget(self, stream: str) -> None:
         """The stream is gone."""
         self._signals.forget(stream)
+        self._looked_at.discard(stream)
         self._lags.pop(stream, None)
         self._partitions.forget(stream)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from kubernetes.aio import client
@@ -58,6 +58,8 @@ class RefusingCluster(Cluster):
         """Name of an object that is applied -> what the answer has in place of what is right."""
         self.applied: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
+        self.unseen: dict[str, dict[str, Any]] = {}
+        """Name of a stream -> the one that has it by now, of which no watch has told yet."""
         self.lease: dict[str, Any] | None = None
         self.out_of_reach = False
         self._world = world
@@ -132,9 +134,13 @@ class RefusingCluster(Cluster):
         if refusal is not None:
             raise ClusterError(refusal, f"{name}/{subresource} is refused")
         copies = self._world.deployments if resource == DEPLOYMENTS else self._world.streams
-        known = copies.get(name)
+        known = self.unseen.get(name) if resource == STREAMS else copies.get(name)
+        known = known or copies.get(name)
         assert known is not None
-        self._version += 1
+        version = known["metadata"]["resourceVersion"]
+        if body.get("metadata", {}).get("resourceVersion", version) != version:
+            raise ClusterError(409, f"{name} has been modified")
+        self._version = max(self._version, int(version)) + 1
         metadata = {**known["metadata"], "resourceVersion": str(self._version)}
         written = {**known, **body, "metadata": metadata}
         if resource == DEPLOYMENTS:
@@ -353,6 +359,55 @@ async def test_a_stream_that_an_api_server_does_not_know_for_a_moment_is_not_del
 
     assert scene.told("default") == ("False", "AllSignals")
     assert (await Registry(scene.state, Keys()).all()).keys() == {"default"}
+
+
+def made_anew(name: str = "default") -> dict[str, Any]:
+    """The stream of that name after `kubectl replace --force`."""
+    stream = a_stream(name)
+    stream["metadata"] |= {"uid": "another", "resourceVersion": "1000000"}
+    return stream
+
+
+async def look_up(scene: Scene, *, misses: int) -> None:
+    await cast(
+        Awaitable[int], scene.state.hincrby(Keys().counters("default"), "source:model", misses)
+    )
+
+
+async def test_a_stream_made_anew_between_two_passes_begins_anew(scene: Scene) -> None:
+    await scene.fill(150)
+    await scene.workers_after_passes(STEP_SECONDS)
+    await look_up(scene, misses=300)
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert scene.told("default", "ReviewThreshold") == ("True", "HitRateLow")
+    scene.world.streams.put(made_anew())
+
+    assert await scene.workers_after_passes(STEP_SECONDS) == [3]
+
+    # Nor what was counted of the old one: windows, and the series that it had.
+    assert scene.told("default", "ReviewThreshold") == ("False", "TooFewLookUps")
+    told = shown("scaled_total", stream="default", role="workers", direction="out")
+    assert told == 1
+    assert len(scene.world.streams.get("default")["status"]["history"]) == 1  # type: ignore[index]
+
+
+async def test_a_stream_made_anew_within_a_pass_does_not_get_the_old_ones_status(
+    scene: Scene,
+) -> None:
+    await scene.fill(150)
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.unseen["default"] = made_anew()
+
+    with capture_logs() as lines:
+        # Long enough for figures to be due.
+        await scene.workers_after_passes(40)
+
+    old = scene.world.streams.get("default")
+    assert old is not None
+    assert old["metadata"]["uid"] == "default"
+    assert [line["event"] for line in lines if line["log_level"] != "info"] == []
+    scene.world.streams.put(scene.cluster.unseen.pop("default"))
+    assert await scene.workers_after_passes(STEP_SECONDS) == [3]
 
 
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})
