@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Never
 
 from pydantic import ValidationError
@@ -252,6 +252,8 @@ class Loop:
                     # Changed since it was looked at, or another one by now: it is decided anew.
                     self.wake()
                     return
+                if error.refused:
+                    return  # The actor has told of it, where people look and once.
                 log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
             except Exception as error:  # noqa: BLE001  # a defect must not cross streams
                 await self._fail(stream, error)
@@ -276,21 +278,30 @@ class Loop:
         if spec is None:
             await self._actor.refuse(stream, self._read[uid_of(stream)].problem)
             return
-        observation = self._observer.observe(name)
+        observation = replace(self._observer.observe(name), refused=self._actor.refused(name))
         before = self._memory(stream)
-        decision = decide(spec, observation, before, self._clock())
+        now = self._clock()
+        decision = decide(spec, observation, before, now)
         _count(name, observation, decision)
         heartbeats = self._observer.heartbeats.get(name, [])
         turn = Turn(stream, spec, observation, decision, heartbeats)
         undone = set(SCALED_ROLES)
         memory = without_steps(decision.memory, before, undone)
         self._memories[name] = (uid_of(stream), memory)
-        async for role in self._actor.scale(turn, self._observer.deployments):
+        refused: dict[str, str] = {}
+        async for role in self._actor.scale(turn, self._observer.deployments, refused):
             undone.remove(role)
             memory = without_steps(decision.memory, before, undone)
             # At once: a step that is made stays made, whatever fails after it.
             self._memories[name] = (uid_of(stream), memory)
-        if undone:
+        if refused:
+            # What was seen, and that: nothing may be told as done that is not.
+            observation = replace(observation, refused={**observation.refused, **refused})
+            decision = decide(spec, observation, before, now)
+            turn = replace(turn, observation=observation, decision=decision)
+            memory = without_steps(decision.memory, before, undone)
+            self._memories[name] = (uid_of(stream), memory)
+        if undone - refused.keys():
             # Somebody changed a Deployment meanwhile: its step is decided anew.
             self.wake()
         await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)

@@ -126,6 +126,7 @@ def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
         Outcome.PAUSED: "scaling.mode is Paused: set it to Auto to scale again.",
         Outcome.RECOMMENDED: "scaling.mode is Recommend: status.decision says what Auto would do.",
         Outcome.CONFLICT: "Another autoscaler has the workers: see the condition Conflict.",
+        Outcome.REFUSED: "The API server refuses to set the workers' replicas: see Degraded.",
         Outcome.SIGNAL_MISSING: "A signal is missing, so nothing scales in: see Degraded.",
         Outcome.SIGNAL_STALE: "A signal is too old, so nothing scales in: see Degraded.",
     }
@@ -280,6 +281,16 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
 def _degraded(
     spec: StreamSpec, observation: Observation, memory: Memory, api: Verdict, now: float
 ) -> Condition:
+    if observation.refused:
+        what = "; ".join(f"{what}: {why}" for what, why in observation.refused.items())
+        return _condition(
+            "Degraded",
+            True,
+            "WriteRefused",
+            f"The API server refuses to write what this stream should have ({what}). That stays as"
+            " it is until it is let: look for an admission policy, a quota, or a right that the"
+            " operator's ServiceAccount lacks.",
+        )
     found = problems(spec, observation)
     listed = ", ".join(problem.text for problem in found)
     awaited = is_new(memory) and all(problem.missing for problem in found)

@@ -194,3 +194,5 @@ class Observation:
     budget: Measured[BudgetUse] | None = None
     """None for a stream without a budget, too."""
     conflicts: Conflicts = Conflicts()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """`Deployments`, or the role whose replicas: what the API server refuses to write, and why."""
