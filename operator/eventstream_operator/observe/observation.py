@@ -83,6 +83,8 @@ class CpuUse:
 
     percent: float | None
     """None: the container has no CPU request, so there is nothing to relate its use to."""
+    pods: int | None = None
+    """The ready pods that have a figure, over which the mean goes; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
