@@ -113,10 +113,10 @@ def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: f
 
 def _allowed(spec: StreamSpec, verdict: Verdict, scaled_by: str | None, refused: bool) -> Verdict:
     """The verdict, as far as mode, other autoscalers and API server let it be carried out."""
-    if scaled_by is not None:
-        return replace(verdict, target=None, outcome=Outcome.CONFLICT)
     if spec.scaling.mode == "Paused":
         return replace(verdict, target=None, outcome=Outcome.PAUSED)
+    if scaled_by is not None:
+        return replace(verdict, target=None, outcome=Outcome.CONFLICT)
     if spec.scaling.mode == "Recommend" and verdict.target is not None:
         return replace(verdict, target=None, outcome=Outcome.RECOMMENDED)
     if refused and verdict.target is not None:

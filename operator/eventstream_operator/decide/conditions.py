@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from eventstream.spec import StreamSpec
@@ -110,7 +111,7 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     workers = wanted[0][1]
     if workers is not None and workers.desired == 0:
         return _condition(
-            "Ready", True, "ScaledToZero", f"{counts} ready: the first event brings one back."
+            "Ready", True, "ScaledToZero", f"{counts} ready: {_who_wakes(spec, observation)}."
         )
     troubles = "".join(
         f" A {name}: {replicas.trouble}."
@@ -118,6 +119,13 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
         if replicas is not None and replicas.trouble and not pods_may_be_missing(memory, now)
     )
     return _condition("Ready", True, "PodsReady", f"{counts} ready.{troubles}")
+
+
+def _who_wakes(spec: StreamSpec, observation: Observation) -> str:
+    if spec.scaling.mode != "Auto":
+        return f"scaling.mode is {spec.scaling.mode}, so no event brings one back"
+    other = observation.conflicts.workers_scaled_by
+    return f"{other} decides when one comes back" if other else "the first event brings one back"
 
 
 def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
@@ -208,7 +216,11 @@ def _review_threshold(spec: StreamSpec, observation: Observation) -> Condition:
         )
         return _condition("ReviewThreshold", False, "TooFewLookUps", message)
     rate = 100 * cache.hits / cache.look_ups
-    hits = f"{rate:.0f} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
+    shown = f"{rate:.0f}"
+    if rate < minimum <= round(rate):
+        # Rounded, it would be told as the trigger itself.
+        shown = f"{math.floor(10 * rate) / 10}"
+    hits = f"{shown} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
     advice = _advice(observation)
     if rate >= minimum:
         message = f"{hits} (trigger: below {minimum} %).{advice}"
@@ -247,14 +259,21 @@ def _near_misses(cache: CacheWindow) -> str:
 
 def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
     conflicts = observation.conflicts
-    found = [
-        f"{other} also scales the {name}: delete it, or set scaling.mode to Paused"
+    others = [
+        (name, other)
         for name, other in (
             ("workers", conflicts.workers_scaled_by),
             ("consumers", conflicts.consumers_scaled_by if spec.source else None),
             ("API", conflicts.api_scaled_by if spec.scaling.api else None),
         )
         if other is not None
+    ]
+    paused = spec.scaling.mode == "Paused"
+    # Paused leaves the replicas to them: that is the way out, and no conflict any more.
+    found = [
+        f"{other} also scales the {name}: delete it, or set scaling.mode to Paused"
+        for name, other in others
+        if not paused
     ]
     if spec.scaling.api is not None and conflicts.api_owner != observation.stream:
         owner = conflicts.api_owner
@@ -264,12 +283,16 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
             " annotation ai-eventstream.io/scaled-by of the API's Deployment"
         )
     if conflicts.group_shared_with and spec.source is not None:
-        others = ", ".join(repr(other) for other in conflicts.group_shared_with)
+        sharers = ", ".join(repr(other) for other in conflicts.group_shared_with)
         found.append(
-            f"{spec.source.topic} is also read by {others} in the same consumer group"
+            f"{spec.source.topic} is also read by {sharers} in the same consumer group"
             f" {spec.consumer_group(observation.stream)!r}, so each record goes to only one of"
             " them: give each stream a source.consumerGroup of its own, or delete one"
         )
+    if not found and others:
+        left = ", ".join(f"the {name} to {other}" for name, other in others)
+        message = f"scaling.mode is Paused, which leaves {left}."
+        return _condition("Conflict", False, "LeftToOther", message)
     if not found:
         return _condition("Conflict", False, "SoleOwner", "Nothing else scales this stream.")
     reason = "OtherAutoscaler" if "also scales" in found[0] else "ApiOwnedElsewhere"
