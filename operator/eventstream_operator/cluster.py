@@ -48,6 +48,14 @@ class ClusterError(EventStreamError):
         self.status = status
         self.perhaps_done = perhaps_done
 
+    @property
+    def refused(self) -> bool:
+        """Whether it would be refused again until a person does something.
+
+        Not so what has changed meanwhile (404, 409), and what is too much just now (408, 429).
+        """
+        return 400 <= self.status < 500 and self.status not in (404, 408, 409, 429)
+
 
 class Cluster:
     """One namespace of one API server. Every method raises ClusterError."""

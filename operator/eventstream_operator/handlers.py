@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from eventstream_operator.settings import OperatorSettings
-from eventstream_operator.world import Copies, Object, World, name_of
+from eventstream_operator.world import Copies, Object, World, name_of, uid_of
 
 
 class Backoffs:
@@ -75,7 +75,9 @@ def _keep(
 
 
 def _spec_of_stream(stream: Object) -> object:
-    return stream["metadata"].get("generation")
+    # One that was made anew begins to count again, and kopf may tell of it before it tells of the
+    # old one's end.
+    return uid_of(stream), stream["metadata"].get("generation")
 
 
 def _replicas_of_deployment(deployment: Object) -> object:

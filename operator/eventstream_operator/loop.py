@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Never
 
 from pydantic import ValidationError
@@ -103,7 +103,8 @@ class Loop:
         self._limit = asyncio.Semaphore(AT_ONCE)
         self._memories: dict[str, tuple[str, Memory]] = {}
         self._read: dict[str, _Read] = {}
-        self._known: set[str] = set()
+        self._known: dict[str, str] = {}
+        """Name -> uid of the streams that there were in the last pass."""
         self._failures: dict[str, str] = {}
         self._failed: set[str] = set()
         self._listed_at: float | None = None
@@ -162,7 +163,7 @@ class Loop:
             await self._list()
         streams = list(self._world.streams)
         specs = self._specs(streams)
-        self._forget_all_but({name_of(stream) for stream in streams})
+        self._forget_all_but({name_of(stream): uid_of(stream) for stream in streams})
         STREAMS_GAUGE.set(len(streams))
         self._actor.begin(len(streams))
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
@@ -247,6 +248,12 @@ class Loop:
                     # serve before it knows everything. What is there, a list tells.
                     self._interruptions = _UNKNOWN
                     return
+                if error.status == 409:
+                    # Changed since it was looked at, or another one by now: it is decided anew.
+                    self.wake()
+                    return
+                if error.refused:
+                    return  # The actor has told of it, where people look and once.
                 log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
             except Exception as error:  # noqa: BLE001  # a defect must not cross streams
                 await self._fail(stream, error)
@@ -271,21 +278,30 @@ class Loop:
         if spec is None:
             await self._actor.refuse(stream, self._read[uid_of(stream)].problem)
             return
-        observation = self._observer.observe(name)
+        observation = replace(self._observer.observe(name), refused=self._actor.refused(name))
         before = self._memory(stream)
-        decision = decide(spec, observation, before, self._clock())
+        now = self._clock()
+        decision = decide(spec, observation, before, now)
         _count(name, observation, decision)
         heartbeats = self._observer.heartbeats.get(name, [])
         turn = Turn(stream, spec, observation, decision, heartbeats)
         undone = set(SCALED_ROLES)
         memory = without_steps(decision.memory, before, undone)
         self._memories[name] = (uid_of(stream), memory)
-        async for role in self._actor.scale(turn, self._observer.deployments):
+        refused: dict[str, str] = {}
+        async for role in self._actor.scale(turn, self._observer.deployments, refused):
             undone.remove(role)
             memory = without_steps(decision.memory, before, undone)
             # At once: a step that is made stays made, whatever fails after it.
             self._memories[name] = (uid_of(stream), memory)
-        if undone:
+        if refused:
+            # What was seen, and that: nothing may be told as done that is not.
+            observation = replace(observation, refused={**observation.refused, **refused})
+            decision = decide(spec, observation, before, now)
+            turn = replace(turn, observation=observation, decision=decision)
+            memory = without_steps(decision.memory, before, undone)
+            self._memories[name] = (uid_of(stream), memory)
+        if undone - refused.keys():
             # Somebody changed a Deployment meanwhile: its step is decided anew.
             self.wake()
         await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)
@@ -299,14 +315,16 @@ class Loop:
         stored: Mapping[str, object] = (stream.get("status") or {}).get("memory") or {}
         return from_status(stored, now=self._clock(), unix_now=self._unix_clock())
 
-    def _forget_all_but(self, names: set[str]) -> None:
-        for gone in self._known - names:
+    def _forget_all_but(self, uids: Mapping[str, str]) -> None:
+        # Who was deleted and made anew between two passes has the name in common with the old one,
+        # and nothing else.
+        for gone in [name for name, uid in self._known.items() if uids.get(name) != uid]:
             self._memories.pop(gone, None)
             self._failures.pop(gone, None)
             self._observer.forget(gone)
             self._actor.forget(gone)
             forget_stream(gone)
-        self._known = names
+        self._known = dict(uids)
 
     def _start_refused(self, error: ClusterError) -> ConfigurationError:
         if error.status == 404 and "namespace" in str(error):

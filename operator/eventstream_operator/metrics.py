@@ -57,6 +57,12 @@ CONDITION = Gauge(
     ["stream", "type"],
     registry=REGISTRY,
 )
+STATUS_REFUSED = Gauge(
+    "eventstream_operator_status_refused",
+    "1 while the API server refuses the stream's status: what stands in it is old.",
+    ["stream"],
+    registry=REGISTRY,
+)
 SIGNAL_AGE = Gauge(
     "eventstream_operator_signal_age_seconds",
     "Age of the last good reading: signal redis, kafka, cpu, cache, cluster.",
@@ -88,7 +94,7 @@ def forget_stream(stream: str) -> None:
     """Drop the series of a stream that is gone."""
     for metric in (REPLICAS_WANTED, REPLICAS_DESIRED, REPLICAS_READY, DECISIONS, SCALED):
         metric.remove_by_labels({"stream": stream})
-    for gauge in (BACKLOG, CONDITION):
+    for gauge in (BACKLOG, CONDITION, STATUS_REFUSED):
         gauge.remove_by_labels({"stream": stream})
 
 

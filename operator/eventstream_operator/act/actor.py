@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.logs import get_logger
 from eventstream.spec import StreamSpec
 from eventstream_operator.act.deployments import StreamDeployments
-from eventstream_operator.act.events import build_event, post
+from eventstream_operator.act.events import EventKind, build_event, post
+from eventstream_operator.act.refusals import StatusRefusals
 from eventstream_operator.act.scale import deletion_costs, mark_idle, scale
 from eventstream_operator.act.status import (
     Status,
@@ -34,7 +34,7 @@ from eventstream_operator.decide import (
 from eventstream_operator.metrics import CONDITION, SCALED
 from eventstream_operator.observe.deployments import Deployments, replicas_of
 from eventstream_operator.observe.observation import Observation
-from eventstream_operator.world import Object, World, name_of
+from eventstream_operator.world import Object, World, name_of, uid_of
 
 log = get_logger(__name__)
 
@@ -70,7 +70,12 @@ class Actor:
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._unix_clock = unix_clock
+        self._refusals = StatusRefusals(cluster, clock=clock, unix_clock=unix_clock)
+        self._refused: dict[str, str] = {}
+        self._logged: dict[tuple[str, str], str] = {}
         self._written_at: dict[str, float] = {}
+        self._unwritten: dict[str, list[Status]] = {}
+        """Histories that no status could be written with: the steps in them were made."""
         self._figures_left = 0
         self._began_at: float | None = None
 
@@ -90,12 +95,28 @@ class Actor:
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
         """Make what the stream should have, before it is observed."""
-        await self._deployments.ensure(stream, spec, deployments)
+        try:
+            await self._deployments.ensure(stream, spec, deployments)
+        except ClusterError as error:
+            if error.refused:
+                self._refused[name_of(stream)] = str(error)
+                self._log_refusal(name_of(stream), "Deployments", str(error))
+            raise
+        self._refused.pop(name_of(stream), None)
+        self._logged.pop((name_of(stream), "Deployments"), None)
 
-    async def scale(self, turn: Turn, deployments: Deployments) -> AsyncIterator[ScaledRole]:
+    def refused(self, stream: str) -> Mapping[str, str]:
+        """What the API server refused of the stream's Deployments, as an observation has it."""
+        why = self._refused.get(stream)
+        return {} if why is None else {"Deployments": why}
+
+    async def scale(
+        self, turn: Turn, deployments: Deployments, refused: dict[str, str]
+    ) -> AsyncIterator[ScaledRole]:
         """Set replicas. Yields, one by one, whose are as decided.
 
-        Left out is what somebody changed since it was looked at. A request that may have been
+        Left out is what somebody changed since it was looked at, and what the API server refuses:
+        that is put into `refused`, with the reason. A request that may have been
         carried out counts as if it was, before its ClusterError: a step that was not made is
         decided again when its time has passed, one that is made twice is two.
         """
@@ -112,16 +133,23 @@ class Actor:
                 try:
                     made = await self._scale(turn, role, verdict, deployment)
                 except ClusterError as error:
-                    if error.perhaps_done:
-                        yield role
-                    raise
+                    if not error.refused:
+                        if error.perhaps_done:
+                            yield role
+                        raise
+                    made, refused[role] = False, str(error)
+                    self._log_refusal(name, role, str(error))
             if made:
+                self._logged.pop((name, role), None)
                 yield role
 
     def forget(self, stream: str) -> None:
         """The stream is gone."""
         self._deployments.forget(stream)
-        self._written_at.pop(stream, None)
+        self._refusals.forget(stream)
+        for kept in (self._refused, self._written_at, self._unwritten):
+            kept.pop(stream, None)
+        self._logged = {key: why for key, why in self._logged.items() if key[0] != stream}
 
     async def refuse(self, stream: Object, problem: str) -> None:
         """Say that a resource's spec can't be read; whatever it had is left as it is."""
@@ -135,6 +163,11 @@ class Actor:
             " then all stays as it is. Its log has the whole of it: look for stream_failed."
         )
         await self._degrade(stream, "OperatorFailed", message)
+
+    def _log_refusal(self, stream: str, what: str, why: str) -> None:
+        if self._logged.get((stream, what)) != why:
+            log.warning("write_refused", stream=stream, what=what, problem=why)
+        self._logged[stream, what] = why
 
     async def _degrade(self, stream: Object, reason: str, message: str) -> None:
         """Say, once, why nothing is decided about the stream."""
@@ -156,7 +189,7 @@ class Actor:
                 before.get("conditions") or (), reason, message, generation, self._unix_clock()
             ),
         }
-        await self._write(stream, status)
+        await self._write(stream, status, message)
         await self._post(stream, "Warning", reason, message)
 
     async def _scale(self, turn: Turn, role: str, verdict: Verdict, deployment: Object) -> bool:
@@ -202,7 +235,7 @@ class Actor:
         status = build_status(
             turn.decision,
             turn.observation,
-            before=before,
+            before={**before, "history": self._unwritten.get(name, before.get("history"))},
             generation=turn.stream["metadata"].get("generation", 0),
             memory=to_status(memory, now=now, unix_now=unix_now),
             changed=changed,
@@ -216,10 +249,12 @@ class Actor:
         # A merge patch would keep what an older memory had and the new one has not.
         cleared = {key: None for key in before.get("memory") or {} if key not in status["memory"]}
         status["memory"] = cleared | status["memory"]
-        await self._write(turn.stream, status)
+        self._unwritten[name] = status["history"]
+        await self._write(turn.stream, status, _gist(status))
+        del self._unwritten[name]
         self._written_at[name] = now
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
-            kind: Literal["Normal", "Warning"] = "Normal" if condition.good else "Warning"
+            kind: EventKind = "Normal" if condition.good else "Warning"
             await self._post(
                 turn.stream, kind, condition.reason, f"{condition.type}: {condition.message}"
             )
@@ -227,15 +262,28 @@ class Actor:
         if recommended and tells_something_new(turn.decision, before, changed=False):
             await self._post(turn.stream, "Normal", "Recommended", turn.decision.sentence)
 
-    async def _write(self, stream: Object, status: Status) -> None:
-        written = await self._cluster.merge(
-            STREAMS, name_of(stream), {"status": status}, subresource="status"
-        )
+    async def _write(self, stream: Object, status: Status, gist: str) -> None:
+        newest = self._world.streams.get(name_of(stream))
+        if newest is None or uid_of(newest) != uid_of(stream):
+            raise ClusterError(409, f"the stream {name_of(stream)} was deleted meanwhile")
+        # With its version: a stream that was made anew under this name must not get the status of
+        # the old one, whose windows and last steps would then count as its own.
+        version = {"resourceVersion": newest["metadata"]["resourceVersion"]}
+        try:
+            written = await self._cluster.merge(
+                STREAMS,
+                name_of(stream),
+                {"metadata": version, "status": status},
+                subresource="status",
+            )
+        except ClusterError as error:
+            if error.refused:
+                await self._refusals.hear(stream, error, gist)
+            raise
         self._world.streams.put(written)
+        await self._refusals.over(stream)
 
-    async def _post(
-        self, stream: Object, kind: Literal["Normal", "Warning"], reason: str, message: str
-    ) -> None:
+    async def _post(self, stream: Object, kind: EventKind, reason: str, message: str) -> None:
         event = build_event(
             stream,
             namespace=self._cluster.namespace,
@@ -257,6 +305,16 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
     if role == "api" and cpu is not None and cpu.value.percent is not None:
         return f"{verdict.outcome.value}: CPU is at {cpu.value.percent:.0f} % of its request."
     return verdict.outcome.value
+
+
+def _gist(status: Status) -> str:
+    """What a person should know who can't read the status."""
+    bad = [
+        f"{one['type']} {one['status']}: {one['message']}"
+        for one in status["conditions"]
+        if (one["status"] == "True") != (one["type"] in ("Ready", "ScalingActive"))
+    ]
+    return " ".join([f"{status['phase']}, {status['decision']}.", *bad])
 
 
 def _with_degraded(

@@ -16,12 +16,14 @@ log = get_logger(__name__)
 
 _LONGEST_MESSAGE = 1024
 
+EventKind = Literal["Normal", "Warning"]
+
 
 def build_event(
     stream: Object,
     *,
     namespace: str,
-    kind: Literal["Normal", "Warning"],
+    kind: EventKind,
     reason: str,
     message: str,
     unix_now: float,

@@ -62,9 +62,10 @@ def decide(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     consumers, memory = decide_consumers(spec, observation, decided.memory, now)
     api, memory = decide_api(spec, observation, memory, now)
     conflicts = observation.conflicts
-    workers = _allowed(spec, decided.verdict, conflicts.workers_scaled_by)
-    consumers = _allowed(spec, consumers, conflicts.consumers_scaled_by)
-    api = _allowed(spec, api, conflicts.api_scaled_by)
+    refused = observation.refused
+    workers = _allowed(spec, decided.verdict, conflicts.workers_scaled_by, "workers" in refused)
+    consumers = _allowed(spec, consumers, conflicts.consumers_scaled_by, "consumers" in refused)
+    api = _allowed(spec, api, conflicts.api_scaled_by, "api" in refused)
     conditions = conditions_of(
         spec, observation, memory, workers=workers, api=api, why=decided.why, now=now
     )
@@ -110,14 +111,16 @@ def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: f
     return remember_sample(memory, sample)
 
 
-def _allowed(spec: StreamSpec, verdict: Verdict, scaled_by: str | None) -> Verdict:
-    """The verdict, as far as the mode and other autoscalers let it be carried out."""
-    if scaled_by is not None:
-        return replace(verdict, target=None, outcome=Outcome.CONFLICT)
+def _allowed(spec: StreamSpec, verdict: Verdict, scaled_by: str | None, refused: bool) -> Verdict:
+    """The verdict, as far as mode, other autoscalers and API server let it be carried out."""
     if spec.scaling.mode == "Paused":
         return replace(verdict, target=None, outcome=Outcome.PAUSED)
+    if scaled_by is not None:
+        return replace(verdict, target=None, outcome=Outcome.CONFLICT)
     if spec.scaling.mode == "Recommend" and verdict.target is not None:
         return replace(verdict, target=None, outcome=Outcome.RECOMMENDED)
+    if refused and verdict.target is not None:
+        return replace(verdict, target=None, outcome=Outcome.REFUSED)
     return verdict
 
 

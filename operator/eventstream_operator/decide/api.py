@@ -44,9 +44,12 @@ def decide_api(
         else:
             outcome = _blind(observation.api_cpu)
         return Verdict(None, outcome, current), _remember(memory, now, current)
-    # wanted = ceil(ready x CPU / target)
-    need = replicas.ready * cpu.percent / bounds.cpu_percent
-    wanted = math.ceil(need - 1e-9)
+    # wanted = ceil(ready x CPU / target). A pod that is ready has no figure for up to a minute, and
+    # the others' are from before it helped: it counts as idle for more, as full for fewer.
+    measured = replicas.ready if cpu.pods is None else min(cpu.pods, replicas.ready)
+    known = measured * cpu.percent / bounds.cpu_percent
+    need = known + replicas.ready - measured
+    wanted = math.ceil(known - 1e-9)
     if wanted > current:
         target = min(wanted, current * STEP_FACTOR, bounds.max)
         memory = _remember(memory, now, target)
@@ -57,7 +60,8 @@ def decide_api(
     kept = max(bounds.min, min(roomy, current))
     memory = _remember(memory, now, kept)
     if kept >= current:
-        resting = Outcome.WITHIN_TOLERANCE if wanted < current else Outcome.STEADY
+        fewer = math.ceil(need - 1e-9) < current
+        resting = Outcome.WITHIN_TOLERANCE if fewer else Outcome.STEADY
         resting = Outcome.AT_MIN if current == bounds.min else resting
         return Verdict(None, resting, current), memory
     if now - memory.started_at < SCALE_IN_WINDOW_SECONDS:

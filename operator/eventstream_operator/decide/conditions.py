@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from eventstream.spec import StreamSpec
@@ -110,7 +111,7 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     workers = wanted[0][1]
     if workers is not None and workers.desired == 0:
         return _condition(
-            "Ready", True, "ScaledToZero", f"{counts} ready: the first event brings one back."
+            "Ready", True, "ScaledToZero", f"{counts} ready: {_who_wakes(spec, observation)}."
         )
     troubles = "".join(
         f" A {name}: {replicas.trouble}."
@@ -120,12 +121,20 @@ def _ready(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
     return _condition("Ready", True, "PodsReady", f"{counts} ready.{troubles}")
 
 
+def _who_wakes(spec: StreamSpec, observation: Observation) -> str:
+    if spec.scaling.mode != "Auto":
+        return f"scaling.mode is {spec.scaling.mode}, so no event brings one back"
+    other = observation.conflicts.workers_scaled_by
+    return f"{other} decides when one comes back" if other else "the first event brings one back"
+
+
 def _scaling_active(spec: StreamSpec, workers: Verdict, why: str) -> Condition:
     outcome = workers.outcome
     messages = {
         Outcome.PAUSED: "scaling.mode is Paused: set it to Auto to scale again.",
         Outcome.RECOMMENDED: "scaling.mode is Recommend: status.decision says what Auto would do.",
         Outcome.CONFLICT: "Another autoscaler has the workers: see the condition Conflict.",
+        Outcome.REFUSED: "The API server refuses to set the workers' replicas: see Degraded.",
         Outcome.SIGNAL_MISSING: "A signal is missing, so nothing scales in: see Degraded.",
         Outcome.SIGNAL_STALE: "A signal is too old, so nothing scales in: see Degraded.",
     }
@@ -207,7 +216,11 @@ def _review_threshold(spec: StreamSpec, observation: Observation) -> Condition:
         )
         return _condition("ReviewThreshold", False, "TooFewLookUps", message)
     rate = 100 * cache.hits / cache.look_ups
-    hits = f"{rate:.0f} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
+    shown = f"{rate:.0f}"
+    if rate < minimum <= round(rate):
+        # Rounded, it would be told as the trigger itself.
+        shown = f"{math.floor(10 * rate) / 10}"
+    hits = f"{shown} % of {cache.look_ups} look-ups in {_minutes(cache)} were hits"
     advice = _advice(observation)
     if rate >= minimum:
         message = f"{hits} (trigger: below {minimum} %).{advice}"
@@ -246,14 +259,21 @@ def _near_misses(cache: CacheWindow) -> str:
 
 def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
     conflicts = observation.conflicts
-    found = [
-        f"{other} also scales the {name}: delete it, or set scaling.mode to Paused"
+    others = [
+        (name, other)
         for name, other in (
             ("workers", conflicts.workers_scaled_by),
             ("consumers", conflicts.consumers_scaled_by if spec.source else None),
             ("API", conflicts.api_scaled_by if spec.scaling.api else None),
         )
         if other is not None
+    ]
+    paused = spec.scaling.mode == "Paused"
+    # Paused leaves the replicas to them: that is the way out, and no conflict any more.
+    found = [
+        f"{other} also scales the {name}: delete it, or set scaling.mode to Paused"
+        for name, other in others
+        if not paused
     ]
     if spec.scaling.api is not None and conflicts.api_owner != observation.stream:
         owner = conflicts.api_owner
@@ -263,12 +283,16 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
             " annotation ai-eventstream.io/scaled-by of the API's Deployment"
         )
     if conflicts.group_shared_with and spec.source is not None:
-        others = ", ".join(repr(other) for other in conflicts.group_shared_with)
+        sharers = ", ".join(repr(other) for other in conflicts.group_shared_with)
         found.append(
-            f"{spec.source.topic} is also read by {others} in the same consumer group"
+            f"{spec.source.topic} is also read by {sharers} in the same consumer group"
             f" {spec.consumer_group(observation.stream)!r}, so each record goes to only one of"
             " them: give each stream a source.consumerGroup of its own, or delete one"
         )
+    if not found and others:
+        left = ", ".join(f"the {name} to {other}" for name, other in others)
+        message = f"scaling.mode is Paused, which leaves {left}."
+        return _condition("Conflict", False, "LeftToOther", message)
     if not found:
         return _condition("Conflict", False, "SoleOwner", "Nothing else scales this stream.")
     reason = "OtherAutoscaler" if "also scales" in found[0] else "ApiOwnedElsewhere"
@@ -280,6 +304,16 @@ def _conflict(spec: StreamSpec, observation: Observation) -> Condition:
 def _degraded(
     spec: StreamSpec, observation: Observation, memory: Memory, api: Verdict, now: float
 ) -> Condition:
+    if observation.refused:
+        what = "; ".join(f"{what}: {why}" for what, why in observation.refused.items())
+        return _condition(
+            "Degraded",
+            True,
+            "WriteRefused",
+            f"The API server refuses to write what this stream should have ({what}). That stays as"
+            " it is until it is let: look for an admission policy, a quota, or a right that the"
+            " operator's ServiceAccount lacks.",
+        )
     found = problems(spec, observation)
     listed = ", ".join(problem.text for problem in found)
     awaited = is_new(memory) and all(problem.missing for problem in found)

@@ -43,6 +43,8 @@ class Outcome(StrEnum):
     SIGNAL_STALE = "SignalStale"
     NO_CPU_REQUEST = "NoCpuRequest"
     CONFLICT = "Conflict"
+    REFUSED = "Refused"
+    """A change is due, and the API server refuses it."""
     PAUSED = "Paused"
     RECOMMENDED = "Recommended"
     """A change is due; mode Recommend only says so."""

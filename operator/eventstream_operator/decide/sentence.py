@@ -25,6 +25,8 @@ def explain(
         return (
             f"{sentence}; {observation.conflicts.workers_scaled_by} decides, so {_stay(replicas)}"
         )
+    if verdict.outcome is Outcome.REFUSED:
+        return f"{sentence}; the API server refuses it, so {_stay(replicas)}"
     if verdict.outcome in (Outcome.PAUSED, Outcome.RECOMMENDED):
         return f"{sentence}; the mode is {spec.scaling.mode}, so {_stay(replicas)}"
     return sentence

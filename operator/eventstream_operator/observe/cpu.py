@@ -70,7 +70,7 @@ def cpu_use(
     if not request:
         return CpuUse(percent=None), oldest
     mean = sum(pod.cores for pod in measured) / len(measured)
-    return CpuUse(percent=100 * mean / request), oldest
+    return CpuUse(percent=100 * mean / request, pods=len(measured)), oldest
 
 
 def parse_cpu(quantity: str | int | float) -> float:

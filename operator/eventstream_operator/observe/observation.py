@@ -83,6 +83,8 @@ class CpuUse:
 
     percent: float | None
     """None: the container has no CPU request, so there is nothing to relate its use to."""
+    pods: int | None = None
+    """The ready pods that have a figure, over which the mean goes; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +196,5 @@ class Observation:
     budget: Measured[BudgetUse] | None = None
     """None for a stream without a budget, too."""
     conflicts: Conflicts = Conflicts()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """`Deployments`, or the role whose replicas: what the API server refuses to write, and why."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -19,8 +18,6 @@ from redis.asyncio import RedisCluster
 from eventstream.consumer_groups import group_sharers
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.keys import Keys
-from eventstream.limit_buckets import read_bucket
-from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
@@ -28,7 +25,7 @@ from eventstream_operator.cluster import Cluster
 from eventstream_operator.metrics import SIGNAL_AGE
 from eventstream_operator.observe.background import Background
 from eventstream_operator.observe.backlog import counts_of
-from eventstream_operator.observe.cache import CacheReader, CacheReading, HitRate
+from eventstream_operator.observe.cache import CacheReader, CacheReading
 from eventstream_operator.observe.cpu import PodCpu, cpu_use, read_cpu
 from eventstream_operator.observe.deployments import (
     Deployments,
@@ -39,7 +36,7 @@ from eventstream_operator.observe.deployments import (
     sort_out,
     streams_of_pods,
 )
-from eventstream_operator.observe.heartbeats import BusyTime, by_stream
+from eventstream_operator.observe.heartbeats import by_stream
 from eventstream_operator.observe.kafka_lag import (
     FRESH_SECONDS,
     BrokerLags,
@@ -48,25 +45,18 @@ from eventstream_operator.observe.kafka_lag import (
     consumers_figure,
 )
 from eventstream_operator.observe.observation import (
-    BudgetUse,
-    CacheWindow,
     CpuUse,
     KafkaBacklog,
     Measured,
     Observation,
-    ProviderUse,
     Replicas,
-    WorkerTime,
 )
-from eventstream_operator.observe.provider import ModelsInUse, ProviderView
-from eventstream_operator.observe.state import State, StateReader, StreamState
-from eventstream_operator.observe.usage import budget_failures, budget_use
+from eventstream_operator.observe.state import State, StateReader
+from eventstream_operator.observe.stream_signals import StreamSignals
 from eventstream_operator.resources.names import Role
 from eventstream_operator.world import Object, World
 
 T = TypeVar("T")
-
-log = get_logger(__name__)
 
 BROKER_SECONDS: Final = 5.0
 CPU_SECONDS: Final = 10.0
@@ -95,7 +85,7 @@ class Observer:
         self._clock = clock
         self._unix_clock = unix_clock
         self._specs: Mapping[str, StreamSpec] = {}
-        self._signals = _StreamSignals(clock)
+        self._signals = StreamSignals(clock)
         reader = StateReader(state, Keys(settings.eventstream_prefix))
 
         async def read_state() -> State:
@@ -213,6 +203,7 @@ class Observer:
     def forget(self, stream: str) -> None:
         """The stream is gone."""
         self._signals.forget(stream)
+        self._looked_at.discard(stream)
         self._lags.pop(stream, None)
         self._partitions.forget(stream)
 
@@ -303,100 +294,3 @@ def _group_topic(stream: str, spec: StreamSpec) -> GroupTopic | None:
         return None
     group = spec.consumer_group(stream) or stream
     return GroupTopic(group, spec.source.topic, spec.source.partitions)
-
-
-class _StreamSignals:
-    """What is counted up or kept in a window, a stream."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._busy: defaultdict[str, BusyTime] = defaultdict(BusyTime)
-        self._views: defaultdict[str, ProviderView] = defaultdict(ProviderView)
-        self._hit_rates: defaultdict[str, HitRate] = defaultdict(HitRate)
-        self._failures: dict[str, int] = {}
-        self._failing: set[str] = set()
-        self.models = ModelsInUse()
-        self.worker_time: dict[str, WorkerTime] = {}
-        self.provider: dict[str, ProviderUse] = {}
-        self.budget: dict[str, BudgetUse | None] = {}
-        self.cache: dict[str, CacheWindow] = {}
-
-    def update(
-        self,
-        specs: Mapping[str, StreamSpec],
-        state: State,
-        heartbeats: Mapping[str, list[WorkerHeartbeat]],
-        readings: Mapping[str, CacheReading],
-    ) -> None:
-        """Take in one reading."""
-        for stream, spec in specs.items():
-            one = state.streams.get(stream)
-            if one is None:
-                self._drop(stream)  # What can't be read is better missing than taken for fresh.
-                continue
-            try:
-                self._take_in(stream, spec, one, state, heartbeats.get(stream, []), readings)
-            except Exception as error:  # a heartbeat or bucket that nobody thought of
-                if stream not in self._failing:
-                    log.error("stream_not_observed", stream=stream, exc_info=error)
-                self._failing.add(stream)
-                self._drop(stream)
-            else:
-                self._failing.discard(stream)
-        # For the next reading: this one holds only the buckets that were known before it.
-        self.models.hear(heartbeats)
-
-    def _take_in(
-        self,
-        stream: str,
-        spec: StreamSpec,
-        one: StreamState,
-        state: State,
-        heartbeats: list[WorkerHeartbeat],
-        readings: Mapping[str, CacheReading],
-    ) -> None:
-        now, milliseconds = self._clock(), state.unix_now * 1000
-        self.worker_time[stream] = self._busy[stream].add(heartbeats)
-        failures = budget_failures(one.counters)
-        budget = budget_use(
-            spec.limits,
-            one.usage,
-            one.inbox,
-            one.counters,
-            self._failures.get(stream, failures),
-        )
-        self._failures[stream] = failures
-        self.budget[stream] = budget
-        models = self.models.of(stream)
-        self.provider[stream] = self._views[stream].look(
-            now,
-            spec.limits,
-            one.usage,
-            one.inbox,
-            None
-            if models is None
-            else [
-                (model, read_bucket(state.buckets[model.bucket], model, milliseconds), own)
-                for model, own in models
-            ],
-            budget_spent=budget is not None and budget.exhausted,
-        )
-        reading = readings.get(stream)
-        self.cache[stream] = self._hit_rates[stream].add(
-            now, one.counters, reading.near_misses if reading else {}
-        )
-
-    def _drop(self, stream: str) -> None:
-        """What was known before is not what is: better missing than taken for fresh."""
-        kept: MutableMapping[str, Any]
-        for kept in (self.worker_time, self.provider, self.budget, self.cache):
-            kept.pop(stream, None)
-
-    def forget(self, stream: str) -> None:
-        """The stream is gone."""
-        self._drop(stream)
-        kept: MutableMapping[str, Any]
-        for kept in (self._busy, self._views, self._hit_rates, self._failures):
-            kept.pop(stream, None)
-        self._failing.discard(stream)
-        self.models.forget(stream)

@@ -2,260 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio import client
 from structlog.testing import capture_logs
 
-from eventstream.claims import Arrival
-from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
-from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import Registry
-from eventstream.settings import Settings
-from eventstream_operator.act.actor import Actor
-from eventstream_operator.act.lease import Lease
-from eventstream_operator.act.registry import StreamRegistry
-from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, LEASES, STREAMS, Cluster, ClusterError
-from eventstream_operator.loop import Loop
-from eventstream_operator.metrics import REGISTRY
-from eventstream_operator.observe.observer import Observer
-from eventstream_operator.settings import OperatorSettings
-from eventstream_operator.world import World
-from tests.support.events import an_event
-from tests.support.redis_server import RedisServer, free_port
-
-DRAIN_SECONDS = 60
-STEP_SECONDS = 2
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class RefusingCluster(Cluster):
-    """A namespace that refuses some writes; what it takes is seen at once, as by a watch."""
-
-    def __init__(self, world: World, streams: list[dict[str, Any]]) -> None:
-        nowhere = client.Configuration(host=f"http://127.0.0.1:{free_port()}")
-        super().__init__(nowhere, "ai", timeout_seconds=1)
-        self.refused: dict[str, int] = {}
-        """Resource and subresource, or the name of an object -> status of the refusal."""
-        self.unanswered: set[str] = set()
-        """Names of objects of which a write is carried out and no answer comes."""
-        self.unreadable: set[str] = set()
-        self.odd: dict[str, dict[str, Any]] = {}
-        """Name of an object that is applied -> what the answer has in place of what is right."""
-        self.applied: dict[str, dict[str, Any]] = {}
-        self.events: list[dict[str, Any]] = []
-        self.lease: dict[str, Any] | None = None
-        self.out_of_reach = False
-        self._world = world
-        self._lists = {
-            STREAMS: streams,
-            DEPLOYMENTS: [
-                a_deployment("worker", replicas=1),
-                a_deployment("consumer", replicas=0),
-            ],
-        }
-        self._version = 1
-
-    @property
-    def silent_seconds(self) -> float:
-        return 0.0
-
-    def replicas(self, role: str) -> int:
-        """Of the Deployment of that role."""
-        deployment = self._world.deployments.get(role)
-        assert deployment is not None
-        return int(deployment["spec"]["replicas"])
-
-    async def list(self, resource: str, *, labels: str | None = None) -> dict[str, Any]:
-        items = self._lists.get(resource, [])
-        return {"metadata": {"resourceVersion": "1"}, "items": items}
-
-    async def get(self, resource: str, name: str) -> dict[str, Any]:
-        found = self._world.deployments.get(name) if resource == DEPLOYMENTS else self.lease
-        if found is None:
-            raise ClusterError(404, f"there is no {name}")
-        if name in self.unreadable:
-            raise ClusterError(0, "no answer in time", perhaps_done=True)
-        return dict(found)
-
-    async def create(self, resource: str, body: dict[str, Any]) -> dict[str, Any]:
-        if resource == EVENTS:
-            self.events.append(body)
-        made = body | {"metadata": {**body["metadata"], "uid": "made", "resourceVersion": "1"}}
-        if resource == LEASES:
-            self.lease = made
-        return made
-
-    async def replace(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        if self.out_of_reach:
-            raise ClusterError(0, "the API server can't be reached")
-        assert self.lease is not None
-        if body["metadata"]["resourceVersion"] != self.lease["metadata"]["resourceVersion"]:
-            raise ClusterError(409, "the Lease has been modified")
-        self.write_lease(body["spec"])
-        if name in self.unanswered:
-            raise ClusterError(0, "no answer in time", perhaps_done=True)
-        return self.lease
-
-    def write_lease(self, changes: dict[str, Any]) -> None:
-        """As anybody may."""
-        assert self.lease is not None
-        self._version += 1
-        metadata = {**self.lease["metadata"], "resourceVersion": str(self._version)}
-        self.lease = {"metadata": metadata, "spec": {**self.lease["spec"], **changes}}
-
-    async def apply(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        made = a_deployment(name, replicas=1)
-        made["metadata"] |= body["metadata"]
-        made["spec"] |= body["spec"]
-        self.applied[name] = made
-        return made | self.odd.get(name, {})
-
-    async def merge(
-        self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
-    ) -> dict[str, Any]:
-        refusal = self.refused.get(name, self.refused.get(f"{resource}/{subresource}"))
-        if refusal is not None:
-            raise ClusterError(refusal, f"{name}/{subresource} is refused")
-        copies = self._world.deployments if resource == DEPLOYMENTS else self._world.streams
-        known = copies.get(name)
-        assert known is not None
-        self._version += 1
-        metadata = {**known["metadata"], "resourceVersion": str(self._version)}
-        written = {**known, **body, "metadata": metadata}
-        if resource == DEPLOYMENTS:
-            written["spec"] = {**known["spec"], **body["spec"]}
-        copies.put(written)
-        if name in self.unanswered:
-            raise ClusterError(0, "no answer in time", perhaps_done=True)
-        return written
-
-
-def a_deployment(role: str, *, replicas: int) -> dict[str, Any]:
-    """The chart's, which is that of the stream `default`."""
-    return {
-        "metadata": {
-            "name": role,
-            "uid": role,
-            "resourceVersion": "1",
-            "labels": {"ai-eventstream.io/template": role},
-        },
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": role}},
-            "template": {"metadata": {}, "spec": {"containers": [{"name": role}]}},
-        },
-        "status": {"readyReplicas": replicas},
-    }
-
-
-def a_stream(name: str = "default", **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name, "uid": name, "generation": 1, "resourceVersion": "1"}
-    scaling = {"workers": {"drainSeconds": DRAIN_SECONDS, "queueLength": 100, "max": 20}}
-    return {"metadata": metadata, "spec": {"scaling": scaling, **spec}}
-
-
-@dataclass
-class Scene:
-    """A loop that is stepped, over a Redis of its own."""
-
-    cluster: RefusingCluster
-    world: World
-    state: AsyncRedis
-    loop: Loop
-    clock: Clock
-
-    async def fill(self, count: int) -> None:
-        inbox = Inbox(self.state, Keys(), result_ttl_seconds=60, lease_seconds=30)
-        await inbox.accept([Arrival(an_event(uuid.uuid4().hex)) for _ in range(count)])
-
-    def told(self, stream: str, condition: str = "Degraded") -> tuple[str, str]:
-        """Status and reason of one of its conditions."""
-        status = self.world.streams.get(stream)["status"]  # type: ignore[index]
-        [one] = [one for one in status["conditions"] if one["type"] == condition]
-        return one["status"], one["reason"]
-
-    async def workers_after_passes(self, seconds: float) -> list[int]:
-        """How many were asked for after each pass."""
-        seen = []
-        for _ in range(int(seconds / STEP_SECONDS)):
-            await self.loop.pass_or_hold()
-            seen.append(self.cluster.replicas("worker"))
-            self.clock.now += STEP_SECONDS
-        return seen
-
-
-@pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def streams() -> list[dict[str, Any]]:
-    """Tests that want others parametrize it."""
-    return [a_stream()]
-
-
-@pytest.fixture
-async def scene(own_redis: RedisServer, streams: list[dict[str, Any]]) -> AsyncIterator[Scene]:
-    world, clock = World(), Clock()
-    settings = OperatorSettings(watch_namespace="ai", operator_identity="operator-0")
-    state = connect(own_redis.url(2), timeout_seconds=5)
-    cluster = RefusingCluster(world, streams)
-    async with cluster:
-        observer = Observer(
-            Settings(),
-            state=state,
-            cache=state,
-            cluster=cluster,
-            world=world,
-            labels="",
-            clock=clock,
-        )
-        actor = Actor(
-            cluster,
-            world,
-            status_seconds=settings.status_seconds,
-            interval_seconds=settings.interval_seconds,
-            clock=clock,
-            unix_clock=clock,
-        )
-        lease = Lease(
-            cluster,
-            name="lease",
-            identity="operator-0",
-            seconds=15,
-            clock=clock,
-            unix_clock=clock,
-        )
-        loop = Loop(
-            settings,
-            cluster=cluster,
-            world=world,
-            observer=observer,
-            actor=actor,
-            lease=lease,
-            registry=StreamRegistry(state, Keys(), clock=clock),
-            clock=clock,
-            unix_clock=clock,
-        )
-        yield Scene(cluster, world, state, loop, clock)
-    await state.aclose()
+from eventstream_operator.cluster import STREAMS
+from tests.integration.operator.scenes import (
+    DRAIN_SECONDS,
+    STEP_SECONDS,
+    Scene,
+    a_stream,
+    made_anew,
+    shown,
+)
 
 
 async def test_a_step_is_remembered_though_no_status_can_be_written(scene: Scene) -> None:
@@ -311,10 +74,6 @@ async def test_a_lease_renewed_without_an_answer_costs_no_memory(scene: Scene) -
     assert await scene.workers_after_passes(6 * STEP_SECONDS) == [2] * 6
 
 
-def shown(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(f"eventstream_operator_{name}", labels)
-
-
 async def test_an_operator_that_lost_the_lease_shows_no_old_figures(scene: Scene) -> None:
     await scene.workers_after_passes(STEP_SECONDS)
     assert shown("leading") == 1
@@ -353,6 +112,46 @@ async def test_a_stream_that_an_api_server_does_not_know_for_a_moment_is_not_del
 
     assert scene.told("default") == ("False", "AllSignals")
     assert (await Registry(scene.state, Keys()).all()).keys() == {"default"}
+
+
+async def look_up(scene: Scene, *, misses: int) -> None:
+    await scene.state.hincrby(Keys().counters("default"), "source:model", misses)
+
+
+async def test_a_stream_made_anew_between_two_passes_begins_anew(scene: Scene) -> None:
+    await scene.fill(150)
+    await scene.workers_after_passes(STEP_SECONDS)
+    await look_up(scene, misses=300)
+    await scene.workers_after_passes(STEP_SECONDS)
+    assert scene.told("default", "ReviewThreshold") == ("True", "HitRateLow")
+    scene.world.streams.put(made_anew())
+
+    assert await scene.workers_after_passes(STEP_SECONDS) == [3]
+
+    # Nor what was counted of the old one: windows, and the series that it had.
+    assert scene.told("default", "ReviewThreshold") == ("False", "TooFewLookUps")
+    told = shown("scaled_total", stream="default", role="workers", direction="out")
+    assert told == 1
+    assert len(scene.world.streams.get("default")["status"]["history"]) == 1  # type: ignore[index]
+
+
+async def test_a_stream_made_anew_within_a_pass_does_not_get_the_old_ones_status(
+    scene: Scene,
+) -> None:
+    await scene.fill(150)
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.unseen["default"] = made_anew()
+
+    with capture_logs() as lines:
+        # Long enough for figures to be due.
+        await scene.workers_after_passes(40)
+
+    old = scene.world.streams.get("default")
+    assert old is not None
+    assert old["metadata"]["uid"] == "default"
+    assert [line["event"] for line in lines if line["log_level"] != "info"] == []
+    scene.world.streams.put(scene.cluster.unseen.pop("default"))
+    assert await scene.workers_after_passes(STEP_SECONDS) == [3]
 
 
 READS_KAFKA = a_stream(source={"topic": "raw", "partitions": 1})

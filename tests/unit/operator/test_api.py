@@ -27,13 +27,14 @@ def api(
     desired: int = 4,
     ready: int | None = None,
     age: float = 20.0,
+    pods: int | None = None,
     conflicts: Conflicts = OWNER,
 ) -> Observation:
     """An owner's view of the API."""
     return replace(
         seen(conflicts=conflicts),
         api=Measured(Replicas(desired, desired if ready is None else ready)),
-        api_cpu=Measured(CpuUse(percent), age),
+        api_cpu=Measured(CpuUse(percent, pods), age),
     )
 
 
@@ -47,6 +48,24 @@ SITUATIONS: dict[str, tuple[Observation, tuple[Want, ...], int | None, Outcome]]
     "up to max": (api(150, desired=8), (), 10, Outcome.SCALED_OUT),
     "at max": (api(150, desired=10), (), None, Outcome.AT_MAX),
     "one is starting already": (api(90, desired=4, ready=3), (), None, Outcome.STEADY),
+    "the new ones have no figure yet, and the old ones' is from before": (
+        api(160, desired=4, pods=2),
+        (),
+        None,
+        Outcome.STEADY,
+    ),
+    "what is measured is too much even so": (
+        api(190, desired=4, pods=2),
+        (),
+        5,
+        Outcome.SCALED_OUT,
+    ),
+    "the new ones may turn out to be busy": (
+        api(30, desired=4, pods=1),
+        TWO_WERE_ENOUGH,
+        None,
+        Outcome.STEADY,
+    ),
     "fewer would be full": (api(59), (), None, Outcome.WITHIN_TOLERANCE),
     "fewer would do for the whole window": (api(30), TWO_WERE_ENOUGH, 2, Outcome.SCALED_IN),
     "fewer would do, not for long enough": (

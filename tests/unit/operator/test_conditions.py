@@ -171,6 +171,25 @@ def test_scaling_is_active_where_the_operator_may_act(mode: str, status: str, re
         assert active.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("mode", "other", "message"),
+    [
+        ("Auto", None, "the first event brings one back"),
+        ("Paused", None, "scaling.mode is Paused, so no event brings one back"),
+        ("Recommend", None, "scaling.mode is Recommend, so no event brings one back"),
+        ("Auto", "ScaledObject/w", "ScaledObject/w decides when one comes back"),
+    ],
+)
+def test_only_what_happens_is_promised_of_a_stream_without_workers(
+    mode: str, other: str | None, message: str
+) -> None:
+    asleep = seen(workers=0, conflicts=Conflicts(workers_scaled_by=other))
+
+    assert condition(decided(asleep, min=0, mode=mode), "Ready").message == (
+        f"0 of 0 workers ready: {message}."
+    )
+
+
 def with_look_ups(look_ups: int, hits: int, near: dict[float, int] | None = None) -> Observation:
     """A view of a stream with that cache."""
     near = near or {}
@@ -294,3 +313,25 @@ def test_an_api_without_a_cpu_request_is_told_what_to_set() -> None:
 )
 def test_phase(observation: Observation, mode: str, phase: str) -> None:
     assert decided(observation, min=0, mode=mode).phase == phase
+
+
+def test_pausing_ends_the_conflict_with_another_autoscaler_as_its_message_says() -> None:
+    shared = seen(queued=900, conflicts=Conflicts(workers_scaled_by="HorizontalPodAutoscaler/w"))
+    assert "set scaling.mode to Paused" in condition(decided(shared), "Conflict").message
+
+    paused = decided(shared, mode="Paused")
+
+    conflict = condition(paused, "Conflict")
+    assert (conflict.status, conflict.reason) == ("False", "LeftToOther")
+    assert "the workers to HorizontalPodAutoscaler/w" in conflict.message
+    assert condition(paused, "ScalingActive").reason == "Paused"
+
+
+@pytest.mark.parametrize(
+    ("hits", "told"), [(3_000, "30 %"), (4_960, "49.6 %"), (4_999, "49.9 %"), (5_000, "50 %")]
+)
+def test_a_rate_just_below_the_trigger_is_not_told_as_the_trigger(hits: int, told: str) -> None:
+    review = condition(decided(with_look_ups(10_000, hits)), "ReviewThreshold")
+
+    assert review.message.startswith(f"{told} of 10000 look-ups")
+    assert review.status == ("True" if hits < 5_000 else "False")

@@ -99,12 +99,13 @@ def an_api(requests: dict[str, str]) -> dict[str, Any]:
 
 
 def test_cpu_is_the_mean_over_ready_pods() -> None:
-    pods = [a_pod("a"), a_pod("b"), a_pod("starting", ready=False)]
+    pods = [a_pod("a"), a_pod("b"), a_pod("starting", ready=False), a_pod("not measured yet")]
     used = {"a": PodCpu(0.1, 50), "b": PodCpu(0.3, 40), "starting": PodCpu(9, 50)}
     found = cpu_use(an_api({"cpu": "200m"}), pods, used)
     assert found is not None
     use, measured_at = found
     assert use.percent == pytest.approx(100)
+    assert use.pods == 2
     assert measured_at == 40
 
 
