@@ -52,7 +52,8 @@ async def test_records_that_are_too_large_only_together_are_all_written(stream: 
     )
 
     assert [type(outcome) for outcome in outcomes] == [type(None)] * 50 + [RecordTooLarge]
-    assert sorted(await values(stream, stream.topic)) == fit
+    written = await values(stream, stream.topic)
+    assert sorted(value or b"" for value in written) == fit
 
 
 async def test_texts_that_are_too_large_only_together_are_all_sent(stream: Stream) -> None:
