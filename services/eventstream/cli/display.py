@@ -6,8 +6,6 @@ line for everything, refusals included.
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -23,6 +21,7 @@ from rich.progress import (
 )
 
 from eventstream.cli.common import print_json
+from eventstream.cli.texts import size_bytes
 from eventstream.cli.transports import Receipt
 from eventstream.events import TaskStatus
 
@@ -35,7 +34,7 @@ class Display:
         self._as_json = as_json
         self._wait = wait
         self._progress: Progress | None = None
-        self._total_bytes = _size_bytes(file)
+        self._total_bytes = size_bytes(file)
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -121,12 +120,3 @@ class Display:
 def _of_line(receipt: Receipt) -> dict[str, object]:
     own = {"event_id": receipt.event_id} if receipt.event_id is not None else {}
     return {"line": receipt.line, **own}
-
-
-def _size_bytes(file: BinaryIO) -> int | None:
-    """Size of a regular file; None for a pipe or a terminal, whose end nobody knows."""
-    try:
-        found = os.fstat(file.fileno())
-    except (OSError, ValueError):
-        return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None

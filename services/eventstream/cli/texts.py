@@ -6,6 +6,8 @@ comes, so a pipe that brings a line a minute is sent a line a minute.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,13 +16,17 @@ from typing import BinaryIO, Final
 import orjson
 from pydantic import ValidationError
 
-from eventstream.errors import EventRefused, Reason
+from eventstream.errors import EventRefused, EventStreamError, Reason
 from eventstream.events import MAX_TEXT_CHARS, KafkaMessage, first_problem
 
 READ_BYTES: Final = 256 * 1024
 MAX_LINE_BYTES: Final = 8 * MAX_TEXT_CHARS
 """More than any line that could be accepted: a file without line ends must not fill the memory."""
 BOM: Final = b"\xef\xbb\xbf"
+
+
+class InputLost(EventStreamError):
+    """The input could not be read to its end."""
 
 
 class Format(StrEnum):
@@ -55,11 +61,11 @@ def format_for(file_name: str) -> Format:
 def read_lines(source: BinaryIO, from_line: int = 1) -> Iterator[list[Line]]:
     """Lists of the lines that have arrived, from line number `from_line` on; blank ones left out.
 
-    Each list is what one read brought, so it is never held back to become longer.
+    Each list is what one read brought, so it is never held back to become longer. Raises InputLost;
+    the line in which the input broke off is not given then.
     """
     number, rest, too_long = 1, b"", False
-    read = getattr(source, "read1", source.read)
-    while chunk := read(READ_BYTES):
+    for chunk in _chunks(source):
         *complete, rest = (rest + chunk).split(b"\n")
         lines = []
         for content in complete:
@@ -71,6 +77,46 @@ def read_lines(source: BinaryIO, from_line: int = 1) -> Iterator[list[Line]]:
     last = Line(number, rest, too_long)
     if number >= from_line and _counts(last):
         yield [_cleaned(last)]
+
+
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    """What each read brings. Raises InputLost where it is not all that there was."""
+    read = getattr(source, "read1", source.read)
+    name = getattr(source, "name", "<stdin>")
+    _wait_for_what_comes(source)
+    largest = size_bytes(source) or 0
+    while True:
+        try:
+            chunk = read(READ_BYTES)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise InputLost(f"{name}: can't be read any further: {why}") from error
+        if chunk:
+            yield chunk
+        size = size_bytes(source) or 0
+        if size < largest:
+            # What follows in it now belongs behind no line that was read before.
+            raise InputLost(f"{name}: became shorter while it was read (rotated, or written anew)")
+        if not chunk:
+            return
+        largest = size
+
+
+def _wait_for_what_comes(source: BinaryIO) -> None:
+    # A pipe that whoever started us reads without waiting would seem to end where nothing waits.
+    try:
+        os.set_blocking(source.fileno(), True)
+    except (OSError, ValueError):
+        return  # no file of the system's
+
+
+def size_bytes(source: BinaryIO) -> int | None:
+    """Size of a regular file; None for a pipe or a terminal, whose end nobody knows."""
+    try:
+        found = os.fstat(source.fileno())
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def _counts(line: Line) -> bool:

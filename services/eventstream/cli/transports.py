@@ -24,7 +24,7 @@ from eventstream.cli.texts import Text
 from eventstream.errors import ConfigurationError, EventRefused, EventStreamError, Reason
 from eventstream.events import decide_task_type
 from eventstream.kafka.config import describe, producer_config
-from eventstream.kafka.errors import kafka_error, reason_of
+from eventstream.kafka.errors import TOO_LARGE, kafka_error, reason_of
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec
 
@@ -264,9 +264,15 @@ class KafkaTransport:
                 reports[text.line] = _not_sent(text, refusal.reason, str(refusal))
             else:
                 self._produce(text, reports)
-        while self._producer.flush(FLUSH_SLICE_SECONDS):
-            # In slices, so that Ctrl-C gets a turn.
-            pass
+        self._flush()
+        for text in batch:
+            if _too_large(reports[text.line]):
+                # What goes together is refused together: only by itself it is known to be it.
+                self._produce(text, reports)
+                self._flush()
+            if _too_large(reports[text.line]):
+                sentence = "is larger than the topic's records may be"
+                reports[text.line] = _not_sent(text, "too_large", sentence)
         certain: list[Receipt] = []
         for text in batch:
             report = reports[text.line]
@@ -277,18 +283,18 @@ class KafkaTransport:
             certain.append(report)
         yield certain
 
+    def _flush(self) -> None:
+        while self._producer.flush(FLUSH_SLICE_SECONDS):
+            # In slices, so that Ctrl-C gets a turn.
+            pass
+
     def _produce(self, text: Text, reports: dict[int, Receipt | KafkaError]) -> None:
         event_id = text.message.event_id or self._new_id()
         value = self._value(text, event_id)
 
-        def report(error: KafkaError) -> None:
-            too_large = error.code() == KafkaError.MSG_SIZE_TOO_LARGE
-            sentence = "is larger than the topic's records may be"
-            reports[text.line] = _not_sent(text, "too_large", sentence) if too_large else error
-
         def delivered(error: KafkaError | None, record: Message) -> None:
             if error is not None:
-                report(error)
+                reports[text.line] = error
                 return
             place = Place(record.partition() or 0, record.offset() or 0)
             reports[text.line] = Receipt(
@@ -303,7 +309,7 @@ class KafkaTransport:
             except BufferError:
                 self._producer.poll(FLUSH_SLICE_SECONDS)
             except KafkaException as error:
-                report(kafka_error(error))
+                reports[text.line] = kafka_error(error)
                 return
             else:
                 return
@@ -335,6 +341,10 @@ class KafkaTransport:
         return Unreachable(
             f"Kafka at {self._where} did not take the texts: {why}. Check KAFKA_BOOTSTRAP_SERVERS"
         )
+
+
+def _too_large(report: Receipt | KafkaError) -> bool:
+    return isinstance(report, KafkaError) and report.code() in TOO_LARGE
 
 
 def _not_sent(text: Text, reason: str, message: str) -> Receipt:

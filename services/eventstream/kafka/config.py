@@ -23,6 +23,8 @@ FETCH_WAIT_MS: Final = 40
 AUTO_COMMIT_MS: Final = 1000
 LONGEST_POLL_GAP_MS: Final = 300_000
 DELIVERY_TIMEOUT_MS: Final = 15_000
+TOPIC_MISSING_MS: Final = 5000
+"""Longer than a broker takes to hear of a topic that was just made."""
 
 
 def describe(settings: Settings) -> str:
@@ -48,6 +50,8 @@ def producer_config(settings: Settings) -> Config:
         "linger.ms": 5,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+        # Less than that, or a topic that is not there would be a time-out like any other.
+        "topic.metadata.propagation.max.ms": TOPIC_MISSING_MS,
     }
 
 

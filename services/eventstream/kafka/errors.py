@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from confluent_kafka import KafkaError, KafkaException
 
 from eventstream.errors import EventStreamError, StoreUnavailable
+
+TOO_LARGE: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+"""Said of a record, or of all that librdkafka had put together with it."""
+TOPIC_IS_MISSING: Final = (
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+)
+"""Said of what a producer has for a topic that is not there (any more)."""
 
 
 class KafkaUnavailable(StoreUnavailable):

@@ -65,6 +65,11 @@ class LiveCommand:
         assert self._process.returncode is not None
         return self._process.returncode, err.decode(), out.decode()
 
+    async def read_to_its_end(self) -> tuple[int | None, str, str]:
+        """Its exit code, and what was left to read on stderr and on stdout."""
+        out, err = await self._process.communicate()
+        return self._process.returncode, err.decode(), out.decode()
+
     async def end_unread(self, rest: str) -> tuple[int | None, str]:
         """Type `rest` while nobody reads stdout any more; its exit code and stderr."""
         transport: Any = self._process._transport  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ The test plays the worker: it claims from the inbox and finishes what it claimed
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import uuid
 from collections.abc import Iterator
@@ -283,6 +284,50 @@ class TestSending:
             "eventstream: nobody reads the output any more: 2 accepted; to go on, send the same"
             " input with --from-line 3"
         )
+
+    async def test_a_file_that_is_rotated_away_meanwhile_ends_with_how_to_go_on(
+        self, env: dict[str, str], stream: str, tmp_path: Path, live: Live
+    ) -> None:
+        """More lines than pipes take of its ids: it waits for us in the midst of them."""
+        file = tmp_path / "app.log"
+        file.write_text("".join(f"line {number}\n" for number in range(1, 40_001)))
+        command = await live("send", str(file), "--stream", stream, env=env)
+        await command.line()
+        os.truncate(file, 0)
+
+        code, err, out = await command.read_to_its_end()
+
+        sent = 1 + len(out.splitlines())
+        assert code == 1
+        assert err.splitlines() == [
+            f"eventstream: {sent:,} accepted; to go on, send {file} with --from-line {sent + 1}",
+            f"eventstream: {file}: became shorter while it was read (rotated, or written anew)",
+        ]
+
+    def test_a_file_that_can_not_be_read_is_not_taken_for_the_output(
+        self, env: dict[str, str], stream: str
+    ) -> None:
+        ended = run_now("send", "/proc/self/mem", "--stream", stream, env=env)
+
+        assert (ended.code, ended.err) == (
+            1,
+            "eventstream: /proc/self/mem: can't be read any further: Input/output error\n",
+        )
+
+    async def test_lines_from_a_fifo_are_sent(
+        self, env: dict[str, str], inbox: Inbox, stream: str, tmp_path: Path
+    ) -> None:
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        writing = asyncio.to_thread(fifo.write_bytes, b"one\r\n\0\ntwo")
+
+        ended, _ = await asyncio.gather(
+            run("send", str(fifo), "--stream", stream, env=env), writing
+        )
+
+        assert [event.text for event in await events_of(inbox, stream)] == ["one", "two"]
+        assert ended.code == 1
+        assert ended.err.startswith("line 2: text: must not hold the NUL character")
 
     async def test_nothing_to_send_is_no_mistake(self, env: dict[str, str], stream: str) -> None:
         ended = await run("send", "--stream", stream, stdin="\n\n", env=env)

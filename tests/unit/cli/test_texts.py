@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import tty
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ from eventstream.cli.texts import (
     MAX_LINE_BYTES,
     READ_BYTES,
     Format,
+    InputLost,
     Line,
     format_for,
     parse_line,
@@ -52,6 +56,60 @@ def test_a_line_that_is_too_long_is_thrown_away_and_said_to_be(end: bytes) -> No
 
     assert first == Line(1, b"", too_long=True)
     assert [line.content for line in others] == end.split()
+
+
+@pytest.mark.parametrize("left", [0, READ_BYTES // 2, READ_BYTES + 1])
+def test_a_file_that_is_cut_short_while_it_is_read_is_not_at_its_end(
+    tmp_path: Path, left: int
+) -> None:
+    """Rotated with copytruncate, say: the half line at the cut is no text."""
+    file = tmp_path / "app.log"
+    file.write_bytes(b"nine byte\n" * (READ_BYTES // 5))
+    with file.open("rb") as source:
+        lines = read_lines(source)
+        assert len(next(lines)) == READ_BYTES // 10
+        os.truncate(file, left)
+
+        with pytest.raises(InputLost, match=r"app\.log: became shorter"):
+            assert {line.content for each in lines for line in each} == {b"nine byte"}
+
+
+def test_a_file_that_is_deleted_or_grows_while_it_is_read_is_read_to_its_end(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "app.log"
+    file.write_bytes(b"one\n")
+    with file.open("rb") as source, file.open("ab", buffering=0) as writer:
+        file.unlink()
+        lines = read_lines(source)
+        assert next(lines) == [Line(1, b"one")]
+        writer.write(b"two\n")
+
+        assert [line for each in lines for line in each] == [Line(2, b"two")]
+
+
+def test_what_can_not_be_read_any_further_was_sent_up_to_there() -> None:
+    """A terminal that hangs up; a disk or a file server does the same."""
+    near, far = os.openpty()
+    tty.setraw(far)
+    os.write(far, b"one\ntw")
+    with os.fdopen(near, "rb") as source:
+        lines = read_lines(source)
+        assert next(lines) == [Line(1, b"one")]
+        os.close(far)
+
+        with pytest.raises(InputLost, match="can't be read any further: Input/output error"):
+            list(lines)
+
+
+def test_a_pipe_that_reads_without_waiting_is_not_at_its_end_when_nothing_waits() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as writer:
+        writer.write(b"one\n")
+        lines = read_lines(source)
+        assert next(lines) == [Line(1, b"one")]
+        assert os.get_blocking(reading)
 
 
 def test_counting_goes_on_before_the_first_wanted_line() -> None:
