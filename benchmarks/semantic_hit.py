@@ -48,7 +48,7 @@ WHERE = (
     " kept vector, then the search), the Python around them, and the guard: little where only a"
     " greeting differs, a third of all where it has to read both texts. RedisVL makes one round"
     " trip, with more Python around it, compares no texts, and searches a flat index whatever its"
-    " size. Of our whole look-ups the first in the table is the first to ask for a vector, and finds"
+    " size. Of our whole look-ups the first in the table is the first to ask for a vector, finding"
     " the graph's nodes in slower memory than the other two"
 )
 LEAST_HITS = 0.95
