@@ -55,6 +55,16 @@ def test_courtesies_around_a_text_are_harmless(a: str, b: str, kind: Kind) -> No
         ("Hello! Anything else.", "Hello!"),
         ("Hola! No.", "Hola!"),
         ("Thanks! The parcel is late.", "The parcel is late? Thanks!"),
+        ("Translate the next sentence.\nGood morning.", "Translate the next sentence."),
+        ("What does this mean in Spanish? Good morning!", "What does this mean in Spanish?"),
+        ("Traduce la frase siguiente.\nBuenos días.", "Traduce la frase siguiente."),
+        ("What is the sender's name? Regards, Tom", "What is the sender's name?"),
+        ("Extract the signature.\nKind regards, Anna Miller", "Extract the signature."),
+        ("Hi Anna! Who is this message for?", "Who is this message for?"),
+        ("¿Quién firma? Un saludo, Ana", "¿Quién firma?"),
+        (f"Thanks! 😀 {TEXT}", TEXT),
+        ("Goodbye, the shop is closed.\n...", "Goodbye, the shop is closed."),
+        ("Perdón por la molestia.\t- a\n- b", "\t- a\n- b"),
     ],
 )
 def test_anything_else_around_it_is_not(a: str, b: str) -> None:

@@ -12,9 +12,10 @@ from eventstream.cache.guard.analysis import courtesies_in
 from eventstream.cache.guard.courtesies import words_of_courtesies
 from eventstream.cache.guard.fillers import FILLERS
 from eventstream.cache.guard.inflection import without_accents
+from eventstream.cache.guard.items import ASKS_WHO
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.language import guess_by_vocabulary, guess_language
-from eventstream.cache.guard.lexicon import Lexicon
+from eventstream.cache.guard.lexicon import Lexicon, words
 from eventstream.cache.guard.tokens import tokenise
 
 _LONGEST_EDGES: Final = 200  # characters
@@ -22,7 +23,11 @@ _LONGEST_COURTESY: Final = 24
 """Tokens. A text up to that long may be nothing but courtesies; then they are what it says."""
 _ENOUGH_WORDS: Final = 2
 _PIECE = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\w+|[^\w\s]|[\n\t]")
-_ENDS_SENTENCE = re.compile(r"(?:[!?。؟？]|(?<!\.)(?<!\.[^\W\d_])\.)\Z")  # no "p.m.", no "..."
+_OF_EDGES: Final = frozenset(".,!?¡¿:;-\n")  # beside words; all else is left to the whole walk
+_ABBREVIATED: Final = words("mr mrs ms dr prof st no sr sra srta dra ud uds vs etc approx dept inc")
+_LAST_WORD = re.compile(r"([^\W\d_]+)\.\Z")
+_ENDS_SENTENCE = re.compile(r"(?:[!?。؟？]|(?<!\.)(?<!\.[^\W\d_])\.)\Z")
+_NOTHING: Final = frozenset[Kind]()
 
 
 def courtesy_around(a: str, b: str, most_tokens: int) -> frozenset[Kind] | None:
@@ -42,19 +47,21 @@ def courtesy_around(a: str, b: str, most_tokens: int) -> frozenset[Kind] | None:
     edges = longer[:before].strip(), longer[before + len(shorter) :].strip()
     pieces = _PIECE.findall(shorter)
     of_edges = [piece for edge in edges for piece in _PIECE.findall(edge)]
-    if _tokens_at_most(pieces) + _tokens_at_most(of_edges) > most_tokens:
+    if (
+        "\t" in longer
+        or not all(edge == "" or _may_be_courtesy(edge) for edge in edges)
+        or _tokens_at_most(pieces) + _tokens_at_most(of_edges) > most_tokens
+        or not ASKS_WHO.isdisjoint(piece.lower() for piece in pieces)
+    ):
         return None
     lexicon = _language(shorter, pieces, longer, of_edges)
     if lexicon is None or (not _says_something(pieces, lexicon) and _is_courtesy(shorter, lexicon)):
         return None
-    kinds: frozenset[Kind] = frozenset()
-    for edge in edges:
-        if edge:
-            said = _courtesies_in(edge, lexicon)
-            if said is None:
-                return None
-            kinds |= said
-    return kinds
+    lead, close = (_courtesies_in(edge, lexicon) if edge else _NOTHING for edge in edges)
+    # Behind a text a greeting may be what it speaks of: "Translate this. Good morning!"
+    if lead is None or close is None or Kind.GREETING in close:
+        return None
+    return lead | close or None
 
 
 def _is_at(part: str, text: str, at: int) -> bool:
@@ -63,11 +70,25 @@ def _is_at(part: str, text: str, at: int) -> bool:
         return False
     before, behind = text[:at], text[at + len(part) :]
     lead = before.rstrip()
-    ends = not behind or (behind[0].isspace() and _ENDS_SENTENCE.search(part) is not None)
-    return ends and (
-        not before
-        or "\n" in before[len(lead) :]
-        or (lead != before and _ENDS_SENTENCE.search(lead) is not None)
+    return (not behind or (behind[0].isspace() and _is_sentence(part))) and (
+        not before or "\n" in before[len(lead) :] or (lead != before and _is_sentence(lead))
+    )
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text ends as a sentence does, and not with "p.m.", "Mrs." or dots."""
+    end = text[-8:]  # no abbreviation is longer
+    if _ENDS_SENTENCE.search(end) is None:
+        return False
+    last = _LAST_WORD.search(end)
+    return last is None or last[1].lower() not in _ABBREVIATED
+
+
+def _may_be_courtesy(edge: str) -> bool:
+    """Whether an edge is made of words and plain signs: quotes, brackets and emoji say more."""
+    pieces = _PIECE.findall(edge)
+    return any(map(str.isalpha, pieces)) and all(
+        piece in _OF_EDGES or piece.replace("'", "").isalpha() for piece in pieces
     )
 
 
@@ -78,12 +99,12 @@ def _tokens_at_most(pieces: list[str]) -> int:
 
 def _language(shorter: str, pieces: list[str], longer: str, of_edges: list[str]) -> Lexicon | None:
     """The language of both; None where they are of two, or of none that is known."""
-    words = [piece.lower() for piece in pieces]
-    more = words + [piece.lower() for piece in of_edges]
-    one, other = guess_language(shorter.lower(), words), guess_language(longer.lower(), more)
+    said = [piece.lower() for piece in pieces]
+    more = said + [piece.lower() for piece in of_edges]
+    one, other = guess_language(shorter.lower(), said), guess_language(longer.lower(), more)
     if one is not None and other is not None and one is not other:
         return None
-    return one or other or guess_by_vocabulary(words + more)
+    return one or other or guess_by_vocabulary(said + more)
 
 
 def _says_something(pieces: list[str], lexicon: Lexicon) -> bool:

@@ -27,6 +27,11 @@ _SIGNATURE_ITEMS = 9  # at most that many words and signs from the formula to th
 # "que" without its accent mostly joins ("quiero saber que ..."), so it asks only at a start.
 _ASKS_WITHOUT_ACCENT = words("como cual cuales donde cuanto cuantos cuando quien")
 _ASK_WITH_QUE = words("por a de en con para desde hasta")
+ASKS_WHO = words(
+    "who whom whose name names sender recipient addressee signature signed signs author wrote"
+    " quien quienes nombre nombres remitente destinatario firma firmas firmado firmante autor"
+)
+"""A text with one of these may be about the names in its greeting and under its end."""
 _SPELT_WITH_STOPS = 5  # "a.t.m.", but not "p.m."
 _HOW = (("how", "#to"), ("cómo",))
 # Behind a noun: what belongs to somebody begins with none of these.
@@ -225,7 +230,10 @@ def without_courtesies(items: list[Item], lexicon: Lexicon, analysis: Analysis) 
 
 
 def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -> list[Item]:
-    """The items without a closing formula at the end, and the name under it."""
+    """The items without a closing formula at the end, and the name under it.
+
+    "What is the sender's name? Regards, Tom" asks for just that, and keeps both.
+    """
     end = len(items)
     while end and items[end - 1].type in _BOUNDARIES:
         end -= 1
@@ -242,6 +250,7 @@ def without_signature(items: list[Item], lexicon: Lexicon, analysis: Analysis) -
                     for item in items[behind:end]
                 )
                 and (behind == end or _is_boundary(items[behind]))
+                and (behind == end or ASKS_WHO.isdisjoint(item.plain for item in items[:start]))
             ):
                 analysis.note(Kind.COURTESY, " ".join(phrase.words))
                 return items[:start]

@@ -7,7 +7,7 @@ something definite ("my", "this", "it"), or what nobody but an assistant is aske
 from functools import cache
 
 from eventstream.cache.guard.conjugation import english_verb
-from eventstream.cache.guard.items import Item
+from eventstream.cache.guard.items import ASKS_WHO, Item
 from eventstream.cache.guard.kinds import Kind
 from eventstream.cache.guard.lexicon import words
 from eventstream.cache.guard.terms import Analysis
@@ -115,7 +115,8 @@ def without_addressee(items: list[Item], analysis: Analysis) -> list[Item]:
         at += 1
         while at < len(items) and at <= _MAX_NAMES + 1 and _is_name(items[at]):
             at += 1
-    if 1 < at < len(items) - 2 and items[at].type in _PAUSES:
+    asks_who = not ASKS_WHO.isdisjoint(item.word for item in items[at:])
+    if 1 < at < len(items) - 2 and items[at].type in _PAUSES and not asks_who:
         analysis.note(Kind.GREETING, " ".join(item.word for item in items[:at]))
         return items[at + 1 :]
     return items
