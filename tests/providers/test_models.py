@@ -636,6 +636,31 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
     assert {line["counted"] for line in lines} == {"estimate"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": {"content": "A long ans',
+        b"<html>Everything is fine.</html>",
+        b'{"choices": []}',
+        b'{"error": {"message": "overloaded"}}',
+    ],
+)
+async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, body: bytes
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", body)
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), with_budget(1_000_000))
+        one, calls = estimate_of(server), len(server.requests)
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(
+        calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
+    )
+    assert {line["counted"] for line in lines} == {"estimate"}
+
+
 async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
     make_models: MakeModels,
 ) -> None:
@@ -661,11 +686,12 @@ async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
     assert reply.cost_microdollars == 6 + lost.cost_microdollars
 
 
+@pytest.mark.parametrize(("answer", "then"), [(b"", "close"), (response("200 OK"), "keep")])
 async def test_calls_that_nobody_answers_use_a_budget_up(
-    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, answer: bytes, then: Then
 ) -> None:
     async with raw_server() as server:
-        server.then = "close"
+        server.answer, server.then = answer, then
         models, spec = make_models(openai_base_url=server.url, sleep=no_nap), with_budget(300)
         for number in range(5):
             with pytest.raises(CallDeferred) as deferral:

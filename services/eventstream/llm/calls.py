@@ -277,7 +277,7 @@ class Calls:
         if error.tokens is not None:
             counted, used = "usage", error.tokens.total
             await self._told(spec, self._pay(spec, error.tokens, hold, tally))
-        elif _sent_and_unanswered(error):
+        elif _may_be_billed(error):
             # The provider may have answered it, and bills that. Nobody says how much: were it
             # nothing, a budget could be passed without end.
             counted, used = "estimate", reservation.tokens
@@ -386,6 +386,7 @@ class Calls:
         ).observe(max(0.0, self._clock() - started))
 
 
-def _sent_and_unanswered(error: ProviderError) -> bool:
-    unanswered = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
-    return unanswered and not isinstance(error, NotSent)
+def _may_be_billed(error: ProviderError) -> bool:
+    """Whether a call without known usage was sent, and not answered in a way that can be read."""
+    unread = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED)
+    return unread and not isinstance(error, NotSent)
