@@ -68,6 +68,7 @@ class Inbox:
         self._renew = also_when_full("renew")
         self._cancel = also_when_full("cancel")
         self._tidy = also_when_full("tidy")
+        self._wake = also_when_full("wake")
 
     # -- transports ------------------------------------------------------------------------
 
@@ -349,6 +350,19 @@ class Inbox:
         if isinstance(pending, Exception):
             return bool(length)
         return bool(length > int(pending["pending"]) or late)
+
+    async def wants_a_wake_up(self, queue: str, *, anew: bool = False) -> bool:
+        """Whether `queue` needs a worker and no wake-up is under way; then the caller's one is.
+
+        `anew`: the one that is under way counts for nothing.
+        """
+        if not await self.needs_a_worker(queue):
+            return False
+        async with reading_or_writing("waking a worker"):
+            # What comes between these two steps wakes for itself.
+            return bool(
+                await self._wake(keys=[self._keys.wake(queue)], args=[WAKE_TTL_MS, int(anew)])
+            )
 
     async def tidy(self, queue: str, idle_seconds: float) -> int:
         """Forget consumers that hold nothing and were not seen for `idle_seconds`; how many."""

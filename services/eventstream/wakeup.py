@@ -24,8 +24,8 @@ DRAIN_TASK: Final = "eventstream.drain"
 EXPIRES_SECONDS: Final = 900
 """The worker compares the sender's clock with its own, so this is longer than clocks differ: one
 that runs ahead would drop every wake-up. It bounds what gathers while no worker is there, or all of
-them are busy with drains, each of which asks for another: what a Celery client sends to a stream's
-own queue stands behind them."""
+them are busy (then a queue has another as often as its key lapses): what a Celery client sends to a
+stream's own queue stands behind them."""
 
 
 def broker_options(settings: Settings) -> dict[str, Any]:

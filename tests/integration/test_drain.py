@@ -615,7 +615,7 @@ async def test_what_takes_longer_than_a_task_may_is_given_back_before_its_end(
     states = await bench.states("a", "b", "c", "d")
     assert states == [State.SUCCESS, *[State.PENDING] * 3]
     # Nobody's lease has to end: another process has them at once.
-    assert bench.woken
+    assert bench.woken == [QUEUE_HTTP]
     await bench.drain(ScriptedPipeline(), consumer="another/0").run()
     assert await bench.states("a", "b", "c", "d") == [State.SUCCESS] * 4
     await bench.assert_the_counts_add_up()
@@ -718,6 +718,106 @@ async def test_a_drain_whose_time_is_over_leaves_the_rest_to_another(bench: Benc
 
     assert pipeline.asked == []
     assert bench.woken == [QUEUE_HTTP]
+
+
+@pytest.mark.parametrize("answered_or_lost", [False, True], ids=["under way", "answered or lost"])
+async def test_a_drain_whose_time_is_over_wants_a_wake_up_unless_one_is_under_way(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, answered_or_lost: bool
+) -> None:
+    """Each would ask for another, and those gather behind the busy processes."""
+    await bench.accept(*(f"e{number}" for number in range(6)))
+    later = 0.0
+
+    async def model(held: Held) -> Ending:
+        nonlocal later
+        assert bench.woken == [QUEUE_HTTP], "more waits than one claim takes"
+        if answered_or_lost:
+            await redis_client.delete(keys.wake(QUEUE_HTTP))
+        later = 60.0
+        return an_answer(held)
+
+    drain = bench.drain(ScriptedPipeline(model), slots=1, clock=lambda: time.monotonic() + later)
+    await drain.run()
+
+    assert bench.woken == [QUEUE_HTTP] * (2 if answered_or_lost else 1)
+    assert await redis_client.exists(keys.wake(QUEUE_HTTP))
+
+
+async def test_drains_that_end_together_want_one_wake_up_a_queue(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("h1", "h2")
+    await bench.accept("k1", "k2", via="kafka")
+    # As it does in ten seconds.
+    await redis_client.delete(keys.wake(QUEUE_KAFKA))
+    later = 0.0
+    all_run = asyncio.Barrier(2)
+
+    async def model(held: Held) -> Ending:
+        nonlocal later
+        await all_run.wait()
+        later = 60.0
+        return an_answer(held)
+
+    def drain(consumer: str) -> Drain:
+        return bench.drain(
+            ScriptedPipeline(model),
+            consumer=consumer,
+            slots=1,
+            clock=lambda: time.monotonic() + later,
+        )
+
+    await asyncio.gather(drain("worker/0").run(), drain("worker/1").run())
+
+    # HTTP's were taken, and what waits for another process is told to one.
+    assert await bench.states("h1", "h2") == [State.SUCCESS] * 2
+    assert await bench.states("k1", "k2") == [State.PENDING] * 2
+    assert bench.woken.count(QUEUE_KAFKA) == 1
+
+
+async def test_a_drain_whose_time_is_over_wakes_nobody_for_nothing(bench: Bench) -> None:
+    await bench.accept("a")
+    later = 0.0
+
+    async def model(held: Held) -> Ending:
+        nonlocal later
+        later = 60.0
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model), clock=lambda: time.monotonic() + later).run()
+
+    assert bench.woken == []
+
+
+@pytest.mark.parametrize("stopping", [True, False], ids=["stopping", "no time"])
+async def test_a_wake_up_that_a_run_began_with_and_did_not_answer_goes_to_another(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, stopping: bool
+) -> None:
+    """The key stands for the message that this run has used up."""
+    await bench.accept("a")
+    assert await redis_client.exists(keys.wake(QUEUE_HTTP))
+    bench.stop = stopping
+
+    await bench.drain(ScriptedPipeline(), most_seconds=30 if stopping else -1).run()
+
+    assert bench.woken == [QUEUE_HTTP]
+
+
+async def test_a_drain_that_ends_where_redis_is_away_ends(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    class Away(Inbox):
+        async def needs_a_worker(self, queue: str) -> bool:
+            raise StoreUnavailable("Redis is away")
+
+    away = Away(redis_client, keys, result_ttl_seconds=60, lease_seconds=30)
+    await bench.accept("a")
+
+    await bench.drain(ScriptedPipeline(), inbox=away, most_seconds=-1).run()
+
+    # The parent of a process without work looks at the inboxes when Redis is back.
+    assert bench.woken == []
+    assert await bench.inbox.needs_a_worker(QUEUE_HTTP)
 
 
 async def test_all_claims_of_a_drain_want_one_wake_up_as_long_as_none_has_answered_it(

@@ -733,6 +733,35 @@ async def test_a_call_that_is_cut_off_under_way_counts_as_its_estimate(
     assert await spending.usage("reviews", spending.today()) == one
 
 
+async def test_a_call_that_is_cut_off_before_it_is_sent_costs_nothing(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """It connects, and the other side never answers its handshake."""
+    connected: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.put_nowait(writer)
+
+    limits = Limits(tokens_per_minute=200, budget=Budget(usd=1))  # of tokens, one call's
+    spec = REVIEWS.model_copy(update={"limits": limits})
+    mute = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    models = make_models(openai_base_url=f"https://127.0.0.1:{port}/v1")
+    for number in range(2):
+        with capture_logs() as lines:
+            call = asyncio.create_task(ask(models, event(id=f"e{number}"), spec))
+            async with asyncio.timeout(10):
+                writer = await connected.get()
+            await end(call)
+            writer.close()
+        assert call.cancelled()
+        assert {line["counted"] for line in lines} == {"nothing"}
+    mute.close()
+
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+
+
 async def test_a_call_that_is_cut_off_in_line_gives_its_money_back(
     make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -213,6 +214,44 @@ async def test_what_could_not_be_told_is_told_at_the_end(tmp_path: Path, keys: K
         await spending.aclose()
         assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
         await client.aclose()
+
+
+async def test_money_set_aside_for_a_call_that_never_heard_of_it_comes_back(
+    tmp_path: Path, keys: Keys
+) -> None:
+    with RedisServer(tmp_path) as server, Proxy(server.port) as proxy:
+        client = connect(proxy.redis_url(2), timeout_seconds=5)
+        spending = Spending(client, keys, now=lambda: NOON)
+        await spending.release(await held(spending, 100))  # Redis knows the script
+        proxy.cut_answers(0, times=1)
+        with pytest.raises(StoreUnavailable):
+            await spending.hold("reviews", BUDGET, 700)
+        assert (await spending.usage("reviews", "2026-03-01")).held_microdollars == 700
+        await held(spending, 400)
+        assert (await spending.usage("reviews", "2026-03-01")).held_microdollars == 400
+        await client.aclose()
+
+
+async def test_money_set_aside_for_a_call_that_is_cut_off_meanwhile_comes_back(
+    spending: Spending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aside, executed = spending._hold, asyncio.Event()
+
+    async def executes_and_never_answers(**command: Any) -> None:
+        await set_aside(**command)
+        executed.set()
+        await asyncio.Future()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spending, "_hold", executes_and_never_answers)
+        holding = asyncio.create_task(spending.hold("reviews", BUDGET, 700))
+        await executed.wait()
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holding
+    assert (await spending.usage("reviews", "2026-03-01")).held_microdollars == 700
+    await spending.aclose()
+    assert (await spending.usage("reviews", "2026-03-01")).held_microdollars == 0
 
 
 async def test_a_paid_call_is_counted_when_telling_it_is_cancelled(

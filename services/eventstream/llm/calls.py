@@ -26,7 +26,7 @@ from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.limits import Freeze, Limiter, Refused, Reservation
 from eventstream.llm.patience import Patience
 from eventstream.llm.spending import BudgetState, Hold, Spending
-from eventstream.llm.transport import NotSent
+from eventstream.llm.transport import NotSent, Sending
 from eventstream.llm.wire import Answered
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
@@ -91,10 +91,10 @@ class Calls:
         self,
         spec: CallSpec,
         estimate: Tokens,
-        send: Callable[[float], Awaitable[A]],
+        send: Callable[[float, Sending], Awaitable[A]],
         tally: Tally,
     ) -> A:
-        """What `send(timeout_seconds)` brings, in the end. `estimate`: the most it may use.
+        """What `send(timeout_seconds, sending)` brings, in the end. `estimate`: the most it may use.
 
         Raises CallDeferred, CallFailed, StoreUnavailable.
         """
@@ -108,11 +108,14 @@ class Calls:
                     await asyncio.shield(self._spending.release(hold))
                 raise
             tally.attempts += 1
-            started = self._clock()
+            started, sending = self._clock(), Sending()
             try:
-                answer = await send(self._timeout(spec))
+                answer = await send(self._timeout(spec), sending)
             except asyncio.CancelledError:
-                await self._after_cut(spec, estimate, hold, tally)
+                if sending.begun:
+                    await self._after_cut(spec, estimate, hold, tally)
+                else:
+                    await self._after_no_call(spec, hold, reservation)
                 raise
             except ProviderError as error:
                 self._measure(spec, started, error.kind.value)
@@ -242,14 +245,23 @@ class Calls:
 
         What it reserved of the limit stays counted. Cut off once more, the hold is told of later.
         """
+        self._say_cut_off(spec, counted="estimate")
+        await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
+
+    async def _after_no_call(self, spec: CallSpec, hold: Hold, reservation: Reservation) -> None:
+        """Let go of what was meant for a call that was cut off before any of it was sent."""
+        self._say_cut_off(spec, counted="nothing")
+        await self._told(spec, self._spending.release(hold))
+        await self._told(spec, self._limiter.settle(reservation, tokens=0))
+
+    def _say_cut_off(self, spec: CallSpec, *, counted: str) -> None:
         log.info(
             "a model call was cut off",
             stream=spec.stream,
             provider=spec.endpoint.facts.name,
             model=spec.model,
-            counted="estimate",
+            counted=counted,
         )
-        await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
 
     async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
         """Tell Redis of a call that is over: what became of it stands, whether Redis hears or not.

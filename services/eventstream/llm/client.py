@@ -22,7 +22,7 @@ from eventstream.llm.providers import Endpoint
 from eventstream.llm.reply import Reply
 from eventstream.llm.surroundings import proxy_for, tls_context
 from eventstream.llm.tokens import estimate_conversation, estimate_tokens
-from eventstream.llm.transport import Transport
+from eventstream.llm.transport import Sending, Transport
 from eventstream.llm.wire import ChatAnswer, Vectors, chat_answer, vectors_of
 
 ACCOUNT_HEADERS: Final = {
@@ -60,8 +60,10 @@ class ProviderClient:
         )
         self._refused_formats: set[tuple[str, bytes]] = set()
 
-    async def chat(self, request: ChatRequest, *, timeout_seconds: float) -> ChatAnswer:
-        """Ask for one answer. Raises ProviderError.
+    async def chat(
+        self, request: ChatRequest, *, timeout_seconds: float, sending: Sending | None = None
+    ) -> ChatAnswer:
+        """Ask for one answer; `sending` says meanwhile what of it was sent. Raises ProviderError.
 
         Where `response_format` is refused for a model and schema, they are asked without it from
         then on: the schema stands in the prompt as well.
@@ -79,21 +81,28 @@ class ProviderClient:
         if form is not None and wanted not in self._refused_formats:
             try:
                 formatted = {**payload, "response_format": form}
-                return await self._ask(formatted, prompt_tokens, timeout_seconds)
+                return await self._ask(formatted, prompt_tokens, timeout_seconds, sending)
             except ProviderError as error:
                 if error.kind is not ErrorKind.FORMAT:
                     raise
                 self._refused_formats.add(wanted)
-        return await self._ask(payload, prompt_tokens, timeout_seconds)
+        return await self._ask(payload, prompt_tokens, timeout_seconds, sending)
 
     async def embed(
-        self, model: str, texts: Sequence[str], dimension: int, *, timeout_seconds: float
+        self,
+        model: str,
+        texts: Sequence[str],
+        dimension: int,
+        *,
+        timeout_seconds: float,
+        sending: Sending | None = None,
     ) -> Vectors:
-        """Vectors of texts, in order. Raises ProviderError."""
+        """Vectors of texts, in order; `sending` as in `chat`. Raises ProviderError."""
         reply = await self._post(
             "/embeddings",
             {"model": model, "input": list(texts), "encoding_format": "float"},
             timeout_seconds,
+            sending,
         )
         estimate = Tokens(prompt=sum(estimate_tokens(text) for text in texts))
         return vectors_of(reply, (len(texts), dimension), estimate)
@@ -103,9 +112,13 @@ class ProviderClient:
         await self._transport.aclose()
 
     async def _ask(
-        self, payload: dict[str, Any], prompt_tokens: int, timeout_seconds: float
+        self,
+        payload: dict[str, Any],
+        prompt_tokens: int,
+        timeout_seconds: float,
+        sending: Sending | None,
     ) -> ChatAnswer:
-        reply = await self._post("/chat/completions", payload, timeout_seconds)
+        reply = await self._post("/chat/completions", payload, timeout_seconds, sending)
         try:
             return chat_answer(reply, prompt_tokens)
         except ProviderError as error:
@@ -116,9 +129,15 @@ class ProviderClient:
             said.tokens = error.tokens
             raise said from error
 
-    async def _post(self, path: str, payload: dict[str, Any], timeout_seconds: float) -> Reply:
+    async def _post(
+        self,
+        path: str,
+        payload: dict[str, Any],
+        timeout_seconds: float,
+        sending: Sending | None,
+    ) -> Reply:
         reply = await self._transport.post(
-            path, orjson.dumps(payload), timeout_seconds=timeout_seconds
+            path, orjson.dumps(payload), timeout_seconds=timeout_seconds, sending=sending
         )
         if not 200 <= reply.status < 300:
             formatted = "response_format" in payload

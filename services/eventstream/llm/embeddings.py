@@ -25,6 +25,7 @@ from eventstream.llm.cost import Tokens
 from eventstream.llm.limits import Limit
 from eventstream.llm.providers import Endpoint
 from eventstream.llm.tokens import estimate_tokens
+from eventstream.llm.transport import Sending
 from eventstream.llm.wire import Vectors
 
 EMBED_SECONDS: Final = 10.0
@@ -92,10 +93,14 @@ class ProviderEmbedder:
             rows.append(vectors.rows)
         return np.concatenate(rows)
 
-    def _send(self, texts: list[str]) -> Callable[[float], Awaitable[Vectors]]:
-        def send(timeout_seconds: float) -> Awaitable[Vectors]:
+    def _send(self, texts: list[str]) -> Callable[[float, Sending], Awaitable[Vectors]]:
+        def send(timeout_seconds: float, sending: Sending) -> Awaitable[Vectors]:
             return self.client().embed(
-                self.name, texts, self.dimension, timeout_seconds=timeout_seconds
+                self.name,
+                texts,
+                self.dimension,
+                timeout_seconds=timeout_seconds,
+                sending=sending,
             )
 
         return send

@@ -241,7 +241,9 @@ class Models:
             return await self._calls.run(
                 call,
                 estimate,
-                lambda seconds: client.chat(request, timeout_seconds=seconds),
+                lambda seconds, sending: client.chat(
+                    request, timeout_seconds=seconds, sending=sending
+                ),
                 tally,
             )
 

@@ -88,22 +88,26 @@ class Spending:
         await self._tell_again()
         day = self.today()
         name = uuid.uuid4().hex
-        async with reading_or_writing("holding a budget"):
-            state = BudgetState(
-                await self._hold(
-                    keys=[self._keys.usage(stream, day), self._keys.usage_held(stream, day)],
-                    args=[
-                        budget_microdollars,
-                        estimate_microdollars,
-                        name,
-                        HOLD_SECONDS * 1000,
-                        KEEP_SECONDS * 1000,
-                    ],
+        hold = Hold(stream, day, f"{name}:{estimate_microdollars}")
+        try:
+            async with reading_or_writing("holding a budget"):
+                state = BudgetState(
+                    await self._hold(
+                        keys=[self._keys.usage(stream, day), self._keys.usage_held(stream, day)],
+                        args=[
+                            budget_microdollars,
+                            estimate_microdollars,
+                            name,
+                            HOLD_SECONDS * 1000,
+                            KEEP_SECONDS * 1000,
+                        ],
+                    )
                 )
-            )
-        if state is BudgetState.HELD:
-            return Hold(stream, day, f"{name}:{estimate_microdollars}")
-        return state
+        except (StoreUnavailable, asyncio.CancelledError):
+            # It may be set aside all the same, for a call that will not be made.
+            self._untold.append(self._used(hold, calls=0, tokens=Tokens(), cost=0))
+            raise
+        return hold if state is BudgetState.HELD else state
 
     def no_hold(self, stream: str) -> Hold:
         """For a call without a budget: only its usage is recorded."""
@@ -115,6 +119,17 @@ class Spending:
         Where that fails, or is cancelled, it is told again before the next `hold` (or by `aclose`),
         however much later that is, and counted once.
         """
+        used = self._used(hold, calls=calls, tokens=tokens, cost=cost)
+        try:
+            await self._tell(*used)
+        except (StoreUnavailable, asyncio.CancelledError):
+            if hold.member:
+                self._untold.append(used)
+            raise
+
+    def _used(
+        self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None
+    ) -> tuple[list[str], list[str | int]]:
         keys = [
             self._keys.usage(hold.stream, hold.day),
             self._keys.usage_held(hold.stream, hold.day),
@@ -127,12 +142,7 @@ class Spending:
             cost or 0,
             KEEP_SECONDS * 1000,
         ]
-        try:
-            await self._tell(keys, args)
-        except (StoreUnavailable, asyncio.CancelledError):
-            if hold.member:
-                self._untold.append((keys, args))
-            raise
+        return keys, args
 
     async def _tell(self, keys: list[str], args: list[str | int]) -> None:
         async with reading_or_writing("recording a model call"):

@@ -34,10 +34,11 @@ class NotSent(ProviderError):
 
 
 @dataclass
-class _Sending:
-    """What the connection tells of one request."""
+class Sending:
+    """What the connections tell of one call, for whoever is cut off in it."""
 
-    begun: bool = False
+    begun: int = 0
+    """Requests of which a part may be on its way. 0: it is certain that nothing was sent."""
 
 
 class Transport:
@@ -63,13 +64,16 @@ class Transport:
         self._max_reply_bytes = max_reply_bytes
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, *, timeout_seconds: float) -> Reply:
+    async def post(
+        self, path: str, body: bytes, *, timeout_seconds: float, sending: Sending | None = None
+    ) -> Reply:
         """What the provider answers, whatever its status.
 
         Raises ProviderError: TIMEOUT, CONNECTION (both NotSent where it came to no request), or
         MALFORMED for an answer beyond the bound.
         """
-        sending = _Sending()
+        sending = Sending() if sending is None else sending
+        begun_before = sending.begun
         try:
             async with (
                 asyncio.timeout(timeout_seconds),
@@ -92,7 +96,7 @@ class Transport:
             # ValueError: the address is none.
             kind, message = ErrorKind.CONNECTION, "the connection failed or was cut"
         # Raised out here it carries no error of aiohttp's along.
-        raise (ProviderError if sending.begun else NotSent)(kind, message)
+        raise (NotSent if sending.begun == begun_before else ProviderError)(kind, message)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -140,4 +144,5 @@ class Transport:
 async def _note_sending(
     _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
-    context.trace_request_ctx.begun = True
+    # Told before the first byte is written.
+    context.trace_request_ctx.begun += 1

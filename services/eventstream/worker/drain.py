@@ -115,9 +115,10 @@ class Drain:
             if self._stopping():
                 left = max(0.0, ends_at - self._clock())
                 await self._wind_down(min(settings.shutdown_seconds, left))
+                await self._leave_to_another()
             elif self._must_end():
                 await self._wind_down(settings.grace_seconds)
-                self._wake(list(self._queues())[:1])
+                await self._leave_to_another()
         finally:
             await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
@@ -136,7 +137,7 @@ class Drain:
         while not self._must_end():
             over = self._clock() > claims_until
             if over and not self._running:
-                self._wake(list(self._queues())[:1])
+                await self._leave_to_another()
                 return
             try:
                 if over:
@@ -380,10 +381,24 @@ class Drain:
             return
         for held in rest:
             EVENTS_GIVEN_BACK.labels(held.event.stream).inc()
-        self._wake(sorted({held.queue for held in rest}))
         log.info("events_given_back", events=len(rest))
         self._held.clear()
         self._tell()
+
+    async def _leave_to_another(self) -> None:
+        """Wake one other process for what is left, unless one is on its way."""
+        # A run that claimed nothing has not answered the wake-up it began with: the key may stand
+        # for that one, and then nobody would come.
+        anew = not self._begun
+        try:
+            for queue in self._queues():
+                if await self._inbox.wants_a_wake_up(queue, anew=anew):
+                    self._wake([queue])
+                    return
+        except StoreUnavailable as error:
+            # Made good like a lost one: the parent of an idle process looks for itself.
+            STORE_UNAVAILABLE.labels("wake").inc()
+            log.warning("wake_up_not_sent", error=str(error))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until a slot frees."""
