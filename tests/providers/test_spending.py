@@ -149,6 +149,49 @@ async def test_a_call_that_is_told_again_much_later_is_counted_once(
         await direct.aclose()
 
 
+async def test_a_call_without_a_budget_is_told_again_after_the_next_and_counted_once(
+    tmp_path: Path, keys: Keys
+) -> None:
+    """Whether Redis did not take it, or took it and its reply got lost."""
+    with RedisServer(tmp_path) as server, Proxy(server.port) as proxy:
+        direct = connect(server.url(2), timeout_seconds=5)
+        client = connect(proxy.redis_url(2), timeout_seconds=5)
+        spending = Spending(client, keys, now=lambda: NOON)
+
+        async def call() -> None:
+            hold = spending.no_hold("reviews")
+            await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=7)
+
+        await call()  # Redis knows the script
+        await direct.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreUnavailable):
+            await call()
+        await direct.config_set("min-replicas-to-write", 0)
+        proxy.cut_answers(0, times=1)
+        with pytest.raises(StoreUnavailable):
+            await call()
+        assert (await spending.usage("reviews", "2026-03-01")).calls == 2
+        await call()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(4, 40, 8, 28)
+        await spending.aclose()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(4, 40, 8, 28)
+        await client.aclose()
+        await direct.aclose()
+
+
+async def test_of_calls_that_redis_heard_of_no_names_gather(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    for number in range(20):
+        hold = await held(spending, 10) if number % 2 else spending.no_hold("reviews")
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=1)
+    [told] = [key async for key in redis_client.scan_iter(match=keys.usage_told("*"))]
+    assert await redis_client.scard(told) == 1
+    assert await redis_client.pttl(told) > 0
+    await spending.aclose()
+    assert not await redis_client.exists(told)
+
+
 async def test_a_call_that_is_told_only_after_its_hold_lapsed_is_counted_once(
     spending: Spending, redis_client: AsyncRedis, keys: Keys
 ) -> None:

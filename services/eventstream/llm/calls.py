@@ -94,7 +94,7 @@ class Calls:
         send: Callable[[float, Sending], Awaitable[A]],
         tally: Tally,
     ) -> A:
-        """What `send(timeout_seconds, sending)` brings, in the end. `estimate`: the most it may use.
+        """What `send(timeout_seconds, sending)` brings in the end. `estimate`: most it may use.
 
         Raises CallDeferred, CallFailed, StoreUnavailable.
         """

@@ -142,8 +142,8 @@ def chat_answer(reply: Reply, prompt_tokens: int) -> ChatAnswer:
 def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vectors:
     """Unit rows of an embeddings answer that must have this shape.
 
-    Raises ProviderError: MALFORMED, with the tokens that the provider counted all the same, or
-    REFUSED for vectors of another length, which cost what good ones do.
+    Raises ProviderError: MALFORMED, or REFUSED for vectors of another length, with the tokens that
+    the provider counted all the same.
     """
     document = _document(reply)
     counted: Tokens | None = None
@@ -161,7 +161,7 @@ def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vector
             ErrorKind.REFUSED,
             f"the vectors came as {rows.shape}, {shape} was expected: see VECTOR_DIMENSION",
             said=said,
-            tokens=counted or estimate,
+            tokens=counted,
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):

@@ -129,13 +129,6 @@ def test_vectors_that_cant_be_used_are_paid_all_the_same(data: object, says: str
     assert error.value.tokens == Tokens(100)
 
 
-def test_vectors_of_another_length_cost_the_estimate_where_no_usage_is_named() -> None:
-    body = orjson.dumps({"data": [{"embedding": [1, 2, 3]}]})
-    with pytest.raises(ProviderError, match="VECTOR_DIMENSION") as error:
-        vectors_of(Reply(200, {}, body), (1, 2), Tokens(7))
-    assert error.value.tokens == Tokens(7)
-
-
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [

@@ -10,7 +10,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- A process that died never settles; what it held comes back when it lapses. The hold stays without
--- its money, for a process that lives and tells late: that it is there says that nothing was told.
+-- its money, for a process that lives and tells late: in 0.1 one that is gone was told before.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZADD', held, '+inf', lapsed)
   redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(lapsed, '(%d+)$'))
