@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from datetime import UTC, datetime
@@ -616,6 +617,59 @@ def estimate_of(server: RawServer) -> Usage:
     """What one of the calls that came to `server` counts as: prompt by its length, max_tokens."""
     prompt = estimate_conversation(orjson.loads(server.requests[0].body)["messages"])
     return Usage(1, prompt, 100, math.ceil(prompt * 0.15 + 100 * 0.60))
+
+
+NO_FORMAT = response(
+    "200 OK",
+    orjson.dumps(
+        {
+            "choices": [{"error": {"code": 400, "message": "response_format is not supported"}}],
+            "usage": {"prompt_tokens": 700, "completion_tokens": 300},
+        }
+    ),
+)
+STARRED = {
+    "choices": [{"message": {"content": '{"stars": 2}'}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+}
+
+
+@pytest.mark.parametrize("story", ["answered", "paid and not read", "refused", "not answered"])
+async def test_a_format_that_is_refused_in_a_paid_answer_is_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, story: str
+) -> None:
+    """Whatever becomes of the question without it, which is part of the same call."""
+    naps = 0
+
+    async def good_from_then_on(_: float) -> None:
+        nonlocal naps
+        naps += 1
+        server.answer, server.then = response("200 OK", orjson.dumps(STARRED)), "keep"
+
+    async with raw_server() as server:
+        server.first = [NO_FORMAT]
+        server.answer = {
+            "answered": response("200 OK", orjson.dumps(STARRED)),
+            "paid and not read": response("200 OK", orjson.dumps({**STARRED, "choices": []})),
+            "refused": response("400 No", b'{"error": {"message": "no"}}'),
+            "not answered": response("200 OK", b"{"),
+        }[story]
+        models = make_models(openai_base_url=server.url, sleep=good_from_then_on)
+        with contextlib.suppress(CallFailed):
+            await ask(models, event(spec=STARS), STARS)
+        requests = len(server.requests)
+        prompt = estimate_conversation(orjson.loads(server.requests[1].body)["messages"])
+
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    prompts, completions = {
+        "answered": (710, 305),
+        "paid and not read": (720, 310),
+        "refused": (700, 300),
+        "not answered": (710 + prompt, 405),
+    }[story]
+    assert (usage.prompt_tokens, usage.completion_tokens) == (prompts, completions)
+    assert (usage.calls, requests) == (1 + naps, 2 + naps)
 
 
 @pytest.mark.parametrize(("then", "seconds"), [("hang", 1.2), ("close", 20.0), ("reset", 20.0)])
