@@ -363,6 +363,47 @@ async def test_what_a_dead_process_held_lapses(
     assert (await spending.usage("reviews", hold.day)).held_microdollars == 900
 
 
+async def test_a_call_whose_hold_redis_has_lost_is_counted_and_nothing_stays_set_aside(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    hold = await held(spending, 900)
+    await redis_client.delete(keys.usage_held("reviews", hold.day))
+    for _ in range(2):
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=77)
+    usage = await spending.usage("reviews", hold.day)
+    assert (usage.calls, usage.cost_microdollars) == (1, 77)
+    await held(spending, 900)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 900
+
+
+async def test_what_is_set_aside_stays_so_when_redis_has_lost_the_days_figures(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    first, second, lapsing = [await held(spending, money) for money in (300, 400, 200)]
+    await redis_client.delete(keys.usage("reviews", first.day))
+    await redis_client.zadd(keys.usage_held("reviews", first.day), {lapsing.member: 1})
+    await spending.record(first, calls=1, tokens=Tokens(10, 2), cost=7)
+    assert await spending.usage("reviews", first.day) == Usage(1, 10, 2, 7, 0)
+    assert await spending.hold("reviews", BUDGET, 594) is BudgetState.IN_FLIGHT
+    await held(spending, 593)
+    assert (await spending.usage("reviews", first.day)).held_microdollars == 993
+    await spending.release(second)
+    assert (await spending.usage("reviews", first.day)).held_microdollars == 593
+
+
+async def test_what_is_set_aside_is_never_less_than_nothing(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    hold = await held(spending, 900)
+    lapsing = await held(spending, 100)
+    await redis_client.hset(keys.usage("reviews", hold.day), "held_microdollars", 5)
+    await redis_client.zadd(keys.usage_held("reviews", hold.day), {lapsing.member: 1})
+    await spending.hold("reviews", BUDGET, BUDGET + 1)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 0
+    await spending.release(hold)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 0
+
+
 async def test_many_at_once_never_overspend(spending: Spending) -> None:
     """Calls cost what was estimated: as many go as fit, and not one more."""
 
