@@ -13,7 +13,7 @@ import pytest
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import BudgetState, Hold, Spending, Usage
+from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Hold, Spending, Usage
 from eventstream.redis_client import AsyncRedis, connect
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -389,6 +389,20 @@ async def test_what_is_set_aside_stays_so_when_redis_has_lost_the_days_figures(
     assert (await spending.usage("reviews", first.day)).held_microdollars == 993
     await spending.release(second)
     assert (await spending.usage("reviews", first.day)).held_microdollars == 593
+
+
+async def test_what_a_clock_that_has_gone_back_since_set_aside_lapses_as_soon_as_the_rest(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Another server has taken over; a process that lives still has its time to tell."""
+    hold = await held(spending, 900)
+    lapses = keys.usage_held("reviews", hold.day)
+    await redis_client.zincrby(lapses, 3 * 3_600_000, hold.member)
+    assert await spending.hold("reviews", BUDGET, 900) is BudgetState.IN_FLIGHT
+    now, _ = await redis_client.time()
+    score = await redis_client.zscore(lapses, hold.member)
+    assert score is not None
+    assert (now + HOLD_SECONDS - 5) * 1000 < score <= (now + HOLD_SECONDS + 1) * 1000
 
 
 async def test_what_is_set_aside_is_never_less_than_nothing(

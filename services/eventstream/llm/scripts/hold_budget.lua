@@ -21,6 +21,12 @@ for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   end
 end
 
+-- What lapses later than any hold does was made by a clock that has gone back since.
+local latest = now + tonumber(ARGV[4])
+for _, late in ipairs(redis.call('ZRANGEBYSCORE', held, '(' .. latest, '(+inf')) do
+  redis.call('ZADD', held, latest, late)
+end
+
 local spent = tonumber(redis.call('HGET', usage, 'cost_microdollars') or '0')
 local set_aside = tonumber(redis.call('HGET', usage, 'held_microdollars') or '')
 if not set_aside or redis.call('EXISTS', held) == 0 then
@@ -32,7 +38,7 @@ if not set_aside or redis.call('EXISTS', held) == 0 then
 end
 if spent + estimate > budget then return 2 end
 if spent + set_aside + estimate > budget then return 1 end
-redis.call('ZADD', held, now + tonumber(ARGV[4]), ARGV[3] .. ':' .. string.format('%d', estimate))
+redis.call('ZADD', held, latest, ARGV[3] .. ':' .. string.format('%d', estimate))
 redis.call('HSET', usage, 'held_microdollars', string.format('%d', set_aside + estimate))
 redis.call('PEXPIRE', usage, ARGV[5])
 redis.call('PEXPIRE', held, ARGV[5])
