@@ -116,6 +116,10 @@ class Keys:
         """Sorted set: what is set aside for a call not told of -> when that lapses (ms)."""
         return f"{self.usage(stream, day)}:held"
 
+    def usage_told(self, process: str) -> str:
+        """Set: calls of one process that are counted, and may be told once more."""
+        return f"{self.prefix}usage_told:{process}"
+
     def limit(self, name: str) -> str:
         """Hash: the shared bucket of requests and tokens a minute."""
         return f"{self.prefix}limit:{name}"

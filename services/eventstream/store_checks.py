@@ -41,10 +41,17 @@ def advice(*, state: Memory, broker: Memory, cache: Memory, shared: bool) -> lis
             " of being answered 503: set maxmemory to half of the memory that it may take"
         )
     if shared:
-        if state.policy and state.max_bytes and state.policy not in ("volatile-lfu", "noeviction"):
+        if state.policy and state.max_bytes and state.policy != "noeviction":
+            # Of what has a time to live, too, not all is worth as little as a cached answer.
+            what = (
+                "what was spent of a budget and asked of a provider's limits"
+                if state.policy.startswith("volatile-")
+                else "accepted events"
+            )
             sentences.append(
-                f"the one Redis server evicts by {state.policy}, which may drop accepted events:"
-                " set maxmemory-policy volatile-lfu"
+                f"the one Redis server evicts by {state.policy}, which may drop {what}:"
+                " set maxmemory-policy noeviction, and give the cache a server of its own where it"
+                " fills this one"
             )
         return sentences
     for name, memory in (("results and inbox", state), ("broker", broker)):

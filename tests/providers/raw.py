@@ -30,6 +30,8 @@ class RawServer:
 
     port: int = 0
     answer: bytes = b""
+    first: list[bytes] = field(default_factory=list)
+    """Answers that come before `answer`, one a request."""
     then: Then = "keep"
     requests: list[RawRequest] = field(default_factory=list)
     connections: int = 0
@@ -55,7 +57,7 @@ class RawServer:
                 }
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 self.requests.append(RawRequest(first, headers, body, number))
-                writer.write(self.answer)
+                writer.write(self.first.pop(0) if self.first else self.answer)
                 await writer.drain()
                 if self.then == "reset":
                     # No lingering: closing sends a RST.

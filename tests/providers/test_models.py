@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from datetime import UTC, datetime
@@ -618,6 +619,59 @@ def estimate_of(server: RawServer) -> Usage:
     return Usage(1, prompt, 100, math.ceil(prompt * 0.15 + 100 * 0.60))
 
 
+NO_FORMAT = response(
+    "200 OK",
+    orjson.dumps(
+        {
+            "choices": [{"error": {"code": 400, "message": "response_format is not supported"}}],
+            "usage": {"prompt_tokens": 700, "completion_tokens": 300},
+        }
+    ),
+)
+STARRED = {
+    "choices": [{"message": {"content": '{"stars": 2}'}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 10, "completion_tokens": 5},
+}
+
+
+@pytest.mark.parametrize("story", ["answered", "paid and not read", "refused", "not answered"])
+async def test_a_format_that_is_refused_in_a_paid_answer_is_counted(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, story: str
+) -> None:
+    """Whatever becomes of the question without it, which is part of the same call."""
+    naps = 0
+
+    async def good_from_then_on(_: float) -> None:
+        nonlocal naps
+        naps += 1
+        server.answer, server.then = response("200 OK", orjson.dumps(STARRED)), "keep"
+
+    async with raw_server() as server:
+        server.first = [NO_FORMAT]
+        server.answer = {
+            "answered": response("200 OK", orjson.dumps(STARRED)),
+            "paid and not read": response("200 OK", orjson.dumps({**STARRED, "choices": []})),
+            "refused": response("400 No", b'{"error": {"message": "no"}}'),
+            "not answered": response("200 OK", b"{"),
+        }[story]
+        models = make_models(openai_base_url=server.url, sleep=good_from_then_on)
+        with contextlib.suppress(CallFailed):
+            await ask(models, event(spec=STARS), STARS)
+        requests = len(server.requests)
+        prompt = estimate_conversation(orjson.loads(server.requests[1].body)["messages"])
+
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    prompts, completions = {
+        "answered": (710, 305),
+        "paid and not read": (720, 310),
+        "refused": (700, 300),
+        "not answered": (710 + prompt, 405),
+    }[story]
+    assert (usage.prompt_tokens, usage.completion_tokens) == (prompts, completions)
+    assert (usage.calls, requests) == (1 + naps, 2 + naps)
+
+
 @pytest.mark.parametrize(("then", "seconds"), [("hang", 1.2), ("close", 20.0), ("reset", 20.0)])
 async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
     make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, then: Then, seconds: float
@@ -628,6 +682,31 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
         models = make_models(openai_base_url=server.url, sleep=no_nap)
         with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
             await ask(models, event(), spec, seconds=seconds)
+        one, calls = estimate_of(server), len(server.requests)
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage(
+        calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
+    )
+    assert {line["counted"] for line in lines} == {"estimate"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": {"content": "A long ans',
+        b"<html>Everything is fine.</html>",
+        b'{"choices": []}',
+        b'{"error": {"message": "overloaded"}}',
+    ],
+)
+async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, body: bytes
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", body)
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
+            await ask(models, event(), with_budget(1_000_000))
         one, calls = estimate_of(server), len(server.requests)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage(
@@ -661,11 +740,12 @@ async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
     assert reply.cost_microdollars == 6 + lost.cost_microdollars
 
 
+@pytest.mark.parametrize(("answer", "then"), [(b"", "close"), (response("200 OK"), "keep")])
 async def test_calls_that_nobody_answers_use_a_budget_up(
-    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, answer: bytes, then: Then
 ) -> None:
     async with raw_server() as server:
-        server.then = "close"
+        server.answer, server.then = answer, then
         models, spec = make_models(openai_base_url=server.url, sleep=no_nap), with_budget(300)
         for number in range(5):
             with pytest.raises(CallDeferred) as deferral:

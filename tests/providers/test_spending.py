@@ -13,7 +13,7 @@ import pytest
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import BudgetState, Hold, Spending, Usage
+from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Hold, Spending, Usage
 from eventstream.redis_client import AsyncRedis, connect
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -147,6 +147,49 @@ async def test_a_call_that_is_told_again_much_later_is_counted_once(
         assert await spending.usage("reviews", hold.day) == Usage(1, 10, 2, 77, 0)
         await client.aclose()
         await direct.aclose()
+
+
+async def test_a_call_without_a_budget_is_told_again_after_the_next_and_counted_once(
+    tmp_path: Path, keys: Keys
+) -> None:
+    """Whether Redis did not take it, or took it and its reply got lost."""
+    with RedisServer(tmp_path) as server, Proxy(server.port) as proxy:
+        direct = connect(server.url(2), timeout_seconds=5)
+        client = connect(proxy.redis_url(2), timeout_seconds=5)
+        spending = Spending(client, keys, now=lambda: NOON)
+
+        async def call() -> None:
+            hold = spending.no_hold("reviews")
+            await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=7)
+
+        await call()  # Redis knows the script
+        await direct.config_set("min-replicas-to-write", 1)
+        with pytest.raises(StoreUnavailable):
+            await call()
+        await direct.config_set("min-replicas-to-write", 0)
+        proxy.cut_answers(0, times=1)
+        with pytest.raises(StoreUnavailable):
+            await call()
+        assert (await spending.usage("reviews", "2026-03-01")).calls == 2
+        await call()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(4, 40, 8, 28)
+        await spending.aclose()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(4, 40, 8, 28)
+        await client.aclose()
+        await direct.aclose()
+
+
+async def test_of_calls_that_redis_heard_of_no_names_gather(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    for number in range(20):
+        hold = await held(spending, 10) if number % 2 else spending.no_hold("reviews")
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=1)
+    [told] = [key async for key in redis_client.scan_iter(match=keys.usage_told("*"))]
+    assert await redis_client.scard(told) == 1
+    assert await redis_client.pttl(told) > 0
+    await spending.aclose()
+    assert not await redis_client.exists(told)
 
 
 async def test_a_call_that_is_told_only_after_its_hold_lapsed_is_counted_once(
@@ -318,6 +361,61 @@ async def test_what_a_dead_process_held_lapses(
     await redis_client.zadd(lapses, {hold.member: 1})
     await held(spending, 900)
     assert (await spending.usage("reviews", hold.day)).held_microdollars == 900
+
+
+async def test_a_call_whose_hold_redis_has_lost_is_counted_and_nothing_stays_set_aside(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    hold = await held(spending, 900)
+    await redis_client.delete(keys.usage_held("reviews", hold.day))
+    for _ in range(2):
+        await spending.record(hold, calls=1, tokens=Tokens(10, 2), cost=77)
+    usage = await spending.usage("reviews", hold.day)
+    assert (usage.calls, usage.cost_microdollars) == (1, 77)
+    await held(spending, 900)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 900
+
+
+async def test_what_is_set_aside_stays_so_when_redis_has_lost_the_days_figures(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    first, second, lapsing = [await held(spending, money) for money in (300, 400, 200)]
+    await redis_client.delete(keys.usage("reviews", first.day))
+    await redis_client.zadd(keys.usage_held("reviews", first.day), {lapsing.member: 1})
+    await spending.record(first, calls=1, tokens=Tokens(10, 2), cost=7)
+    assert await spending.usage("reviews", first.day) == Usage(1, 10, 2, 7, 0)
+    assert await spending.hold("reviews", BUDGET, 594) is BudgetState.IN_FLIGHT
+    await held(spending, 593)
+    assert (await spending.usage("reviews", first.day)).held_microdollars == 993
+    await spending.release(second)
+    assert (await spending.usage("reviews", first.day)).held_microdollars == 593
+
+
+async def test_what_a_clock_that_has_gone_back_since_set_aside_lapses_as_soon_as_the_rest(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Another server has taken over; a process that lives still has its time to tell."""
+    hold = await held(spending, 900)
+    lapses = keys.usage_held("reviews", hold.day)
+    await redis_client.zincrby(lapses, 3 * 3_600_000, hold.member)
+    assert await spending.hold("reviews", BUDGET, 900) is BudgetState.IN_FLIGHT
+    now, _ = await redis_client.time()
+    score = await redis_client.zscore(lapses, hold.member)
+    assert score is not None
+    assert (now + HOLD_SECONDS - 5) * 1000 < score <= (now + HOLD_SECONDS + 1) * 1000
+
+
+async def test_what_is_set_aside_is_never_less_than_nothing(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    hold = await held(spending, 900)
+    lapsing = await held(spending, 100)
+    await redis_client.hset(keys.usage("reviews", hold.day), "held_microdollars", 5)
+    await redis_client.zadd(keys.usage_held("reviews", hold.day), {lapsing.member: 1})
+    await spending.hold("reviews", BUDGET, BUDGET + 1)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 0
+    await spending.release(hold)
+    assert (await spending.usage("reviews", hold.day)).held_microdollars == 0
 
 
 async def test_many_at_once_never_overspend(spending: Spending) -> None:

@@ -26,8 +26,16 @@ VOLATILE = Memory("volatile-lfu", 1_000_000)
         ("one server without a bound", UNLIMITED, UNLIMITED, UNLIMITED, True, ["killed, instead"]),
         ("nothing is evicted without a bound", SAFE, NO_BOUND, EVICTS, False, []),
         ("servers that do not tell are left in peace", SILENT, SILENT, SILENT, False, []),
-        ("one server for all", VOLATILE, VOLATILE, VOLATILE, True, []),
-        ("one server for all that evicts anything", EVICTS, EVICTS, EVICTS, True, ["one Redis"]),
+        ("one server for all", SAFE, SAFE, SAFE, True, []),
+        ("one server that evicts what lapses", VOLATILE, VOLATILE, VOLATILE, True, ["of a budget"]),
+        (
+            "one server for all that evicts anything",
+            EVICTS,
+            EVICTS,
+            EVICTS,
+            True,
+            ["drop accepted"],
+        ),
     ],
 )
 def test_advice(

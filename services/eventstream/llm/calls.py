@@ -286,20 +286,15 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        if error.tokens is not None:
-            counted, used = "usage", error.tokens.total
-            await self._told(spec, self._pay(spec, error.tokens, hold, tally))
-        elif _sent_and_unanswered(error):
-            # The provider may have answered it, and bills that. Nobody says how much: were it
-            # nothing, a budget could be passed without end.
-            counted, used = "estimate", reservation.tokens
-            await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
+        counted, tokens = _counted(error, estimate)
+        if tokens.total:
+            guessed = counted == "estimate"
+            await self._told(spec, self._pay(spec, tokens, hold, tally, guessed=guessed))
         else:
-            counted, used = "nothing", 0
             await self._told(spec, self._spending.release(hold))
         await self._told(
             spec,
-            self._limiter.settle(reservation, tokens=used, said=error.said, freeze=freeze),
+            self._limiter.settle(reservation, tokens=tokens.total, said=error.said, freeze=freeze),
         )
         log.info(
             "a model call failed",
@@ -398,6 +393,13 @@ class Calls:
         ).observe(max(0.0, self._clock() - started))
 
 
-def _sent_and_unanswered(error: ProviderError) -> bool:
-    unanswered = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION)
-    return unanswered and not isinstance(error, NotSent)
+def _counted(error: ProviderError, estimate: Tokens) -> tuple[str, Tokens]:
+    """What a failed call counts as, in a word and in tokens."""
+    if error.tokens is not None:
+        return "usage", error.earlier + error.tokens
+    unread = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED)
+    if unread and not isinstance(error, NotSent):
+        # The provider may have answered it, and bills that. Nobody says how much: were it nothing,
+        # a budget could be passed without end.
+        return "estimate", error.earlier + estimate
+    return "usage" if error.earlier.total else "nothing", error.earlier

@@ -8,7 +8,7 @@ here: the provider's own package costs several times the CPU (docs/decisions/001
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -78,6 +78,7 @@ class ProviderClient:
         form = _response_format(request.output_schema)
         prompt_tokens = estimate_conversation(request.messages)
         wanted = (request.model, orjson.dumps(form))
+        earlier = Tokens()
         if form is not None and wanted not in self._refused_formats:
             try:
                 formatted = {**payload, "response_format": form}
@@ -86,7 +87,14 @@ class ProviderClient:
                 if error.kind is not ErrorKind.FORMAT:
                     raise
                 self._refused_formats.add(wanted)
-        return await self._ask(payload, prompt_tokens, timeout_seconds, sending)
+                # A gateway may say so with status 200, and bill it.
+                earlier = error.tokens or earlier
+        try:
+            answer = await self._ask(payload, prompt_tokens, timeout_seconds, sending)
+        except ProviderError as error:
+            error.earlier = earlier
+            raise
+        return replace(answer, tokens=answer.tokens + earlier)
 
     async def embed(
         self,

@@ -57,6 +57,13 @@ class Tokens:
         """What a tokens-a-minute limit counts."""
         return self.prompt + self.completion
 
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached_prompt + other.cached_prompt,
+        )
+
 
 class PriceList:
     """Prices by provider and model."""

@@ -67,6 +67,8 @@ class ProviderError(Exception):
         self.said = said
         self.tokens = tokens
         """What the provider counted all the same, and bills."""
+        self.earlier = Tokens()
+        """What it counted of a request that was sent before, in the same call."""
 
 
 def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) -> ProviderError:

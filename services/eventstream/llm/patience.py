@@ -1,7 +1,8 @@
 """How long an event waits for a provider that does not answer, or refuses the key.
 
 It is deferred again and again, by whichever process has it; only after PATIENCE_SECONDS, counted
-from its own first failed call, it fails. Redis remembers when that was.
+from its own first failed call, it fails. Redis remembers when that was, by its own clock. That may
+leap (another server takes over): so it must have been deferred LEAST_DEFERRALS times since, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from eventstream.llm.lua import script
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 PATIENCE_SECONDS: Final = 900.0
+LEAST_DEFERRALS: Final = 5
+"""In PATIENCE_SECONDS twelve of the longest have room (a spent account's), so time decides."""
 
 
 class Patience:
@@ -41,9 +44,9 @@ class Patience:
         `refused`: the key is, or its account is spent; else the provider does not answer. Patience
         begins with a call of its own: who was only held back by others' has not `called`.
         """
-        waited = await self._waited_seconds(spec, begin=called)
+        waited, deferrals = await self._waited(spec, begin=called)
         what = "refuses the key or its account is spent" if refused else "does not answer"
-        if waited > PATIENCE_SECONDS:
+        if waited > PATIENCE_SECONDS and deferrals >= LEAST_DEFERRALS:
             await self._forget(spec)
             return CallFailed(
                 Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
@@ -52,20 +55,21 @@ class Patience:
             )
         return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
 
-    async def _waited_seconds(self, spec: CallSpec, *, begin: bool) -> float:
+    async def _waited(self, spec: CallSpec, *, begin: bool) -> tuple[float, float]:
+        """Seconds since the first failure, and how often the event was deferred since then."""
         if not spec.patient:
-            return 0.0
+            return 0.0, 0
         async with reading_or_writing("remembering a provider's failure"):
-            waited_ms = await self._first_failure(
-                keys=[self._waiting(spec)],
+            waited_ms, deferrals = await self._first_failure(
+                keys=self._waiting(spec),
                 args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
             )
-        return int(waited_ms) / 1000
+        return int(waited_ms) / 1000, deferrals if deferrals >= 0 else math.inf
 
     async def _forget(self, spec: CallSpec) -> None:
         # An event that is replayed keeps its id, and has all its patience again.
         async with reading_or_writing("forgetting a provider's failure"):
-            await self._redis.delete(self._waiting(spec))
+            await self._redis.delete(*self._waiting(spec))
 
-    def _waiting(self, spec: CallSpec) -> str:
-        return self._keys.limit(f"waiting:{spec.holder}")
+    def _waiting(self, spec: CallSpec) -> list[str]:
+        return [self._keys.limit(f"{what}:{spec.holder}") for what in ("waiting", "deferrals")]

@@ -4,6 +4,9 @@ Before a call its largest possible cost is set aside, after it the real cost tak
 in one atomic script: so a budget is never overspent by more than an estimate was wrong. What a
 process that died had set aside lapses by itself. What Redis could not be told is told again before
 the process sets more aside; until then the estimate stands for it.
+
+A call is counted once, however often it is told: each has a name, and Redis keeps the names of a
+process's calls until that knows that they were heard, which it says with what it tells next.
 """
 
 from __future__ import annotations
@@ -41,11 +44,12 @@ class BudgetState(IntEnum):
 
 @dataclass(frozen=True)
 class Hold:
-    """Money set aside for one call; `member` is empty where there is no budget."""
+    """One call, named by `member`, and the money set aside for it, if there is a budget."""
 
     stream: str
     day: str
-    member: str = ""
+    member: str
+    set_aside: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Spending:
         self._hold = script(redis, "hold_budget")
         self._record = script(redis, "record_usage")
         self._untold: list[tuple[list[str], list[str | int]]] = []
+        self._told_key = keys.usage_told(uuid.uuid4().hex)
+        self._heard: set[str] = set()
 
     def today(self) -> str:
         """The UTC day, as it stands in keys."""
@@ -111,21 +117,23 @@ class Spending:
 
     def no_hold(self, stream: str) -> Hold:
         """For a call without a budget: only its usage is recorded."""
-        return Hold(stream, self.today())
+        return Hold(stream, self.today(), uuid.uuid4().hex, set_aside=False)
 
     async def record(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> None:
         """Count what was used (`cost` in micro-dollars) and let go of what was set aside.
 
-        Where that fails, or is cancelled, it is told again before the next `hold` (or by `aclose`),
-        however much later that is, and counted once.
+        Where that fails, or is cancelled, it is told again before the next `hold`, or after what is
+        told next, or by `aclose`, however much later that is, and counted once.
         """
         used = self._used(hold, calls=calls, tokens=tokens, cost=cost)
         try:
             await self._tell(*used)
         except (StoreUnavailable, asyncio.CancelledError):
-            if hold.member:
-                self._untold.append(used)
+            self._untold.append(used)
             raise
+        self._heard.add(hold.member)
+        with suppress(StoreUnavailable):
+            await self._tell_again()
 
     def _used(
         self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None
@@ -133,6 +141,7 @@ class Spending:
         keys = [
             self._keys.usage(hold.stream, hold.day),
             self._keys.usage_held(hold.stream, hold.day),
+            self._told_key,
         ]
         args: list[str | int] = [
             hold.member,
@@ -145,10 +154,13 @@ class Spending:
         return keys, args
 
     async def _tell(self, keys: list[str], args: list[str | int]) -> None:
+        heard = self._heard - {args[0]}
         async with reading_or_writing("recording a model call"):
-            await self._record(keys=keys, args=args)
+            await self._record(keys=keys, args=[*args, *heard])
+        self._heard -= heard
 
     async def _tell_again(self) -> None:
+        # Their names stay: what was told before may still be on its way, and arrive after this.
         while self._untold:
             untold = self._untold[-1]
             await self._tell(*untold)
@@ -159,10 +171,13 @@ class Spending:
         """Tell what is not told yet, if Redis is there: the next process does not know of it."""
         with suppress(StoreUnavailable):
             await self._tell_again()
+            if self._heard:
+                async with reading_or_writing("ending the record of model calls"):
+                    await self._redis.delete(self._told_key)
 
     async def release(self, hold: Hold) -> None:
         """Let go of what was set aside for a call that was not made."""
-        if hold.member:
+        if hold.set_aside:
             await self.record(hold, calls=0, tokens=Tokens(), cost=0)
 
     async def usage(self, stream: str, day: str) -> Usage:

@@ -1,18 +1,24 @@
 -- Count a finished call, and let go of what was set aside for it; once, however often it is told.
 --
--- KEYS  usage hash of the stream's day, sorted set of what is set aside
--- ARGV  the hold's member ("": none), calls, prompt tokens, completion tokens, micro-dollars,
---       ms to keep
+-- KEYS  usage hash of the stream's day, sorted set of what is set aside, set of this process's calls
+--       that were told
+-- ARGV  the call (as a hold's member, if money is set aside), calls, prompt tokens, completion tokens,
+--       micro-dollars, ms to keep, and calls that the process knows were heard: never told again
 -- Gives 1, or 0 where it was told before.
-local usage, held = KEYS[1], KEYS[2]
-local hold = ARGV[1]
-if hold ~= '' then
-  -- Only the first telling finds the hold, be the next one days later.
-  local lapses = redis.call('ZSCORE', held, hold)
-  if not lapses then return 0 end
-  redis.call('ZREM', held, hold)
-  if lapses ~= 'inf' then
-    redis.call('HINCRBY', usage, 'held_microdollars', 0 - string.match(hold, '(%d+)$'))
+local usage, held, told = KEYS[1], KEYS[2], KEYS[3]
+local call = ARGV[1]
+for index = 7, #ARGV do redis.call('SREM', told, ARGV[index]) end
+if redis.call('SADD', told, call) == 0 then return 0 end
+redis.call('PEXPIRE', told, ARGV[6])
+local lapses = redis.call('ZSCORE', held, call)
+if lapses then
+  redis.call('ZREM', held, call)
+  -- A sum that is gone (evicted, or deleted by hand) is made anew by hold_budget.lua.
+  if lapses ~= 'inf' and redis.call('HEXISTS', usage, 'held_microdollars') == 1 then
+    local money = tonumber(string.match(call, '(%d+)$'))
+    if redis.call('HINCRBY', usage, 'held_microdollars', -money) < 0 then
+      redis.call('HSET', usage, 'held_microdollars', 0)
+    end
   end
 end
 for index, field in ipairs({'calls', 'prompt_tokens', 'completion_tokens', 'cost_microdollars'}) do
