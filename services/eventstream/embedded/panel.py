@@ -16,6 +16,8 @@ from eventstream.llm.providers import choose_provider
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec, default_stream
 
+LONGEST_ADDRESS = 36
+"""In 80 columns there is room beside it for a note."""
 IN_MEMORY = "demo broker: topics, messages, offsets are in memory and end with it"
 
 
@@ -79,8 +81,12 @@ def panel_rows(
 def make_panel(rows: Sequence[Row]) -> Panel:
     """The rows as a panel for a console."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(style="cyan", overflow="fold")
+    # Half an address that is copied names another database: only longer texts are folded.
+    addresses = [len(row.where) for row in rows if "://" in row.where]
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(
+        style="cyan", overflow="fold", min_width=min(max(addresses, default=0), LONGEST_ADDRESS)
+    )
     table.add_column(style="dim", overflow="fold")
     for row in rows:
         table.add_row(row.what, row.where, row.note)

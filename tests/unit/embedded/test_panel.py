@@ -88,3 +88,25 @@ def test_the_panel_fits_a_narrow_terminal() -> None:
     )
     Console(file=stream, width=80).print(make_panel(listed))
     assert all(len(line) <= 80 for line in stream.getvalue().splitlines())
+
+
+def test_an_address_stands_on_one_line_beside_long_names() -> None:
+    stream = io.StringIO()
+    ports = Ports(18000, 15555, 16390, 18433, 19092, 19093, 19100)
+    plan = plan_stack({}, ports=ports)
+    listed = panel_rows(
+        plan,
+        Settings(**{name.lower(): value for name, value in plan.service_env.items()}),  # type: ignore[arg-type]
+        [f"a-rather-long-name-of-a-stream-{number}" for number in range(4)],
+        Path("/a/rather/long/folder/that/a/person/keeps/things/in/.eventstream"),
+        Path("/a/rather/long/folder/that/a/person/keeps/things/in/.eventstream/env"),
+        "/a/rather/long/folder/that/a/person/keeps/things/in/.venv/bin/eventstream",
+        vector_search=False,
+    )
+    Console(file=stream, width=80).print(make_panel(listed))
+    shown = stream.getvalue()
+
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    for address in ("redis://127.0.0.1:16390/0", "redis://127.0.0.1:18433/2", "127.0.0.1:19092"):
+        assert f" {address} " in shown
+    assert "…" not in shown
