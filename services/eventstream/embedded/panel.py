@@ -83,7 +83,7 @@ def panel_rows(
 def make_panel(rows: Sequence[Row], width: int) -> Panel:
     """The rows as a panel for a console of `width` columns."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(style="cyan", overflow="fold", width=_room_for_where(rows, width))
     table.add_column(style="dim", overflow="fold")
     for row in rows:
