@@ -298,11 +298,12 @@ def event_from_request(
     Raises EventRefused: `unknown_task_type`, `model_not_allowed`.
     """
     if request.model is not None and not spec.model.allows(request.model):
-        allowed = ", ".join(spec.model.allowed_names()) or "none"
+        allowed = ", ".join(spec.model.allowed_names())
+        others = f" or name one of: {allowed}" if allowed else ": it allows no other (model.allow)"
         raise EventRefused(
             Reason.MODEL_NOT_ALLOWED,
             f"model: stream {request.stream!r} does not allow {request.model!r};"
-            f" leave it out or name one of: {allowed}",
+            f" leave it out{others}",
             "model",
         )
     return Event(

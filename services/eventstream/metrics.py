@@ -76,7 +76,7 @@ EVENTS_REDELIVERED = Counter(
 )
 EVENTS_DEFERRED = Counter(
     "eventstream_events_deferred",
-    "Events put back to wait for a provider's limit or a budget.",
+    "Events put off to be tried again, by what they wait for: a provider, its limit, a budget, ...",
     ["stream", "why"],
 )
 EVENTS_GIVEN_BACK = Counter(

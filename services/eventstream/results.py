@@ -189,10 +189,14 @@ def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) ->
         if b"stream" in meta
         else {}
     )
-    for name in ("accepted_at", "started_at", "finished_at", "due_at"):
+    for name in ("accepted_at", "started_at", "finished_at"):
         stored = meta.get(f"{name}_ms".encode())
-        if stored is not None and not (name == "due_at" and state is not State.RETRY):
+        if stored is not None:
             progress[name] = int(stored) / 1000
+    due_at_ms = int(meta.get(b"due_at_ms", b"0"))
+    # Begun since then: it is being tried again, and waits for nothing.
+    if state is State.RETRY and due_at_ms > int(meta.get(b"started_at_ms", b"0")):
+        progress["due_at"] = due_at_ms / 1000
     if state is State.RETRY and meta.get(b"waits_for"):
         # Of the last wait: while the event is tried again, nothing better is known.
         progress["reason"] = meta[b"waits_for"].decode()

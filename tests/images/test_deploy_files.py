@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pytest
 import yaml
 from pydantic import AliasChoices
 
-from eventstream.cli import COMMANDS
+from eventstream.cli import COMMANDS, main
 from eventstream.settings import Settings
 from tests.images.build import CHART, ROOT, chart_images
 
@@ -150,6 +153,7 @@ def test_grafana_shows_the_dashboards_of_the_chart() -> None:
     assert (ROOT / mounted[folder] / Path(home).relative_to(folder)).is_file()
 
 
+PROGRAMS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 RENDER: dict[str, Any] = yaml.safe_load((ROOT / "render.yaml").read_text())
 
 
@@ -188,6 +192,38 @@ def test_railway_has_a_file_for_each_of_the_three_services() -> None:
         assert (ROOT / config["build"]["dockerfilePath"]).is_file()
         commands.append(config["deploy"]["startCommand"])
     assert commands == ["eventstream api", "eventstream consumer", "eventstream worker"]
+
+
+def platforms_commands() -> Iterator[tuple[str, str]]:
+    """The Dockerfile and the command of each service of Render and Railway that has a command."""
+    for service in RENDER["services"]:
+        if "dockerCommand" in service:
+            yield service["dockerfilePath"], service["dockerCommand"]
+    for file in railway_files():
+        config = json.loads(file.read_text())
+        yield config["build"]["dockerfilePath"], config["deploy"]["startCommand"]
+
+
+@pytest.mark.parametrize("entry_point_stays", [True, False])
+@pytest.mark.parametrize(("dockerfile", "command"), list(platforms_commands()))
+def test_a_platforms_command_is_right_behind_the_entry_point_and_in_its_place(
+    dockerfile: str,
+    command: str,
+    entry_point_stays: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / dockerfile).read_text()
+    (entry_point,) = re.findall(r"^ENTRYPOINT (\[.*\])$", text, flags=re.MULTILINE)
+    argv = [*(json.loads(entry_point) if entry_point_stays else []), *shlex.split(command)]
+    assert argv[0] in PROGRAMS
+    monkeypatch.setattr(sys, "argv", [*argv, "--help"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"Usage: {command} ")
 
 
 def test_skaffold_builds_the_three_images_and_gives_them_to_the_chart() -> None:

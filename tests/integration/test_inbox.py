@@ -314,14 +314,20 @@ async def test_a_deferred_event_says_what_it_waits_for_until_it_is_finished(
     )
     waiting = await results.status("a")
     [again] = await _claim_until_something_comes(inbox)
+    tried = await results.status("a")
     await inbox.finish([an_answer(again)])
     finished = await results.status("a")
 
     assert waiting is not None
     assert waiting.progress is not None
+    assert "due_at" in waiting.progress
     assert waiting.progress["reason"] == "configuration"
     assert str(waiting.progress["detail"]).startswith("OPENAI_API_KEY: is not set")
     assert len(str(waiting.progress["detail"])) == 300
+    assert tried is not None
+    assert tried.progress is not None
+    assert (tried.status, tried.progress["reason"]) == (State.RETRY, "configuration")
+    assert "due_at" not in tried.progress
     assert finished is not None
     assert "reason" not in (finished.progress or {})
 

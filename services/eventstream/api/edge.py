@@ -35,6 +35,9 @@ MOST_AT_ONCE: Final = 4096
 CLIENT_LEFT: Final = 499
 """Status in log and metrics for a client that left before its answer; nobody receives it."""
 
+NOT_ROUTED: Final = "not_routed"
+"""Route, likewise, of a request that was refused before anybody looked for it: no key, too busy."""
+
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_SNIFFING: Final = (b"x-content-type-options", b"nosniff")
 
@@ -75,7 +78,7 @@ class Edge:
         request_id = given_id.decode() if _REQUEST_ID.fullmatch(given_id) else self._new_id()
         marks = (NO_SNIFFING, (b"x-request-id", request_id.encode()))
         context = scope[SCOPE_KEY] = RequestContext(request_id)
-        status = 0
+        status, routed = 0, False
 
         async def send_marked(message: Message) -> None:
             nonlocal status
@@ -100,6 +103,7 @@ class Edge:
                 presented_keys(given.get(b"authorization"), given.get(b"x-api-key")),
                 given.get(b"host", b""),
             )
+            routed = True
             await self._app(scope, receive, send_marked)
         except ClientDisconnect:
             status = CLIENT_LEFT
@@ -113,16 +117,19 @@ class Edge:
             await reply_of(problem, scope, request_id)(scope, receive, send_marked)
         finally:
             self._under_way -= 1
-            self._account(scope, status or CLIENT_LEFT, context, self._clock() - began)
+            # The template, never the path: a path holds ids, and anybody may make paths up.
+            unknown = "unmatched" if routed else NOT_ROUTED
+            route = getattr(scope.get("route"), "path_format", unknown)
+            self._account(scope, route, status or CLIENT_LEFT, context, self._clock() - began)
             structlog.contextvars.reset_contextvars(**tokens)
 
     def _new_id(self) -> str:
         return f"{self._id_prefix}{next(self._ids):012x}"
 
-    def _account(self, scope: Scope, status: int, context: RequestContext, seconds: float) -> None:
+    def _account(
+        self, scope: Scope, route: str, status: int, context: RequestContext, seconds: float
+    ) -> None:
         method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
-        # The template, never the path: a path holds ids, and anybody may make paths up.
-        route = getattr(scope.get("route"), "path_format", "unmatched")
         key = (method, route, status)
         counter = self._requests.get(key)
         if counter is None:

@@ -1,7 +1,8 @@
 """Counts of what look-ups met: outcomes, similarities and kinds of difference, an hour at a time.
 
 It is what advice about thresholds is drawn from. Counting costs no round trip of its own:
-counts gather in memory and leave with a later pipeline of the cache, once a second.
+counts gather in memory and leave with a later pipeline of the cache, once a second, or when the
+process has nothing left to do (`SemanticCache.flush`).
 """
 
 from collections import Counter

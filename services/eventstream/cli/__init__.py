@@ -91,6 +91,10 @@ def eventstream(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; ends the process with one of the exit codes above."""
+    if sys.argv[1:2] == ["eventstream"]:
+        # A platform's command for an image either stands in place of its entry point or behind it,
+        # and not every platform says which: `eventstream consumer` is right in both.
+        del sys.argv[1]
     if sys.argv[1:2] == ["up"]:
         # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
         # stack would start all the same. Until the stack listens, there is nothing to clean up.

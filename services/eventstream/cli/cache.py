@@ -77,6 +77,7 @@ def stats(stream: str | None, as_json: bool) -> None:
 
     EXACT and SEMANTIC are hits. NEAR were similar enough, but the guard found a difference that
     matters. With --stream also: how similar the texts were, and which differences were refused.
+    What a process that is at work counted last comes with its next look-up, or when it is done.
     """
     found, windows = run(_stats(load_settings(), stream))
     totals = look_ups(windows)

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from eventstream.cli.common import (
+    Negative,
     State,
     a_table,
     json_option,
@@ -128,15 +129,15 @@ def replay(
 async def source_of(state: State, stream: str) -> tuple[StreamSpec, str, str]:
     """A stream's spec, source topic and dead-letter topic.
 
-    Raises ClickException (exit code 1) where there is no such stream, or it has no source.
+    Raises Negative where there is no such stream, or it has no source.
     """
     known = await state.registry.all()
     spec = known.get(stream)
     if spec is None:
         there = ", ".join(sorted(known)) or "none yet"
-        raise _negative(f"there is no stream {stream!r}; there are: {there}")
+        raise Negative(f"there is no stream {stream!r}; there are: {there}")
     if spec.source is None or spec.dead_letter_topic is None:
-        raise _negative(f"stream {stream!r} has no source topic: its events come through HTTP only")
+        raise Negative(f"stream {stream!r} has no source topic: its events come through HTTP only")
     return spec, spec.source.topic, spec.dead_letter_topic
 
 
@@ -183,7 +184,7 @@ async def _show(settings: Settings, stream: str, selection: Selection, as_json: 
         _, _, topic = await source_of(state, stream)
         found = await read_letters(settings, topic, selection, newest=1)
         if not found.letters:
-            raise _negative(f"topic {topic!r} holds no such dead letter")
+            raise Negative(f"topic {topic!r} holds no such dead letter")
         [letter] = found.letters
         [status] = await statuses(state.results, [letter])
     document = _document(letter, status)
@@ -209,7 +210,7 @@ async def _replay(
                 elif fate is not Fate.REPLAYED:
                     click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
     if not fates:
-        raise _negative(f"topic {topic!r} holds no such dead letter")
+        raise Negative(f"topic {topic!r} holds no such dead letter")
     if as_json:
         counts = {fate.value: count for fate, count in fates.items()}
         print_json({"dry_run": dry_run, "counts": counts, "letters": lines})
@@ -300,7 +301,3 @@ def _text(value: bytes | None) -> str | None:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN_CHARS else line[: _SHOWN_CHARS - 1] + "…"
-
-
-def _negative(sentence: str) -> click.ClickException:
-    return click.ClickException(sentence)  # its exit code is 1: a negative answer

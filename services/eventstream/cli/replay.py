@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from eventstream.cli.common import json_option, print_json, run
+from eventstream.cli.common import Negative, json_option, print_json, run
 from eventstream.consumer.again import ReadAgain, read_again
 from eventstream.consumer.service import consumer_tools
 from eventstream.errors import ConfigurationError
@@ -109,10 +109,7 @@ def _reader_of(
         )
     topics = sorted({spec.source.topic for spec in known.values() if spec.source is not None})
     who = f"stream {stream!r} does not read" if stream else "no stream reads"
-    # A ClickException ends with 1: a negative answer.
-    raise click.ClickException(
-        f"{who} topic {topic!r}; topics that are read: {', '.join(topics) or 'none'}"
-    )
+    raise Negative(f"{who} topic {topic!r}; topics that are read: {', '.join(topics) or 'none'}")
 
 
 class _Show:

@@ -87,7 +87,8 @@ def what_it_waits_for(status: TaskStatus) -> str:
     progress = status.progress or {}
     if status.status.finished or "reason" not in progress:
         return ""
-    return f"waits for {progress['reason']}: {progress.get('detail', '')}"
+    waits = "waits" if "due_at" in progress else "is being tried again, after it waited"
+    return f"{waits} for {progress['reason']}: {progress.get('detail', '')}"
 
 
 def origin(result: Result) -> str:

@@ -1,7 +1,7 @@
 """`eventstream top`: what every stream and worker does now, read from the results Redis.
 
 Reads only, and needs neither the API nor a worker. What is measured elsewhere is shown as measured:
-a Kafka lag that its consumer has not refreshed is left out instead of guessed.
+a Kafka lag that its consumers have not refreshed is left out instead of guessed.
 """
 
 from __future__ import annotations
@@ -118,10 +118,11 @@ class Snapshot:
 def top(interval: float, once: bool, as_json: bool) -> None:
     """Watch streams live: backlog, hit rate, latency, cost. Ctrl-C ends it.
 
-    QUEUED waits for a worker, HELD is being worked on, LATER waits for a provider's limit or a
-    budget, LAG is still in Kafka. P50 and P95 are from acceptance to answer, as upper bounds of a
-    histogram. AGAIN came in a second time. SAVED is what the answers from the cache
-    would have cost.
+    QUEUED waits for a worker, HELD is being worked on, LATER was put off and is tried again: it
+    waits for a limit, a budget, a provider that is away or refuses the key, a setting, Kafka
+    (`eventstream result ID` says which). LAG is still in Kafka; "-" where nobody measures all of
+    it. P50 and P95 are from acceptance to answer, as upper bounds of a histogram. AGAIN came in a
+    second time. SAVED is what the answers from the cache would have cost.
 
     \b
     Examples:
@@ -159,14 +160,16 @@ async def _watch(settings: Settings, interval: float, *, once: bool, as_json: bo
 
 async def collect(state: State, now: float) -> Snapshot:
     """One look at everything; `now` is Unix seconds. Raises StoreUnavailable."""
-    names = sorted(await state.registry.all())
+    streams = await state.registry.all()
+    names = sorted(streams)
     counters = await state.results.counters(names)
     depths = await state.inbox.depth([queue for name in names for queue in queues_of(name)])
-    lags = await _kafka_lags(state, names, now)
+    topics = {name: spec.source.topic for name, spec in streams.items() if spec.source}
+    lags = await _kafka_lags(state, topics, now)
     return Snapshot(
         at=now,
         streams=tuple(
-            stream_row(name, counters[name], [depths[q] for q in queues_of(name)], lags[name])
+            stream_row(name, counters[name], [depths[q] for q in queues_of(name)], lags.get(name))
             for name in names
         ),
         workers=tuple(worker_row(beat, now) for beat in await state.heartbeats.alive()),
@@ -246,26 +249,36 @@ def with_rates(snapshot: Snapshot, before: Snapshot) -> Snapshot:
     )
 
 
-def total_lag(fields: Mapping[bytes, bytes], now: float) -> int | None:
-    """The sum over a stream's partitions, fresh ones only; None where nobody measures now."""
-    fresh = []
-    for stored in fields.values():
+def total_lag(fields: Mapping[bytes, bytes], topic: str, now: float) -> int | None:
+    """The sum over the topic's partitions; None unless each of them is measured now.
+
+    A partition that nobody measures may hide any amount: a sum of the others would count it as 0.
+    """
+    total = None
+    for name, stored in fields.items():
+        if name.rpartition(b":")[0] != topic.encode():
+            continue  # Of the topic that the stream read before.
         try:
             partition = PartitionLag.model_validate_json(stored)
         except ValidationError:
-            continue  # Written by a newer consumer, in a form that is not known here.
-        if now - partition.measured_at <= LAG_FRESH_SECONDS:
-            fresh.append(partition.lag)
-    return sum(fresh) if fresh else None
+            return None  # Written by a newer consumer, in a form that is not known here.
+        if now - partition.measured_at > LAG_FRESH_SECONDS:
+            return None
+        total = (total or 0) + partition.lag
+    return total
 
 
-async def _kafka_lags(state: State, names: list[str], now: float) -> dict[str, int | None]:
+async def _kafka_lags(state: State, topics: Mapping[str, str], now: float) -> dict[str, int | None]:
+    """The lag of each stream in `topics`, which names the one that it reads."""
     async with reading_or_writing("reading Kafka lags"):
         pipe = state.redis.pipeline(transaction=False)
-        for name in names:
+        for name in topics:
             pipe.hgetall(state.keys.kafka_lag(name))
         replies = await pipe.execute()
-    return {name: total_lag(fields, now) for name, fields in zip(names, replies, strict=True)}
+    return {
+        name: total_lag(fields, topic, now)
+        for (name, topic), fields in zip(topics.items(), replies, strict=True)
+    }
 
 
 def render(snapshot: Snapshot, trouble: str = "") -> RenderableType:

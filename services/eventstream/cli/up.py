@@ -271,7 +271,7 @@ class _Session:
             _own_command(),
             vector_search=infrastructure.vector_search,
         )
-        self._console.print(make_panel(rows))
+        self._console.print(make_panel(rows, self._console.width))
 
     async def _run_demo(self) -> bool:
         name, spec = next(iter(self._streams.items()))

@@ -16,6 +16,10 @@ from eventstream.llm.providers import choose_provider
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec, default_stream
 
+FRAME = 10
+"""Columns of the panel's border and of what is behind each of its three columns."""
+LEAST_NOTE = 16
+"""Columns that a note needs, so that only its spaces are folded."""
 IN_MEMORY = "demo broker: topics, messages, offsets are in memory and end with it"
 
 
@@ -76,15 +80,31 @@ def panel_rows(
     return rows
 
 
-def make_panel(rows: Sequence[Row]) -> Panel:
-    """The rows as a panel for a console."""
+def make_panel(rows: Sequence[Row], width: int) -> Panel:
+    """The rows as a panel for a console of `width` columns."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(style="cyan", overflow="fold")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="cyan", overflow="fold", width=_room_for_where(rows, width))
     table.add_column(style="dim", overflow="fold")
     for row in rows:
         table.add_row(row.what, row.where, row.note)
     return Panel(table, title="AI-EventStream is ready", border_style="green", expand=False)
+
+
+def _room_for_where(rows: Sequence[Row], width: int) -> int | None:
+    """Columns for `where` in a narrow console, so that no address is folded.
+
+    Half an address that is copied names another database. None: all fits, or not even that does.
+    """
+    what, where, note = (
+        max(len(text) for text in texts)
+        for texts in zip(*((row.what, row.where, row.note) for row in rows), strict=True)
+    )
+    address = max((len(row.where) for row in rows if "://" in row.where), default=0)
+    left = width - FRAME - what
+    if where + note <= left or address + LEAST_NOTE > left:
+        return None
+    return max(address, left - min(note, left // 2))
 
 
 def without_password(url: str) -> str:

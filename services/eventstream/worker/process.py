@@ -186,6 +186,8 @@ class WorkerProcess:
             self._busy_since = 0.0
             BUSY_SECONDS.inc(time.monotonic() - began)
             self._report(self._drain.counts)
+        # No look-up is to come that would take the last counts along.
+        await self._cache.flush()
 
     async def _refresh_queues(self) -> None:
         while True:

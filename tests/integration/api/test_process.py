@@ -92,6 +92,21 @@ async def test_other_streams_have_their_own_queue_labels_and_models(
     assert (held.event.task_type, held.event.model) == ("triage", "gpt-4o")
 
 
+async def test_who_names_a_model_that_is_not_allowed_is_told_which_are(
+    open_client: Callable[..., Any], registry: Registry
+) -> None:
+    two = StreamSpec.model_validate({"model": {"name": "gpt-4o-mini", "allow": ["gpt-4o"]}})
+    await registry.write({"default": StreamSpec(), "two": two})
+    said = {}
+    async with open_client() as client:
+        for stream in ("default", "two"):
+            body = {"text": TEXT, "stream": stream, "model": "gpt-9"}
+            said[stream] = (await client.post("/process", json=body)).json()["detail"]
+
+    assert said["default"].endswith("'gpt-9'; leave it out: it allows no other (model.allow)")
+    assert said["two"].endswith("; leave it out or name one of: gpt-4o-mini, gpt-4o")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason", "field"),
     [

@@ -11,7 +11,7 @@ from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
-from eventstream.spec import StreamSpec
+from eventstream.spec import Source, StreamSpec
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.integration.cli.conftest import Live
 from tests.support.events import a_failure, an_answer, an_event
@@ -53,23 +53,24 @@ async def test_the_default_stream_adds_up_its_three_queues(
 async def test_kafka_lag_is_summed_while_it_is_measured(
     env: dict[str, str], registry: Registry, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    await registry.write({"live": StreamSpec(), "stale": StreamSpec(), "none": StreamSpec()})
-    now = time.time()
-    for stream, measured_at in (("live", now), ("stale", now - 3600)):
+    reads = StreamSpec(source=Source(topic="t"))
+    await registry.write({"live": reads, "stale": reads, "partly": reads, "none": StreamSpec()})
+    now, old = time.time(), time.time() - 3600
+    for stream, measured in (("live", (now, now)), ("stale", (old, old)), ("partly", (now, old))):
         await redis_client.hset(
             keys.kafka_lag(stream),
             mapping={
                 f"t:{partition}": PartitionLag(
                     lag=lag, end=lag, position=0, measured_at=measured_at
                 ).model_dump_json()
-                for partition, lag in enumerate((5, 7))
+                for partition, (lag, measured_at) in enumerate(zip((5, 7), measured, strict=True))
             },
         )
 
     ended = await run("top", "--once", "--json", env=env)
 
     lags = {row["stream"]: row["kafka_lag"] for row in ended.json["streams"]}
-    assert lags == {"live": 12, "stale": None, "none": None}
+    assert lags == {"live": 12, "stale": None, "partly": None, "none": None}
 
 
 async def test_workers_are_shown_with_what_they_hold(

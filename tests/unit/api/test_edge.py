@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,17 +30,21 @@ async def fine() -> Reply:
 
 
 def behind_edge(
-    behaviour: Behaviour = fine, route: str = "/task/{task_id}", **options: Any
+    behaviour: Behaviour = fine,
+    route: str | None = "/task/{task_id}",
+    settings: Settings | None = None,
+    **options: Any,
 ) -> tuple[ASGIApp, list[AccessRecord]]:
     """An application that does as `behaviour` says, and the access records it leaves."""
     records: list[AccessRecord] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["route"] = SimpleNamespace(path_format=route)
+        if route is not None:
+            scope["route"] = SimpleNamespace(path_format=route)
         reply = await behaviour()
         await reply(scope, receive, send)
 
-    door = Doorkeeper(Settings())
+    door = Doorkeeper(settings or Settings())
     return Edge(app, door=door, access_log=records.append, **options), records
 
 
@@ -166,6 +171,24 @@ async def test_the_access_record_says_who_and_what_and_no_text() -> None:
         "principal": "anonymous",
     }
     assert b"secret" not in orjson.dumps(fields)
+
+
+async def test_who_has_no_key_asked_for_no_unknown_path() -> None:
+    key = SecretStr("a-key-that-is-long-enough")
+    app, records = behind_edge(settings=Settings(api_keys=(key,)))
+    await get(app)
+    await get(app, **{"X-API-Key": key.get_secret_value()})
+
+    told = [(record.status, record.route, record.context.reason) for record in records]
+    assert told == [(401, "not_routed", "key_missing"), (200, "/task/{task_id}", "")]
+    assert sample("eventstream_http_requests_total", method="GET", route="not_routed", status="401")
+
+
+async def test_a_path_that_no_route_has_is_unmatched() -> None:
+    app, records = behind_edge(route=None)
+    await get(app, "/nowhere")
+
+    assert records[0].route == "unmatched"
 
 
 def sample(name: str, **labels: str) -> float | None:

@@ -305,7 +305,8 @@ def test_what_events_wait_for_is_said_once(capsys: pytest.CaptureFixture[str]) -
         200,
         {},
         b'{"task_id": "a", "status": "RETRY",'
-        b' "progress": {"reason": "configuration", "detail": "OPENAI_API_KEY: is not set"}}',
+        b' "progress": {"reason": "configuration", "detail": "OPENAI_API_KEY: is not set",'
+        b' "due_at": 1796034429.0}}',
     )
     done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
     receipts = [Receipt(1, task_id="a"), Receipt(2, task_id="b")]

@@ -1,6 +1,8 @@
 """The panel: what listens where, what is kept, and never a password."""
 
 import io
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -86,5 +88,29 @@ def test_the_panel_fits_a_narrow_terminal() -> None:
         "eventstream",
         vector_search=False,
     )
-    Console(file=stream, width=80).print(make_panel(listed))
+    Console(file=stream, width=80).print(make_panel(listed, 80))
     assert all(len(line) <= 80 for line in stream.getvalue().splitlines())
+
+
+def test_an_address_stands_on_one_line_beside_long_names() -> None:
+    stream = io.StringIO()
+    ports = Ports(18000, 15555, 16390, 18433, 19092, 19093, 19100)
+    plan = plan_stack({}, ports=ports)
+    listed = panel_rows(
+        plan,
+        Settings(**{name.lower(): value for name, value in plan.service_env.items()}),  # type: ignore[arg-type]
+        [f"a-rather-long-name-of-a-stream-{number}" for number in range(4)],
+        Path("/a/rather/long/folder/that/a/person/keeps/things/in/.eventstream"),
+        Path("/a/rather/long/folder/that/a/person/keeps/things/in/.eventstream/env"),
+        "/a/rather/long/folder/that/a/person/keeps/things/in/.venv/bin/eventstream",
+        vector_search=False,
+    )
+    Console(file=stream, width=80).print(make_panel(listed, 80))
+    shown = stream.getvalue()
+
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    for address in ("redis://127.0.0.1:16390/0", "redis://127.0.0.1:18433/2", "127.0.0.1:19092"):
+        assert f" {address} " in shown
+    # Nothing is cut off: every letter is there, wherever its text was folded.
+    told = "AI-EventStream is ready" + "".join(row.what + row.where + row.note for row in listed)
+    assert Counter("".join(re.sub("[│╭╮╰╯─]", "", shown).split())) == Counter("".join(told.split()))
