@@ -33,6 +33,7 @@ class KnownVectors:
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
+        self.server = ""
 
     async def embed(self, asked: Sequence[str]) -> FloatArray:
         """One unit row a text."""

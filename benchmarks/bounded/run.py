@@ -38,6 +38,7 @@ class RememberedVectors:
         self._vectors: dict[str, FloatArray] = {}
         self.name = model.embedding_name
         self.dimension = model.dimension
+        self.server = ""
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """As the cache asks for them."""

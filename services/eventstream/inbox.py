@@ -95,7 +95,7 @@ class Inbox:
             ]
             arguments += [
                 event.id,
-                event.digest,
+                event.digest + event.digest_as_sent,
                 event.stream,
                 queue,
                 event.task_type,

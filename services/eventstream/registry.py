@@ -11,15 +11,16 @@ are different machines.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
 
 from pydantic import BaseModel, ValidationError
+from redis.exceptions import WatchError
 
-from eventstream import lua
-from eventstream.errors import StoreUnavailable
+from eventstream.errors import StoreUnavailable, StreamBeingRemoved
 from eventstream.keys import DEFAULT_STREAM, SCHEMA, Keys, queues_of
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
@@ -31,6 +32,9 @@ log = get_logger(__name__)
 FRESH_SECONDS: Final = 5.0
 """Who accepts events goes by streams no older than this: a deleted stream is served to its end, but
 not for ever."""
+SETTLING_SECONDS: Final = 60.0
+"""As long at most, from when it begins, one process removes what a deleted stream leaves."""
+_LOOKS_AGAIN_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0)
 
 
 class RegisteredStream(BaseModel):
@@ -46,7 +50,21 @@ class RegisteredStream(BaseModel):
     """Unix seconds of Redis' clock."""
     settled: bool = False
     """A deleted stream of which nothing is left to do."""
+    settling_until: float = 0.0
+    """Until then of Redis' clock what a deleted stream leaves may be removed at any moment."""
     spec: StreamSpec = field(default_factory=StreamSpec)
+
+    def is_being_removed(self, now: float) -> bool:
+        """Whether somebody removes what it leaves. A clock that went back far is not waited for."""
+        return 0 < self.settling_until - now <= SETTLING_SECONDS
+
+    @property
+    def topics_to_delete(self) -> tuple[str, ...]:
+        """The topics that go with the stream, but for those that other streams name."""
+        return self.spec.topics if self.spec.on_delete.topics == "Delete" else ()
+
+
+_Streams = dict[str, RegisteredStream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +90,6 @@ class Registry:
         self._keys = keys
         self._max_age_seconds = max_age_seconds
         self._clock = clock
-        self._settle = redis.register_script(lua.source("settle"))
         self._snapshot: _Snapshot | None = None
         self._last_read: tuple[dict[bytes, bytes], dict[str, RegisteredStream]] = ({}, {})
 
@@ -156,59 +173,129 @@ class Registry:
         """Create or change streams; a generation goes up only when the spec changed.
 
         `owner` makes them its own; None leaves them whose they are. Nothing is refused here: who
-        has an owner looks at `owners` first.
+        has an owner looks at `owners` first. A stream whose namesake's leavings are being removed
+        (or another's, with its topics among them) is written after that; raises StreamBeingRemoved
+        where that takes long, with all others written.
         """
-        known = await self._read()
-        fields = {}
-        for name, spec in streams.items():
-            before = known.get(name)
-            there = before if before is not None and not before.deleted else None
-            whose = (there.owner if there else "") if owner is None else owner
-            generation = before.generation if before else 0
-            if there is None or there.spec != spec:
-                generation += 1
-            elif there.owner == whose:
-                continue
-            stream = RegisteredStream(generation=generation, owner=whose, spec=spec)
-            fields[name] = _pack(stream)
-        if fields:
-            async with reading_or_writing("writing streams"):
-                await self._redis.hset(self._keys.streams, mapping=fields)  # type: ignore[arg-type]
-        self._snapshot = None
+        for seconds in (*_LOOKS_AGAIN_SECONDS, None):
+            streams = await self._write(streams, owner)
+            if not streams:
+                return
+            if seconds is not None:
+                await asyncio.sleep(seconds)
+        raise StreamBeingRemoved(
+            "what a deleted stream left is being removed just now, so"
+            f" {', '.join(streams)} can't be written yet: try again in a minute"
+        )
+
+    async def _write(
+        self, streams: Mapping[str, StreamSpec], owner: str | None
+    ) -> dict[str, StreamSpec]:
+        """Write all that can be written now; returns the others."""
+        later: dict[str, StreamSpec] = {}
+
+        def written(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
+            later.clear()
+            removed = {name: each for name, each in known.items() if each.is_being_removed(now)}
+            topics = {topic for each in removed.values() for topic in each.topics_to_delete}
+            changed = {}
+            for name, spec in streams.items():
+                before = known.get(name)
+                there = before if before is not None and not before.deleted else None
+                whose = (there.owner if there else "") if owner is None else owner
+                generation = before.generation if before else 0
+                if there is None or there.spec != spec:
+                    generation += 1
+                elif there.owner == whose:
+                    continue
+                if name in removed or not topics.isdisjoint(spec.topics):
+                    later[name] = spec
+                else:
+                    changed[name] = RegisteredStream(generation=generation, owner=whose, spec=spec)
+            return changed
+
+        await self._change("writing streams", written)
+        return dict(later)
 
     async def delete(self, name: str) -> bool:
         """Delete a stream: its waiting events fail with `stream_deleted`. False: there is none."""
-        known = (await self._read()).get(name)
-        if known is None or known.deleted:
-            return False
-        tombstone = known.model_copy(
-            update={
-                "deleted": True,
-                "deleted_at": await self.store_seconds(),
-                "generation": known.generation + 1,
-            }
-        )
-        async with reading_or_writing("deleting a stream"):
-            await self._redis.hset(self._keys.streams, name, _pack(tombstone))
-        self._snapshot = None
-        return True
+
+        def tombstone(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
+            stream = known.get(name)
+            if stream is None or stream.deleted:
+                return {}
+            generation = stream.generation + 1
+            changes = {"deleted": True, "deleted_at": now, "generation": generation}
+            return {name: stream.model_copy(update=changes)}
+
+        return bool(await self._change("deleting a stream", tombstone))
+
+    async def begin_settling(
+        self, name: str, tombstone: RegisteredStream
+    ) -> tuple[RegisteredStream, set[str]] | None:
+        """Keep everybody from writing the stream anew while what it leaves is removed.
+
+        For SETTLING_SECONDS, or until `settle` or `give_up_settling` gets the tombstone that is
+        returned; beside it stand the topics that streams name, none of which becomes one of those
+        to be deleted meanwhile. None: it is another stream by now, or somebody else settles it.
+        """
+        named: set[str] = set()
+
+        def begun(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
+            named.clear()
+            named.update(
+                topic for each in known.values() if not each.deleted for topic in each.spec.topics
+            )
+            if known.get(name) != tombstone or tombstone.is_being_removed(now):
+                return {}
+            return {name: tombstone.model_copy(update={"settling_until": now + SETTLING_SECONDS})}
+
+        marked = (await self._change("settling a deleted stream", begun)).get(name)
+        return None if marked is None else (marked, named)
+
+    async def give_up_settling(self, name: str, tombstone: RegisteredStream) -> None:
+        """Nothing of what it leaves is being removed any more; something is left to do."""
+        await self._replace(name, tombstone, settling_until=0.0)
 
     async def settle(self, name: str, tombstone: RegisteredStream) -> bool:
         """Nothing is left to do about this tombstone. False: the stream is another one by now."""
-        return await self._mark(name, tombstone, settled=True)
+        return await self._replace(name, tombstone, settled=True, settling_until=0.0)
 
     async def unsettle(self, name: str, tombstone: RegisteredStream) -> bool:
         """Something is left to do after all. False: the stream is another one by now."""
-        return await self._mark(name, tombstone, settled=False)
+        return await self._replace(name, tombstone, settled=False)
 
-    async def _mark(self, name: str, tombstone: RegisteredStream, *, settled: bool) -> bool:
-        marked = tombstone.model_copy(update={"settled": settled})
-        async with reading_or_writing("settling a deleted stream"):
-            done = await self._settle(
-                keys=[self._keys.streams], args=[name, tombstone.generation, _pack(marked)]
-            )
-        self._snapshot = None
-        return bool(done)
+    async def _replace(self, name: str, tombstone: RegisteredStream, **changes: object) -> bool:
+        def replaced(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
+            if known.get(name) != tombstone:
+                return {}
+            return {name: tombstone.model_copy(update=changes)}
+
+        return bool(await self._change("settling a deleted stream", replaced))
+
+    async def _change(
+        self, doing: str, decide: Callable[[Mapping[str, RegisteredStream], float], _Streams]
+    ) -> _Streams:
+        """Write what `decide` makes of the streams at a time of Redis' clock; returns it.
+
+        Nobody writes in between: where somebody did, it is decided anew.
+        """
+        async with reading_or_writing(doing), self._redis.pipeline() as pipe:
+            while True:
+                await pipe.watch(self._keys.streams)
+                stored = await cast(Awaitable[dict[bytes, bytes]], pipe.hgetall(self._keys.streams))
+                seconds, microseconds = await pipe.time()
+                changed = decide(self._parsed(stored), seconds + microseconds / 1_000_000)
+                if changed:
+                    pipe.multi()  # type: ignore[no-untyped-call]
+                    packed = {name: _pack(stream) for name, stream in changed.items()}
+                    pipe.hset(self._keys.streams, mapping=packed)  # type: ignore[arg-type]
+                    try:
+                        await pipe.execute()
+                    except WatchError:
+                        continue
+                self._snapshot = None
+                return changed
 
     async def ensure_default(self, settings: Settings) -> None:
         """Write the documented `default` stream where nobody has written one.
@@ -265,6 +352,9 @@ class Registry:
     async def _read(self) -> dict[str, RegisteredStream]:
         async with reading_or_writing("reading streams"):
             stored = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.streams))
+        return self._parsed(stored)
+
+    def _parsed(self, stored: dict[bytes, bytes]) -> dict[str, RegisteredStream]:
         before, read = self._last_read
         if stored == before:
             # The same objects as long as nothing changes: what is derived from a spec stays valid.

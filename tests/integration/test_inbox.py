@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from redis.asyncio.client import PubSub
 from eventstream import kafka_gap
 from eventstream.claims import Arrival, Cancellation, Held, Outcome
 from eventstream.errors import StoreUnavailable
-from eventstream.events import State, TaskStatus
+from eventstream.events import Event, State, TaskStatus
 from eventstream.inbox import Inbox
 from eventstream.keys import INBOX_GROUP, QUEUE_HTTP, SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
@@ -69,6 +70,43 @@ async def test_the_same_id_is_a_duplicate_only_with_the_same_content(
     ]
     counters = (await results.counters(["default"]))["default"]
     assert (counters.accepted, counters.duplicates, counters.conflicts) == (2, 1, 1)
+
+
+FILLED = frozenset({"task_type", "temperature", "max_tokens"})
+CHANGED_SPEC: dict[str, Any] = {"task_type": "summarization", "temperature": 0.2, "max_tokens": 50}
+
+
+async def accepted_as(inbox: Inbox, event: Event) -> Outcome:
+    [acceptance] = await inbox.accept([Arrival(event)])
+    return acceptance.outcome
+
+
+async def test_a_change_of_the_streams_spec_makes_no_conflict_of_the_same_record(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event("a", filled=FILLED))])
+
+    again = an_event("a", filled=FILLED, **CHANGED_SPEC)
+    assert await accepted_as(inbox, again) is Outcome.DUPLICATE
+    # What is said is compared as it always was: what comes of it is what comes of the first.
+    assert await accepted_as(inbox, an_event("a")) is Outcome.DUPLICATE
+    said: list[dict[str, Any]] = [{"text": "Else."}, {"use_cache": False}, {"filled": frozenset()}]
+    for other in (again.model_copy(update=otherwise) for otherwise in said):
+        assert await accepted_as(inbox, other) is Outcome.CONFLICT
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.accepted, counters.duplicates, counters.conflicts) == (3, 2, 3)
+
+
+async def test_versions_that_know_one_digest_and_two_take_each_others_events_for_known(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    event = an_event("a", filled=FILLED)
+    await inbox.accept([Arrival(event)])
+    assert await redis_client.hget(keys.task_meta("a"), "digest") == event.digest.encode()
+
+    await redis_client.hdel(keys.task_meta("a"), "sent")  # as 0.1.0 leaves it
+    assert await accepted_as(inbox, event) is Outcome.DUPLICATE
+    assert await accepted_as(inbox, an_event("a", "Else.", filled=FILLED)) is Outcome.CONFLICT
 
 
 async def another_programs(redis: AsyncRedis, keys: Keys, event_id: str) -> None:

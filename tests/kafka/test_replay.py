@@ -12,6 +12,7 @@ from eventstream.kafka.config import producer_config, reader_config
 from eventstream.kafka.ranges import RangeReader
 from eventstream.kafka.records import SourceRecord
 from eventstream.kafka.topics import plans_for
+from eventstream.spec import Model
 from eventstream.tasks import end
 from tests.kafka.harness import DEADLINE_SECONDS, Stream, a_text, until
 from tests.support.redis_server import free_port
@@ -40,6 +41,22 @@ async def test_what_redis_lost_is_accepted_again_and_the_rest_is_known(stream: S
     assert status is not None
     assert status.status is State.PENDING
     assert await stream.committed() == committed
+
+
+async def test_a_change_of_the_spec_makes_no_record_conflict_with_itself(stream: Stream) -> None:
+    began = datetime.now(UTC)
+    async with stream.consumed():
+        await stream.produce(a_text("lovely"), a_text("late", event_id="order-7"))
+        await stream.accepted(2)
+    changed = stream.spec.model_copy(update={"model": Model(temperature=0.2, max_tokens=50)})
+    await stream.registry.write({stream.name: changed})
+
+    ran = await stream.command(
+        "replay", "--topic", stream.topic, "--since", began.isoformat(), "--json"
+    )
+
+    counts = ran.json()
+    assert (counts["accepted"], counts["duplicates"], counts["conflicts"]) == (0, 2, 0)
 
 
 async def test_records_before_the_time_are_left_alone(stream: Stream) -> None:

@@ -32,6 +32,11 @@ def from_kafka(value: bytes | None, spec: StreamSpec = SPEC) -> Event:
     return event_from_kafka(value, SOURCE, "default", spec, 1_000_000)
 
 
+def as_stored(event: Event) -> Event:
+    """What a worker gets: who filled in what is asked on acceptance only."""
+    return event.model_copy(update={"filled": frozenset()})
+
+
 def nested(levels: int) -> bytes:
     """JSON objects inside one another, and lists in the innermost half of them."""
     lists = levels // 2
@@ -88,7 +93,7 @@ def test_a_record_that_can_not_be_read_is_refused_with_its_reason(
 def test_what_may_be_nested_is_stored_and_published(levels: int) -> None:
     event = from_kafka(b'{"text": "a", "metadata": ' + nested(levels) + b"}")
 
-    assert Event.from_json(event.to_json()) == event
+    assert Event.from_json(event.to_json()) == as_stored(event)
     answer = Result(
         response="r", task_type="t", model="m", processing_time=0, from_cache=False,
         metadata={"parsed": orjson.loads(nested(levels))}, event_metadata=event.metadata,
@@ -100,7 +105,7 @@ def test_what_may_be_nested_is_stored_and_published(levels: int) -> None:
 def test_any_bytes_are_an_event_or_a_refusal(value: bytes) -> None:
     with contextlib.suppress(EventRefused):
         event = from_kafka(value)
-        assert Event.from_json(event.to_json()) == event
+        assert Event.from_json(event.to_json()) == as_stored(event)
 
 
 def test_a_record_without_an_id_is_named_after_where_it_stood() -> None:
@@ -177,9 +182,47 @@ def test_other_content_is_another_digest(change: dict[str, object]) -> None:
     assert event.model_copy(update={"id": "x", "metadata": {"a": 1}}).digest == event.digest
 
 
+NOTHING_ASKED = ProcessRequest(text="a")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"task_type": "general_analysis"},
+        {"temperature": SPEC.model.temperature},
+        {"max_tokens": SPEC.model.max_tokens},
+        {"use_cache": False},
+        {"text": "b"},
+    ],
+)
+def test_what_was_sent_has_a_digest_that_no_change_of_the_spec_makes_another(
+    asked: dict[str, object],
+) -> None:
+    changed = StreamSpec(
+        task=Task(type="summarization"), model=Model(temperature=0.1, max_tokens=9)
+    )
+    before, after = (event_from_request(NOTHING_ASKED, spec) for spec in (SPEC, changed))
+    assert before.digest != after.digest
+    assert before.digest_as_sent == after.digest_as_sent
+    assert from_kafka(b'{"text": "a"}', changed).digest_as_sent == before.digest_as_sent
+
+    other = event_from_request(NOTHING_ASKED.model_copy(update=asked), SPEC)
+    assert other.digest_as_sent != before.digest_as_sent
+
+
+def test_everything_said_leaves_nothing_to_the_spec() -> None:
+    asked = ProcessRequest(text="a", task_type="sentiment", temperature=0, max_tokens=9)
+    event = event_from_request(asked, SPEC)
+
+    assert event.digest_as_sent == event.digest
+    aliased = asked.model_copy(update={"task_type": "sentiment_analysis"})
+    assert event_from_request(aliased, SPEC).digest_as_sent == event.digest_as_sent
+
+
 def test_what_is_stored_can_be_read_back_and_rubbish_is_a_refusal() -> None:
-    event = from_kafka(b'{"text": "a \xf0\x9f\x8e\x89"}')
-    assert Event.from_json(event.to_json()) == event
+    event = from_kafka(b'{"text": "a \xf0\x9f\x8e\x89", "metadata": {"a": [1.5, null]}}')
+    assert event.to_json() == orjson.dumps(event.model_dump())
+    assert Event.from_json(event.to_json()) == as_stored(event)
     with pytest.raises(EventRefused) as raised:
         Event.from_json(b"rubbish")
     assert raised.value.reason is Reason.UNREADABLE_ENTRY

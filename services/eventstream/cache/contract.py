@@ -30,6 +30,11 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    @property
+    def server(self) -> str:
+        """Where a model of this name is perhaps another one; "" at the provider's own address."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows; raises an EventStreamError."""
         ...

@@ -21,6 +21,9 @@ class EmbeddingCache:
         self._embedder = embedder
         self._ttl_seconds = ttl_seconds
         self.model = model_digest(embedder.name, embedder.dimension)
+        # Answers of two servers are in two scopes; the vectors of a text know no scope.
+        at = f"@{embedder.server}" if embedder.server else ""
+        self._kept_by = model_digest(embedder.name + at, embedder.dimension)
 
     def append_reads(self, pipeline: Any, texts: Sequence[str]) -> None:
         """Queue one command a text."""
@@ -60,4 +63,4 @@ class EmbeddingCache:
 
     def key(self, text: str) -> str:
         """Where the vector of `text` is kept."""
-        return self._keys.embedding(self.model, text_digest(clean_text(text)))
+        return self._keys.embedding(self._kept_by, text_digest(clean_text(text)))

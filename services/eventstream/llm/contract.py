@@ -110,6 +110,11 @@ class Embedder(Protocol):
     def dimension(self) -> int:
         """Length of a vector."""
 
+    @property
+    def server(self) -> str:
+        """Where a model of this name is perhaps another one; "" at the provider's own address."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows, in the texts' order.
 

@@ -50,6 +50,10 @@ class LocalEmbedder:
     def dimension(self) -> int:
         return self.model.dimension
 
+    @property
+    def server(self) -> str:
+        return ""
+
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows."""
         loop = asyncio.get_running_loop()
@@ -70,6 +74,12 @@ class ProviderEmbedder:
     clock: Callable[[], float]
     seconds: float = EMBED_SECONDS
     """How long it may take: a look-up costs no event its deadline."""
+
+    @property
+    def server(self) -> str:
+        """Its address, where that is not the provider's own."""
+        address = self.endpoint.base_url
+        return "" if address == self.endpoint.facts.base_url else address
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows. Raises CallDeferred, CallFailed."""

@@ -123,7 +123,9 @@ class Models:
             )
         self._check_budget(spec, endpoint, model)
         # The local model has no temperature and no length, so they tell no answers apart.
-        parameters = "" if endpoint.local else f"{event.temperature:g}/{event.max_tokens}"
+        # All digits of it; "0", not "0.0", as what is stored was written.
+        temperature = repr(float(event.temperature)).removesuffix(".0")
+        parameters = "" if endpoint.local else f"{temperature}/{event.max_tokens}"
         if spec.model.base_url is None and endpoint.base_url != (endpoint.facts.base_url or ""):
             # The same name at another server is another model; a stream's own address is in the
             # scope as it is.

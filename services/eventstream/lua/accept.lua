@@ -1,6 +1,8 @@
 -- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
 -- KEYS  an event: task_meta, inbox, counters, wake
--- ARGV  wake TTL ms; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
+-- ARGV  wake TTL ms; an event: id, digests, stream, queue, task_type, via, entry JSON, raw or '', key or ''
+-- The digests, 32 characters each: of what will be worked on, and of what was sent, which no change of
+-- the stream's spec makes another. Either makes a duplicate; 0.1.0 knows the first only.
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
 -- its metadata would) an event, then the positions (1-based) of the events whose queue wants a wake-up.
 --
@@ -33,7 +35,8 @@ local count = (#ARGV - 1) / 9
 for i = 0, count - 1 do
   local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
   local a = i * 9 + 1
-  local stored, foreign = fields_of(meta, 'digest')
+  local digest, sent = string.sub(ARGV[a + 2], 1, 32), string.sub(ARGV[a + 2], 33)
+  local stored, foreign = fields_of(meta, 'digest', 'sent')
   local known = stored[1]
   if foreign then
     add(counters, 'conflicts')
@@ -53,15 +56,16 @@ for i = 0, count - 1 do
       -- What is left of a forgotten one, on which a worker may still be: its answer is not ours.
       redis.call('HSET', meta, 'since', entry)
     end
-    redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],
-      'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now)
+    redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', digest, 'sent', sent,
+      'stream', ARGV[a + 3], 'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6],
+      'entry', entry, 'accepted_at_ms', now)
     add(counters, 'accepted')
     if not woken[wake] then
       woken[wake] = true
       if redis.call('SET', wake, '1', 'NX', 'PX', ARGV[1]) then wanted[#wanted + 1] = i + 1 end
     end
     answers[#answers + 1] = 'accepted'
-  elseif known == ARGV[a + 2] then
+  elseif known == digest or stored[2] == sent then
     add(counters, 'accepted')
     add(counters, 'duplicates')
     answers[#answers + 1] = 'duplicate'

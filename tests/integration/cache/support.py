@@ -26,6 +26,7 @@ class WrittenVectors:
 
     name = "test/angles"
     dimension = 4
+    server = ""
 
     def __init__(self, angles: Mapping[str, float]) -> None:
         self._angles = angles
@@ -43,6 +44,7 @@ class OneVector:
 
     name = "test/one"
     dimension = 4
+    server = ""
 
     def __init__(self) -> None:
         self.calls = 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from redis.exceptions import ResponseError
 
@@ -142,6 +143,23 @@ async def test_a_text_is_embedded_once_while_its_vector_is_kept(cache: SemanticC
     assert first.embedding is not None
     assert again.embedding is not None
     assert (first.embedding.vector == again.embedding.vector).all()
+
+
+async def test_two_servers_of_one_models_name_share_no_vectors(cache: SemanticCache) -> None:
+    class There(WrittenVectors):
+        server = "http://10.0.0.7:8000/v1"
+
+    text = "The app is slow"
+    here, there = WrittenVectors({text: 0.0}), There({text: 1.0})
+    for _ in range(2):
+        first = await ask(cache, query(text), here)
+        second = await ask(cache, query(text), there)
+        assert first.embedding is not None
+        assert second.embedding is not None
+        assert first.embedding.vector[0] == pytest.approx(1.0)
+        assert second.embedding.vector[0] == pytest.approx(np.cos(1.0))
+
+    assert here.calls == there.calls == [[text]]
 
 
 @pytest.mark.parametrize("others", [0, 20], ids=["one text", "a claim"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -86,7 +87,18 @@ def test_parameters_tell_answers_apart_where_they_matter(planner: Planner) -> No
     assert digest(asked) == digest(asked)
     assert digest(asked) != digest(asked, temperature=0.0)
     assert digest(asked) != digest(asked, max_tokens=10)
+    assert digest(asked) != digest(asked, temperature=0.7000001)
     assert digest(local) == digest(local, temperature=0.0)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, 0.1, 0.7, 1.0, 1.25, 2.0])
+def test_what_was_kept_before_is_found_by_the_same_parameters(
+    planner: Planner, temperature: float
+) -> None:
+    models = planner.models(openai_api_key="k")
+    digest = models.plan(event(temperature=temperature), StreamSpec()).parameters_digest
+    written = f"{temperature:g}/1000"
+    assert digest == hashlib.sha256(written.encode()).hexdigest()[:12]
 
 
 def test_the_same_model_at_another_server_is_another(planner: Planner) -> None:
@@ -154,6 +166,17 @@ async def test_the_local_models_vectors(planner: Planner) -> None:
     assert embedder is not None
     assert (await embedder.embed(["a", "b"])).shape == (2, 384)
     await models.aclose()
+
+
+def test_vectors_say_which_server_of_one_name_made_them(planner: Planner) -> None:
+    def server(spec: StreamSpec, **settings: Any) -> str:
+        embedder = planner.models(openai_api_key="k", **settings).embedder(spec)
+        assert embedder is not None
+        return embedder.server
+
+    assert server(StreamSpec()) == ""
+    there = "http://10.0.0.7:8000/v1"
+    assert server(StreamSpec(), openai_base_url=there) == there
 
 
 def test_without_any_embeddings_there_is_no_embedder(planner: Planner) -> None:
