@@ -87,6 +87,9 @@ class Held:
     accepted_at_ms: int
     raw: bytes | None = None
     key: bytes | None = None
+    acceptance: str = ""
+    """Which acceptance of its id this is: the answer is none to another. Empty: an earlier
+    version accepted it."""
     ending: bytes | None = None
     """How its work ended already, when only publishing that is left to do."""
 
@@ -101,6 +104,7 @@ class Held:
             entry=self.entry,
             event_id=self.event.id,
             stream=self.event.stream,
+            acceptance=self.acceptance,
             failure=Failure(reason=reason, message=message, history=history),
         )
 
@@ -112,6 +116,7 @@ class Unreadable:
     queue: str
     entry: str
     event_id: str
+    acceptance: str
     refusal: EventRefused
     newer: bool
     """Written by a newer process: to be left to one."""
@@ -151,6 +156,7 @@ class Failed:
     entry: str
     event_id: str
     stream: str
+    acceptance: str
     failure: Failure
 
 

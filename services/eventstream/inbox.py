@@ -5,14 +5,16 @@ they renew; what a dead worker held is taken over when its lease ends, whatever 
 timeout says. Every step is one atomic script (`lua/`), so there is no state in between to be lost
 in. The inbox does not know what an event means, who wakes the workers, or Kafka.
 
-Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?, ending?),
-`task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}`
-(what waits for a provider, a budget or Kafka), `counters:{stream}`, and the channel `finished`.
+Data, all on the results Redis: `inbox:{queue}` (stream: id, event, acceptance, raw?,
+key?, ending?), `task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` +
+`deferred_entries:{queue}` (what waits for a provider, a budget or Kafka), `counters:{stream}`, and
+the channel `finished`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -80,7 +82,8 @@ class Inbox:
         if not arrivals:
             return []
         keys: list[str] = []
-        arguments: list[Any] = [WAKE_TTL_MS]
+        # One for all: an id is accepted once a batch at most.
+        arguments: list[Any] = [WAKE_TTL_MS, secrets.token_urlsafe(9)]
         queues: list[str] = []
         for arrival in arrivals:
             event = arrival.event
@@ -228,6 +231,7 @@ class Inbox:
                         queue=queue,
                         entry=entry.decode(),
                         event_id=fields.get(b"id", b"").decode("utf-8", "replace"),
+                        acceptance=_acceptance_of(fields),
                         refusal=refusal,
                         newer=_schema_of(fields.get(b"event", b"")) > SCHEMA,
                     )
@@ -240,6 +244,7 @@ class Inbox:
                     event=event,
                     deliveries=deliveries,
                     accepted_at_ms=accepted_at_ms,
+                    acceptance=_acceptance_of(fields),
                     raw=fields.get(b"raw"),
                     key=fields.get(b"key"),
                     ending=fields.get(b"ending"),
@@ -260,6 +265,7 @@ class Inbox:
                 arguments += [
                     entry,
                     event_id,
+                    ending.held.acceptance,
                     State.SUCCESS.value,
                     ending.result.to_json(),
                     b"",
@@ -276,6 +282,7 @@ class Inbox:
                 arguments += [
                     entry,
                     event_id,
+                    ending.acceptance,
                     State.FAILURE.value,
                     b"",
                     ending.failure.model_dump_json(),
@@ -379,6 +386,10 @@ def _acceptance(event_id: str, answer: str, queue: str, wake: bool) -> Acceptanc
     return Acceptance(
         event_id, Outcome.CONFLICT if foreign else Outcome(answer), queue, wake, foreign
     )
+
+
+def _acceptance_of(fields: Mapping[bytes, bytes]) -> str:
+    return fields.get(b"acceptance", b"").decode("utf-8", "replace")
 
 
 def _schema_of(stored: bytes) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from eventstream.claims import Failed, Held
+from eventstream.claims import Held
 from eventstream.errors import Reason
 from eventstream.events import Failure, State
 from eventstream.kafka.dead_letters import from_failure
@@ -27,7 +27,7 @@ async def fail(stream: Stream, held: Held, reason: Reason = Reason.PROVIDER_UNAV
     await stream.producer.produce(
         stream.dead_letter_topic, letter.value, letter.key, letter.headers
     )
-    failed = Failed(held.queue, held.entry, held.event.id, held.event.stream, failure)
+    failed = held.failed(failure.reason, failure.message, failure.history)
     await stream.tools.inbox.finish([failed])
 
 

@@ -1,6 +1,6 @@
 -- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
 -- KEYS  an event: task_meta, inbox, counters, wake
--- ARGV  wake TTL ms; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
+-- ARGV  wake TTL ms, the batch's token; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
 -- its metadata would) an event, then the positions (1-based) of the events whose queue wants a wake-up.
 --
@@ -29,17 +29,18 @@ local function add(counters, field)
   of[field] = (of[field] or 0) + 1
 end
 local now = now_ms()
-local count = (#ARGV - 1) / 9
+local token = ARGV[2]
+local count = (#ARGV - 2) / 9
 for i = 0, count - 1 do
   local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
-  local a = i * 9 + 1
+  local a = i * 9 + 2
   local stored, foreign = fields_of(meta, 'digest')
   local known = stored[1]
   if foreign then
     add(counters, 'conflicts')
     answers[#answers + 1] = 'foreign'
   elseif not known then
-    local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7] }
+    local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7], 'acceptance', token }
     if ARGV[a + 8] ~= '' then
       fields[#fields + 1] = 'raw'
       fields[#fields + 1] = ARGV[a + 8]
@@ -49,12 +50,12 @@ for i = 0, count - 1 do
       fields[#fields + 1] = ARGV[a + 9]
     end
     local entry = redis.call('XADD', inbox, '*', unpack(fields))
-    if redis.call('DEL', meta) == 1 then
-      -- What is left of a forgotten one, on which a worker may still be: its answer is not ours.
-      redis.call('HSET', meta, 'since', entry)
-    end
+    redis.call('DEL', meta)
+    -- A worker may still be on one of this id that was forgotten since, or tell its end once more: that
+    -- answer is not ours. `since` says so to workers of earlier versions, which know no `acceptance`.
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],
-      'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now)
+      'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6], 'entry', entry, 'accepted_at_ms', now,
+      'acceptance', token, 'since', entry)
     add(counters, 'accepted')
     if not woken[wake] then
       woken[wake] = true

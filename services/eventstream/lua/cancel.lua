@@ -2,17 +2,16 @@
 -- KEYS  task_meta, result, finished channel's name
 -- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
 --       prefix, counters prefix
-local meta = fields_of(KEYS[1], 'status', 'queue', 'entry', 'stream', 'cancelled', 'deliveries', 'deferrals')
+local meta = fields_of(KEYS[1], 'status', 'queue', 'entry', 'stream', 'forgotten')
 if not meta[1] then return 'not_found' end
 if finished(meta[1]) then
-  if redis.call('HGET', KEYS[1], 'forgotten') then return 'not_found' end
+  if meta[5] then return 'not_found' end
   redis.call('DEL', KEYS[1], KEYS[2])
-  if meta[5] or tonumber(meta[6] or 0) > 1 or meta[7] then
-    -- Cancelled, or taken over: a worker may still be on it. Its late answer must find that it is
-    -- over, or it would look like that of an event that a server without its data does not know.
-    redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'forgotten', 1)
-    redis.call('EXPIRE', KEYS[1], 900)
-  end
+  -- A worker may still be on it (it was cancelled, or taken over), or tell its end once more because
+  -- the reply was lost. It must find that it is over, or it would look like the answer to an event
+  -- that a server without its data does not know.
+  redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'forgotten', 1)
+  redis.call('EXPIRE', KEYS[1], 900)
   return 'forgotten'
 end
 local queue = meta[2]
