@@ -94,6 +94,7 @@ class Inbox:
                 self._keys.inbox(queue),
                 self._keys.counters(event.stream),
                 self._keys.wake(queue),
+                self._keys.result(event.id),
             ]
             arguments += [
                 event.id,

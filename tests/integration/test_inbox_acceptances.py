@@ -109,6 +109,20 @@ async def test_an_event_stays_the_same_when_it_is_put_back_deferred_and_taken_ov
     assert await inbox.finish([an_answer(taken)]) == [True]
 
 
+async def test_a_result_that_outlived_its_metadata_is_not_the_next_ones(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """A server that evicts takes the two apart."""
+    await inbox.finish([an_answer(await accept_and_claim(inbox, "one text"), "to the one")])
+    await redis_client.delete(keys.task_meta("a"))
+
+    other = await accept_and_claim(inbox, "another text")
+
+    assert await response_of(results, "a") is None
+    await inbox.finish([an_answer(other, "to the other")])
+    assert await response_of(results, "a") == "to the other"
+
+
 # -- side by side with processes of earlier versions ---------------------------------------------
 
 
@@ -179,3 +193,27 @@ async def test_a_worker_of_an_earlier_version_knows_by_since_what_is_not_the_sam
 
     assert await redis_client.hget(keys.task_meta("a"), "since") == second.entry.encode()
     assert (await redis_client.xpending(keys.inbox(QUEUE_HTTP), INBOX_GROUP))["pending"] == 1
+
+
+async def test_a_result_that_an_earlier_version_left_is_not_the_next_ones(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await accepted_by_an_earlier_version(inbox, redis_client, keys, "another text")
+    await redis_client.set(keys.result("a"), b"of one whose metadata was evicted")
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+
+    await inbox.finish([an_answer(held, "to the other")])
+
+    assert await response_of(results, "a") == "to the other"
+
+
+async def test_a_late_answer_does_not_replace_a_result_whose_metadata_was_evicted(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    held = await accept_and_claim(inbox, "one text")
+    await inbox.finish([an_answer(held, "the first")])
+    await redis_client.delete(keys.task_meta("a"))
+
+    await inbox.finish([an_answer(held, "a late one")])
+
+    assert await response_of(results, "a") == "the first"

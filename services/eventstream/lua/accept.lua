@@ -1,5 +1,5 @@
 -- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
--- KEYS  an event: task_meta, inbox, counters, wake
+-- KEYS  an event: task_meta, inbox, counters, wake, result
 -- ARGV  wake TTL ms, the batch's token; an event: id, digest, stream, queue, task_type, via, entry JSON, raw or '', key or ''
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
 -- its metadata would) an event, then the positions (1-based) of the events whose queue wants a wake-up.
@@ -32,7 +32,8 @@ local now = now_ms()
 local token = ARGV[2]
 local count = (#ARGV - 2) / 9
 for i = 0, count - 1 do
-  local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
+  local k = i * 5
+  local meta, inbox, counters, wake = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local a = i * 9 + 2
   local stored, foreign = fields_of(meta, 'digest')
   local known = stored[1]
@@ -50,7 +51,8 @@ for i = 0, count - 1 do
       fields[#fields + 1] = ARGV[a + 9]
     end
     local entry = redis.call('XADD', inbox, '*', unpack(fields))
-    redis.call('DEL', meta)
+    -- A server that evicts takes metadata and result apart: what is left of one is none of the next.
+    redis.call('DEL', meta, KEYS[k + 5])
     -- A worker may still be on one of this id that was forgotten since, or tell its end once more: that
     -- answer is not ours. `since` says so to workers of earlier versions, which know no `acceptance`.
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', ARGV[a + 2], 'stream', ARGV[a + 3],

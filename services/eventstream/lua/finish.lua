@@ -1,4 +1,4 @@
--- Finish a batch: result if absent, metadata, acknowledgement, counters, one notification.
+-- Finish a batch: result, metadata, acknowledgement, counters, one notification.
 -- KEYS  finished channel's name; an event: inbox, task_meta, result, counters,
 --       deferred, deferred entries
 -- ARGV  group, TTL seconds; an event: entry id, event id, acceptance or '', status, result JSON or '',
@@ -73,7 +73,12 @@ for i = 0, count - 1 do
     end
     local failure = ARGV[a + 6]
     if status == 'SUCCESS' then
-      redis.call('SET', result, ARGV[a + 5], 'NX', 'EX', ttl)
+      if known[1] then
+        redis.call('SET', result, ARGV[a + 5], 'EX', ttl)
+      else
+        -- It may have been finished before, and its metadata evicted.
+        redis.call('SET', result, ARGV[a + 5], 'NX', 'EX', ttl)
+      end
       add(counters, 'answered', 1)
       add(counters, 'source:' .. source, 1)
       add(counters, 'tokens', tonumber(ARGV[a + 8]))
