@@ -33,11 +33,13 @@ FOREIGN_KEY: Final = (
 
 
 class Cancellation(StrEnum):
-    """What `cancel` found."""
+    """What `cancel` or `forget_failure` found; the last two were left alone by the latter."""
 
     CANCELLED = "cancelled"
     FORGOTTEN = "forgotten"
     NOT_FOUND = "not_found"
+    UNFINISHED = "unfinished"
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,15 @@ class Inbox:
 
     async def cancel(self, event_id: str) -> Cancellation:
         """Cancel an unfinished event (it ends as FAILURE, reason `cancelled`), or forget one."""
+        return await self._cancel_or_forget(event_id, "any")
+
+    async def forget_failure(self, event_id: str) -> Cancellation:
+        """Forget an event that has failed; one that is unfinished or answered is left alone."""
+        return await self._cancel_or_forget(event_id, "failed")
+
+    async def _cancel_or_forget(
+        self, event_id: str, what: Literal["any", "failed"]
+    ) -> Cancellation:
         failure = Failure(reason=Reason.CANCELLED, message="cancelled by its owner")
         async with reading_or_writing("cancelling an event"):
             answer = await self._cancel(
@@ -136,6 +145,7 @@ class Inbox:
                     self._keys.deferred(""),
                     self._keys.deferred_entries(""),
                     self._keys.counters(""),
+                    what,
                 ],
             )
         return Cancellation(answer.decode())

@@ -123,6 +123,25 @@ async def test_a_result_that_outlived_its_metadata_is_not_the_next_ones(
     assert await response_of(results, "a") == "to the other"
 
 
+async def test_only_a_failure_is_forgotten_where_nothing_else_is_meant(
+    inbox: Inbox, results: Results
+) -> None:
+    """Of two replays at once, one finds an event that the other has sent on its way again."""
+    failure = a_failure(await accept_and_claim(inbox, "one text"))
+    await inbox.finish([failure])
+    assert await inbox.forget_failure("a") is Cancellation.FORGOTTEN
+    assert await inbox.forget_failure("a") is Cancellation.NOT_FOUND
+
+    await inbox.accept([Arrival(an_event("a", "one text"))])
+    assert await inbox.forget_failure("a") is Cancellation.UNFINISHED
+    [again] = (await inbox.claim(QUEUE_HTTP, ME, 10)).fresh
+    assert await inbox.forget_failure("a") is Cancellation.UNFINISHED
+    assert await inbox.finish([an_answer(again, "at last")]) == [True]
+    assert await inbox.forget_failure("a") is Cancellation.ANSWERED
+
+    assert await response_of(results, "a") == "at last"
+
+
 # -- side by side with processes of earlier versions ---------------------------------------------
 
 

@@ -1,9 +1,12 @@
--- Cancel a waiting or running event, or forget a finished one.
+-- Cancel a waiting or running event, or forget a finished one; or do nothing but forget a failed one.
 -- KEYS  task_meta, result, finished channel's name
 -- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
---       prefix, counters prefix
+--       prefix, counters prefix, 'failed' (forget only what has failed) or 'any'
 local meta = fields_of(KEYS[1], 'status', 'queue', 'entry', 'stream', 'forgotten')
 if not meta[1] then return 'not_found' end
+if ARGV[9] == 'failed' and meta[1] ~= 'FAILURE' then
+  return finished(meta[1]) and 'answered' or 'unfinished'
+end
 if finished(meta[1]) then
   if meta[5] then return 'not_found' end
   redis.call('DEL', KEYS[1], KEYS[2])
