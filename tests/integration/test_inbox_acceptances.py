@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -150,7 +151,8 @@ async def accepted_by_an_earlier_version(
 ) -> None:
     """Neither entry nor metadata says which acceptance; `since`: of an id that it knew before."""
     await inbox.accept([Arrival(an_event("a", text))])
-    [(entry, fields)] = await redis.xrange(keys.inbox(QUEUE_HTTP))
+    stored: Any = await redis.xrange(keys.inbox(QUEUE_HTTP))
+    [(entry, fields)] = stored
     del fields[b"acceptance"]
     await redis.xdel(keys.inbox(QUEUE_HTTP), entry)
     anew = await redis.xadd(keys.inbox(QUEUE_HTTP), fields)

@@ -22,6 +22,14 @@ end
 if only_the_reserve_is_left() then
   return redis.error_reply('OOM what is left of maxmemory is kept for finishing accepted events')
 end
+local token = ARGV[2]
+local count = (#ARGV - 2) / 9
+local kinds = {}
+for i = 0, count - 1 do
+  kinds[KEYS[i * 5 + 2]], kinds[KEYS[i * 5 + 3]] = 'stream', 'hash'
+end
+local foreign_one = foreign_key(kinds)
+if foreign_one then return foreign_reply(foreign_one) end
 local answers, wanted, woken, totals = {}, {}, {}, {}
 local function add(counters, field)
   local of = totals[counters] or {}
@@ -29,8 +37,6 @@ local function add(counters, field)
   of[field] = (of[field] or 0) + 1
 end
 local now = now_ms()
-local token = ARGV[2]
-local count = (#ARGV - 2) / 9
 for i = 0, count - 1 do
   local k = i * 5
   local meta, inbox, counters, wake = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
@@ -73,7 +79,5 @@ for i = 0, count - 1 do
     answers[#answers + 1] = 'conflict'
   end
 end
-for counters, of in pairs(totals) do
-  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
-end
+count_all(totals)
 return { answers, wanted }

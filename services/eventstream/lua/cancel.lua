@@ -21,13 +21,12 @@ local queue = meta[2]
 -- What took the place of a key that was lost says too little.
 if not queue then return 'not_found' end
 redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
-redis.call('XDEL', ARGV[5] .. queue, meta[3])
-redis.call('ZREM', ARGV[6] .. queue, ARGV[2])
-redis.call('HDEL', ARGV[7] .. queue, ARGV[2])
+redis.pcall('XDEL', ARGV[5] .. queue, meta[3])
+redis.pcall('ZREM', ARGV[6] .. queue, ARGV[2])
+redis.pcall('HDEL', ARGV[7] .. queue, ARGV[2])
 redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms(),
   'cancelled', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed', 1)
-redis.call('HINCRBY', ARGV[8] .. meta[4], 'failed:cancelled', 1)
+count_all({ [ARGV[8] .. meta[4]] = { failed = 1, ['failed:cancelled'] = 1 } })
 redis.call('PUBLISH', KEYS[3], ARGV[2])
 return 'cancelled'

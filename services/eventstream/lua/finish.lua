@@ -41,9 +41,11 @@ for i = 0, count - 1 do
   entries[inbox] = entries[inbox] or {}
   table.insert(entries[inbox], ARGV[i * 12 + 3])
 end
+-- An answer that was paid for is stored whatever has become of the keys around it (`pcall`): other
+-- programs' in their places hold nothing that could be taken out.
 for inbox, of in pairs(entries) do
-  redis.call('XACK', inbox, group, unpack(of))
-  redis.call('XDEL', inbox, unpack(of))
+  redis.pcall('XACK', inbox, group, unpack(of))
+  redis.pcall('XDEL', inbox, unpack(of))
 end
 for i = 0, count - 1 do
   local k, a = i * 6 + 1, i * 12 + 2
@@ -62,14 +64,14 @@ for i = 0, count - 1 do
       add(counters, 'accepted', 1)
       add(counters, 'recovered', 1)
     end
-    if known[1] == 'RETRY' and redis.call('ZREM', KEYS[k + 5], id) == 1 then
+    if known[1] == 'RETRY' and redis.pcall('ZREM', KEYS[k + 5], id) == 1 then
       -- Whoever took it over had deferred it; the answer came from the first one after all.
-      redis.call('HDEL', KEYS[k + 6], id)
+      redis.pcall('HDEL', KEYS[k + 6], id)
     end
     if known[3] and known[3] ~= ARGV[a + 1] then
       -- Or put it back: nobody needs to find out that it is over, in an hour maybe.
-      redis.call('XACK', KEYS[k + 1], group, known[3])
-      redis.call('XDEL', KEYS[k + 1], known[3])
+      redis.pcall('XACK', KEYS[k + 1], group, known[3])
+      redis.pcall('XDEL', KEYS[k + 1], known[3])
     end
     local failure = ARGV[a + 6]
     if status == 'SUCCESS' then
@@ -92,14 +94,12 @@ for i = 0, count - 1 do
       add(counters, 'failed:' .. source, 1)
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now, 'failure', failure)
     end
-    add(counters, latency_field(now - tonumber(known[2] or now)), 1)
+    add(counters, latency_field(now - (tonumber(known[2]) or now)), 1)
     redis.call('EXPIRE', meta, ttl)
     names[#names + 1] = id
     answers[#answers + 1] = 1
   end
 end
-for counters, of in pairs(totals) do
-  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
-end
+count_all(totals)
 if #names > 0 then redis.call('PUBLISH', KEYS[1], table.concat(names, '\n')) end
 return answers
