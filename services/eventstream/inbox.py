@@ -14,10 +14,9 @@ the channel `finished`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
-import orjson
 from redis.commands.core import AsyncScript
 
 from eventstream import lua
@@ -29,14 +28,13 @@ from eventstream.claims import (
     Claim,
     Depth,
     Failed,
-    Held,
     Outcome,
-    Unreadable,
     Wait,
 )
-from eventstream.errors import EventRefused, Reason
-from eventstream.events import Event, Failure, State
-from eventstream.keys import INBOX_GROUP, SCHEMA, Keys, queue_for
+from eventstream.errors import Reason
+from eventstream.events import Failure, State
+from eventstream.inbox_entries import read_entries
+from eventstream.keys import INBOX_GROUP, Keys, queue_for
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 MAX_DETAIL_CHARS: Final = 300
@@ -219,49 +217,15 @@ class Inbox:
                     WAKE_TTL_MS,
                 ],
             )
-        unreadable: list[Unreadable] = []
+        taken, unreadable = read_entries(queue, fresh)
+        suspects_taken, others_unreadable = read_entries(queue, suspicious)
         return Claim(
-            fresh=tuple(self._read(queue, fresh, unreadable)),
-            suspects=tuple(self._read(queue, suspicious, unreadable)),
-            unreadable=tuple(unreadable),
+            fresh=tuple(taken),
+            suspects=tuple(suspects_taken),
+            unreadable=(*unreadable, *others_unreadable),
             suspect_waits=bool(suspect_waits),
             wake=bool(wake),
         )
-
-    def _read(
-        self, queue: str, entries: list[list[Any]], unreadable: list[Unreadable]
-    ) -> list[Held]:
-        held: list[Held] = []
-        for entry, deliveries, accepted_at_ms, flat in entries:
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            try:
-                event = Event.from_json(fields.get(b"event", b""))
-            except EventRefused as refusal:
-                unreadable.append(
-                    Unreadable(
-                        queue=queue,
-                        entry=entry.decode(),
-                        event_id=fields.get(b"id", b"").decode("utf-8", "replace"),
-                        acceptance=_acceptance_of(fields),
-                        refusal=refusal,
-                        newer=_schema_of(fields.get(b"event", b"")) > SCHEMA,
-                    )
-                )
-                continue
-            held.append(
-                Held(
-                    queue=queue,
-                    entry=entry.decode(),
-                    event=event,
-                    deliveries=deliveries,
-                    accepted_at_ms=accepted_at_ms,
-                    acceptance=_acceptance_of(fields),
-                    raw=fields.get(b"raw"),
-                    key=fields.get(b"key"),
-                    ending=fields.get(b"ending"),
-                )
-            )
-        return held
 
     async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
         """Finish a batch in one step. False: that event was finished before and is not counted."""
@@ -397,16 +361,3 @@ def _acceptance(event_id: str, answer: str, queue: str, wake: bool) -> Acceptanc
     return Acceptance(
         event_id, Outcome.CONFLICT if foreign else Outcome(answer), queue, wake, foreign
     )
-
-
-def _acceptance_of(fields: Mapping[bytes, bytes]) -> str:
-    return fields.get(b"acceptance", b"").decode("utf-8", "replace")
-
-
-def _schema_of(stored: bytes) -> int:
-    try:
-        document = orjson.loads(stored)
-    except orjson.JSONDecodeError:
-        return 0
-    number = document.get("schema_number", 0) if isinstance(document, dict) else 0
-    return number if isinstance(number, int) else 0
