@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from eventstream.answers import MOST_MICRODOLLARS
 from eventstream.claims import Arrival, Cancellation, Held
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State
 from eventstream.inbox import Inbox
-from eventstream.keys import Keys
+from eventstream.keys import QUEUE_HTTP, Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
 from tests.support.events import an_answer, an_event
@@ -120,3 +123,18 @@ async def test_a_sum_that_redis_can_not_count_costs_no_answer_and_no_other_count
 
     counters = (await results.counters(["reviews"]))["reviews"]
     assert (counters.open, counters.tokens, counters.cost_microdollars) == (0, 2**63 - 1, 3)
+
+
+async def test_the_sum_of_a_batch_is_exact_at_the_most_that_calls_may_cost(
+    inbox: Inbox, results: Results
+) -> None:
+    await inbox.accept([Arrival(an_event(f"e-{number}")) for number in range(256)])
+    held = (await inbox.claim(QUEUE_HTTP, ME, 256)).fresh
+    most = MOST_MICRODOLLARS - 1
+
+    await inbox.finish(
+        [replace(an_answer(each), cost_microdollars=most, saved_microdollars=most) for each in held]
+    )
+
+    counters = (await results.counters(["default"]))["default"]
+    assert (counters.cost_microdollars, counters.saved_microdollars) == (256 * most, 256 * most)
