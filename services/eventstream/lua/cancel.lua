@@ -24,6 +24,7 @@ redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
 redis.pcall('XDEL', ARGV[5] .. queue, meta[3])
 redis.pcall('ZREM', ARGV[6] .. queue, ARGV[2])
 redis.pcall('HDEL', ARGV[7] .. queue, ARGV[2])
+-- `cancelled` is for earlier versions: where it stands they leave word, too, when they forget.
 redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms(),
   'cancelled', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[4])

@@ -274,7 +274,7 @@ async def test_who_waits_for_a_provider_that_is_away_begins_to_wait_with_a_call_
 async def test_no_price_makes_a_call_cost_more_than_can_be_summed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(PriceList, "cost_microdollars", lambda *_: 10**15)
+    monkeypatch.setattr(PriceList, "cost_microdollars", lambda *_: 10**16)
 
     asked = answered(await bench.run("How long is a metre?", "one"))
     hit = answered(await bench.run("How long is a metre?", "two"))
