@@ -12,8 +12,9 @@ from eventstream.events import Event, Result
 from eventstream.llm.contract import ModelReply
 from eventstream.llm.wire import MOST_TOKENS
 
-MOST_MICRODOLLARS: Final = 10**15
-"""No call costs more; Redis could not count sums of what a broken entry may hold."""
+MOST_MICRODOLLARS: Final = 10**12
+"""No call costs more, whatever a price or a broken entry says: the sum of a batch (256) stays exact
+in Lua, whose whole numbers end at 2^53."""
 
 
 class StoredAnswer(BaseModel):
@@ -124,7 +125,7 @@ def answered(
         result=result,
         source="model",
         tokens=tokens,
-        cost_microdollars=reply.cost_microdollars or 0,
+        cost_microdollars=min(reply.cost_microdollars or 0, MOST_MICRODOLLARS),
     )
 
 

@@ -33,11 +33,13 @@ FOREIGN_KEY: Final = (
 
 
 class Cancellation(StrEnum):
-    """What `cancel` found."""
+    """What `cancel` or `forget_failure` found; the last two were left alone by the latter."""
 
     CANCELLED = "cancelled"
     FORGOTTEN = "forgotten"
     NOT_FOUND = "not_found"
+    UNFINISHED = "unfinished"
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class Held:
     accepted_at_ms: int
     raw: bytes | None = None
     key: bytes | None = None
+    acceptance: str = ""
+    """Which acceptance of its id this is: the answer is none to another. Empty: an earlier
+    version accepted it."""
     ending: bytes | None = None
     """How its work ended already, when only publishing that is left to do."""
 
@@ -101,6 +106,7 @@ class Held:
             entry=self.entry,
             event_id=self.event.id,
             stream=self.event.stream,
+            acceptance=self.acceptance,
             failure=Failure(reason=reason, message=message, history=history),
         )
 
@@ -112,6 +118,7 @@ class Unreadable:
     queue: str
     entry: str
     event_id: str
+    acceptance: str
     refusal: EventRefused
     newer: bool
     """Written by a newer process: to be left to one."""
@@ -151,6 +158,7 @@ class Failed:
     entry: str
     event_id: str
     stream: str
+    acceptance: str
     failure: Failure
 
 

@@ -5,17 +5,18 @@ they renew; what a dead worker held is taken over when its lease ends, whatever 
 timeout says. Every step is one atomic script (`lua/`), so there is no state in between to be lost
 in. The inbox does not know what an event means, who wakes the workers, or Kafka.
 
-Data, all on the results Redis: `inbox:{queue}` (stream: id, event, raw?, key?, ending?),
-`task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` + `deferred_entries:{queue}`
-(what waits for a provider, a budget or Kafka), `counters:{stream}`, and the channel `finished`.
+Data, all on the results Redis: `inbox:{queue}` (stream: id, event, acceptance, raw?,
+key?, ending?), `task_meta:{id}` (hash), `result:{id}` (string), `deferred:{queue}` +
+`deferred_entries:{queue}` (what waits for a provider, a budget or Kafka), `counters:{stream}`, and
+the channel `finished`.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from typing import Any, Final, Literal, cast
 
-import orjson
 from redis.commands.core import AsyncScript
 
 from eventstream import lua
@@ -27,14 +28,13 @@ from eventstream.claims import (
     Claim,
     Depth,
     Failed,
-    Held,
     Outcome,
-    Unreadable,
     Wait,
 )
-from eventstream.errors import EventRefused, Reason
-from eventstream.events import Event, Failure, State
-from eventstream.keys import INBOX_GROUP, SCHEMA, Keys, queue_for
+from eventstream.errors import Reason
+from eventstream.events import Failure, State
+from eventstream.inbox_entries import read_entries
+from eventstream.keys import INBOX_GROUP, Keys, queue_for
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 MAX_DETAIL_CHARS: Final = 300
@@ -81,7 +81,8 @@ class Inbox:
         if not arrivals:
             return []
         keys: list[str] = []
-        arguments: list[Any] = [WAKE_TTL_MS]
+        # One for all: an id is accepted once a batch at most.
+        arguments: list[Any] = [WAKE_TTL_MS, secrets.token_urlsafe(9)]
         queues: list[str] = []
         for arrival in arrivals:
             event = arrival.event
@@ -92,6 +93,7 @@ class Inbox:
                 self._keys.inbox(queue),
                 self._keys.counters(event.stream),
                 self._keys.wake(queue),
+                self._keys.result(event.id),
             ]
             arguments += [
                 event.id,
@@ -116,6 +118,15 @@ class Inbox:
 
     async def cancel(self, event_id: str) -> Cancellation:
         """Cancel an unfinished event (it ends as FAILURE, reason `cancelled`), or forget one."""
+        return await self._cancel_or_forget(event_id, "any")
+
+    async def forget_failure(self, event_id: str) -> Cancellation:
+        """Forget an event that has failed; one that is unfinished or answered is left alone."""
+        return await self._cancel_or_forget(event_id, "failed")
+
+    async def _cancel_or_forget(
+        self, event_id: str, what: Literal["any", "failed"]
+    ) -> Cancellation:
         failure = Failure(reason=Reason.CANCELLED, message="cancelled by its owner")
         async with reading_or_writing("cancelling an event"):
             answer = await self._cancel(
@@ -133,6 +144,7 @@ class Inbox:
                     self._keys.deferred(""),
                     self._keys.deferred_entries(""),
                     self._keys.counters(""),
+                    what,
                 ],
             )
         return Cancellation(answer.decode())
@@ -206,47 +218,15 @@ class Inbox:
                     WAKE_TTL_MS,
                 ],
             )
-        unreadable: list[Unreadable] = []
+        taken, unreadable = read_entries(queue, fresh)
+        suspects_taken, others_unreadable = read_entries(queue, suspicious)
         return Claim(
-            fresh=tuple(self._read(queue, fresh, unreadable)),
-            suspects=tuple(self._read(queue, suspicious, unreadable)),
-            unreadable=tuple(unreadable),
+            fresh=tuple(taken),
+            suspects=tuple(suspects_taken),
+            unreadable=(*unreadable, *others_unreadable),
             suspect_waits=bool(suspect_waits),
             wake=bool(wake),
         )
-
-    def _read(
-        self, queue: str, entries: list[list[Any]], unreadable: list[Unreadable]
-    ) -> list[Held]:
-        held: list[Held] = []
-        for entry, deliveries, accepted_at_ms, flat in entries:
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            try:
-                event = Event.from_json(fields.get(b"event", b""))
-            except EventRefused as refusal:
-                unreadable.append(
-                    Unreadable(
-                        queue=queue,
-                        entry=entry.decode(),
-                        event_id=fields.get(b"id", b"").decode("utf-8", "replace"),
-                        refusal=refusal,
-                        newer=_schema_of(fields.get(b"event", b"")) > SCHEMA,
-                    )
-                )
-                continue
-            held.append(
-                Held(
-                    queue=queue,
-                    entry=entry.decode(),
-                    event=event,
-                    deliveries=deliveries,
-                    accepted_at_ms=accepted_at_ms,
-                    raw=fields.get(b"raw"),
-                    key=fields.get(b"key"),
-                    ending=fields.get(b"ending"),
-                )
-            )
-        return held
 
     async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
         """Finish a batch in one step. False: that event was finished before and is not counted."""
@@ -261,6 +241,7 @@ class Inbox:
                 arguments += [
                     entry,
                     event_id,
+                    ending.held.acceptance,
                     State.SUCCESS.value,
                     ending.result.to_json(),
                     b"",
@@ -277,6 +258,7 @@ class Inbox:
                 arguments += [
                     entry,
                     event_id,
+                    ending.acceptance,
                     State.FAILURE.value,
                     b"",
                     ending.failure.model_dump_json(),
@@ -393,12 +375,3 @@ def _acceptance(event_id: str, answer: str, queue: str, wake: bool) -> Acceptanc
     return Acceptance(
         event_id, Outcome.CONFLICT if foreign else Outcome(answer), queue, wake, foreign
     )
-
-
-def _schema_of(stored: bytes) -> int:
-    try:
-        document = orjson.loads(stored)
-    except orjson.JSONDecodeError:
-        return 0
-    number = document.get("schema_number", 0) if isinstance(document, dict) else 0
-    return number if isinstance(number, int) else 0

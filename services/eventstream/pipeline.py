@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from eventstream.answers import StoredAnswer, answered, hit, read_stored
+from eventstream.answers import MOST_MICRODOLLARS, StoredAnswer, answered, hit, read_stored
 from eventstream.cache.agreement import AnswerForm, agree
 from eventstream.cache.contract import CacheAnswer, CacheEntry, CacheQuery, CacheScope
 from eventstream.cache.flight import FlightLease, FlightWait
@@ -334,7 +334,9 @@ class Pipeline:
             model=reply.model,
             prompt_tokens=reply.prompt_tokens - lost.prompt_tokens,
             completion_tokens=reply.completion_tokens - lost.completion_tokens,
-            cost_microdollars=None if cost is None else cost - lost.cost_microdollars,
+            cost_microdollars=None
+            if cost is None
+            else min(cost - lost.cost_microdollars, MOST_MICRODOLLARS),
             finish_reason=reply.finish_reason,
         )
         response = orjson.dumps(stored.model_dump())

@@ -362,7 +362,16 @@ class Registry:
         streams: dict[str, RegisteredStream] = {}
         for name, packed in stored.items():
             try:
-                streams[name.decode()] = RegisteredStream.model_validate_json(packed)
+                stream = RegisteredStream.model_validate_json(packed)
+                if stream.schema_number > SCHEMA:
+                    # What is new in it would be left out: it stays what it was, for this process.
+                    log.error(
+                        "stream_unreadable",
+                        stream=name.decode("utf-8", "replace"),
+                        problem=f"a newer version wrote it (schema {stream.schema_number})",
+                    )
+                    continue
+                streams[name.decode()] = stream
             except UnicodeDecodeError:
                 # Nobody can ask for it; what else stands there must not suffer from it.
                 log.error(

@@ -566,6 +566,18 @@ async def test_an_entry_of_a_newer_process_is_named_not_lost(
     assert [(item.event_id, item.newer) for item in claim.unreadable] == [("n", True), ("x", False)]
 
 
+async def test_an_entry_of_a_newer_process_is_left_to_one_though_it_can_be_read(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    newer = an_event("n").model_dump() | {"schema_number": SCHEMA + 1, "answer_in": "Spanish"}
+    await redis_client.xadd(keys.inbox(QUEUE_HTTP), {"id": "n", "event": orjson.dumps(newer)})
+
+    claim = await inbox.claim(QUEUE_HTTP, ME, 10)
+
+    assert not claim.fresh
+    assert [(item.event_id, item.newer) for item in claim.unreadable] == [("n", True)]
+
+
 async def test_an_answer_outlives_a_store_that_lost_its_data(
     inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from eventstream.claims import Arrival, Cancellation, Held, Outcome
+from eventstream.claims import Answered, Arrival, Cancellation, Failed, Held, Outcome
 from eventstream.events import State
 from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
@@ -47,6 +47,7 @@ class InboxMachine(RuleBasedStateMachine):
         self.contents: dict[str, str] = {}
         self.first_answers: dict[str, str] = {}
         self.held: list[tuple[str, Held]] = []
+        self.over: list[Answered | Failed] = []
         self.accepted = 0
         self.duplicates = 0
         self.forgotten = 0
@@ -100,9 +101,17 @@ class InboxMachine(RuleBasedStateMachine):
         response = f"answer {self.answers}"
         ending = an_answer(item[1], response) if success else a_failure(item[1])
         [counted] = self.run(self.inbox.finish([ending]))
+        self.over.append(ending)
         if counted:
             assert name not in self.first_answers
             self.first_answers[name] = response if success else "failure"
+
+    @precondition(lambda self: self.over)
+    @rule(data=st.data())
+    def finish_once_more(self, data: st.DataObject) -> None:
+        """The reply was lost, or whoever held it did not know that it is forgotten."""
+        ending = data.draw(st.sampled_from(self.over))
+        assert self.run(self.inbox.finish([ending])) == [False]
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), wait=st.sampled_from([0.0, 3600.0]))
@@ -121,7 +130,9 @@ class InboxMachine(RuleBasedStateMachine):
             assert outcome is Cancellation.FORGOTTEN
             del self.first_answers[name], self.contents[name]
             # What somebody still holds of it belongs to the past.
-            self.held = [item for item in self.held if item[1].event.id != name]
+            past = [item for item in self.held if item[1].event.id == name]
+            self.over += [an_answer(held, "of the past") for _, held in past]
+            self.held = [item for item in self.held if item not in past]
         else:
             assert outcome is Cancellation.CANCELLED
             self.first_answers[name] = "failure"

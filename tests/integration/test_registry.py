@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
-from eventstream.keys import Keys
+from eventstream.keys import SCHEMA, Keys
 from eventstream.redis_client import AsyncRedis, connect
-from eventstream.registry import FRESH_SECONDS, Registry
+from eventstream.registry import FRESH_SECONDS, RegisteredStream, Registry
 from eventstream.settings import Settings
 from eventstream.spec import Source, StreamSpec, Task
 from tests.support.redis_server import RedisServer
@@ -179,3 +179,19 @@ async def test_heartbeats_show_who_is_alive(redis_client: AsyncRedis, keys: Keys
     assert await redis_client.zscore(keys.workers, "w2") is None
     await heartbeats.forget("w1")
     assert await heartbeats.alive() == []
+
+
+async def test_a_stream_of_a_newer_version_stays_what_it_was(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """What is new in it would be left out, and nobody would know."""
+    await registry.write({"reviews": SPEC, "tickets": SPEC})
+    before = await registry.all()
+    newer = RegisteredStream(schema_number=SCHEMA + 1, generation=2, spec=StreamSpec())
+    for name in ("reviews", "mails"):
+        await redis_client.hset(keys.streams, name, newer.model_dump_json(by_alias=True))
+
+    with capture_logs() as lines:
+        assert await registry.all() == before
+    assert {line["stream"] for line in lines} == {"reviews", "mails"}
+    assert {line["event"] for line in lines} == {"stream_unreadable"}

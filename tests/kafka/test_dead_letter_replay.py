@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from eventstream.claims import Failed, Held
+import pytest
+
+from eventstream.claims import Held
+from eventstream.consumer import dead_letters
+from eventstream.consumer.dead_letters import Fate, Selection, replay_letters, statuses
 from eventstream.errors import Reason
-from eventstream.events import Failure, State
-from eventstream.kafka.dead_letters import from_failure
+from eventstream.events import Failure, State, TaskStatus
+from eventstream.kafka.dead_letters import DeadLetter, from_failure
 from eventstream.keys import queue_for
+from eventstream.results import Results
 from eventstream.spec import Task
 from tests.kafka.harness import Stream, a_text, until
 from tests.support.events import an_answer
@@ -27,7 +33,7 @@ async def fail(stream: Stream, held: Held, reason: Reason = Reason.PROVIDER_UNAV
     await stream.producer.produce(
         stream.dead_letter_topic, letter.value, letter.key, letter.headers
     )
-    failed = Failed(held.queue, held.entry, held.event.id, held.event.stream, failure)
+    failed = held.failed(failure.reason, failure.message, failure.history)
     await stream.tools.inbox.finish([failed])
 
 
@@ -216,3 +222,34 @@ async def test_many_dead_letters_are_replayed_in_batches(stream: Stream) -> None
 
 async def counted(stream: Stream, letters: int) -> bool:
     return (await stream.counters()).dead_lettered == letters
+
+
+async def test_two_replays_at_once_do_not_cancel_what_is_on_its_way_again(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[Held] = []
+
+    async def seen_before_the_other_replayed(
+        results: Results, letters: Sequence[DeadLetter]
+    ) -> list[TaskStatus | None]:
+        seen = await statuses(results, letters)
+        monkeypatch.undo()
+        await stream.command("dlq", "replay", "--all", "--stream", "reviews")
+        await until(lambda: accepted_again(stream, "e-1"), "accepted again")
+        again.extend(await claim(stream))
+        return seen
+
+    async with stream.consumed():
+        await stream.produce(a_text("text", event_id="e-1"))
+        await stream.accepted(1)
+        await fail(stream, (await claim(stream))[0])
+        monkeypatch.setattr(dead_letters, "statuses", seen_before_the_other_replayed)
+
+        replaying = replay_letters(
+            stream.tools, stream.dead_letter_topic, stream.topic, Selection()
+        )
+        [[(_, fate)]] = [batch async for batch in replaying]
+
+    assert fate is Fate.UNDER_WAY
+    assert await stream.tools.inbox.finish([an_answer(held) for held in again]) == [True]
+    assert (await stream.counters()).open == 0

@@ -42,6 +42,7 @@ def a_failure(held: Held, reason: Reason = Reason.PROVIDER_REFUSED) -> Failed:
         entry=held.entry,
         event_id=held.event.id,
         stream=held.event.stream,
+        acceptance=held.acceptance,
         failure=Failure(reason=reason, message="the provider said no"),
     )
 

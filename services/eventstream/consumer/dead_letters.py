@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from eventstream.claims import Cancellation
 from eventstream.consumer.stream import Tools
 from eventstream.errors import Reason
 from eventstream.events import State, TaskStatus
@@ -117,13 +118,25 @@ async def replay_letters(
                 for letter, status in zip(letters, became, strict=True)
             ]
             if not dry_run:
-                again = [letter for letter, fate in fates if fate is Fate.REPLAYED]
                 known = {status.task_id for status in became if status is not None}
-                for letter in again:
-                    if letter.event_id in known:
-                        await tools.inbox.cancel(letter.event_id)
+                fates = [
+                    (letter, await _freed(tools, letter))
+                    if fate is Fate.REPLAYED and letter.event_id in known
+                    else (letter, fate)
+                    for letter, fate in fates
+                ]
+                again = [letter for letter, fate in fates if fate is Fate.REPLAYED]
                 await asyncio.gather(*(_produce(tools, source_topic, each) for each in again))
             yield fates
+
+
+async def _freed(tools: Tools, letter: DeadLetter) -> Fate:
+    """Forget the failure, unless another replay has done so and the event has gone on since."""
+    found = await tools.inbox.forget_failure(letter.event_id)
+    return {
+        Cancellation.UNFINISHED: Fate.UNDER_WAY,
+        Cancellation.ANSWERED: Fate.ANSWERED,
+    }.get(found, Fate.REPLAYED)
 
 
 async def _produce(tools: Tools, source_topic: str, letter: DeadLetter) -> None:

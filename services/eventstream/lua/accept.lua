@@ -1,6 +1,6 @@
 -- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
--- KEYS  an event: task_meta, inbox, counters, wake
--- ARGV  wake TTL ms; an event: id, digests, stream, queue, task_type, via, entry JSON, raw or '', key or ''
+-- KEYS  an event: task_meta, inbox, counters, wake, result
+-- ARGV  wake TTL ms, the batch's token; an event: id, digests, stream, queue, task_type, via, entry JSON, raw or '', key or ''
 -- The digests, 32 characters each: of what will be worked on, and of what was sent, which no change of
 -- the stream's spec makes another. Either makes a duplicate; 0.1.0 knows the first only.
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
@@ -24,6 +24,14 @@ end
 if only_the_reserve_is_left() then
   return redis.error_reply('OOM what is left of maxmemory is kept for finishing accepted events')
 end
+local token = ARGV[2]
+local count = (#ARGV - 2) / 9
+local kinds = {}
+for i = 0, count - 1 do
+  kinds[KEYS[i * 5 + 2]], kinds[KEYS[i * 5 + 3]] = 'stream', 'hash'
+end
+local foreign_one = foreign_key(kinds)
+if foreign_one then return foreign_reply(foreign_one) end
 local answers, wanted, woken, totals = {}, {}, {}, {}
 local function add(counters, field)
   local of = totals[counters] or {}
@@ -31,10 +39,10 @@ local function add(counters, field)
   of[field] = (of[field] or 0) + 1
 end
 local now = now_ms()
-local count = (#ARGV - 1) / 9
 for i = 0, count - 1 do
-  local meta, inbox, counters, wake = KEYS[i * 4 + 1], KEYS[i * 4 + 2], KEYS[i * 4 + 3], KEYS[i * 4 + 4]
-  local a = i * 9 + 1
+  local k = i * 5
+  local meta, inbox, counters, wake = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
+  local a = i * 9 + 2
   local digest, sent = string.sub(ARGV[a + 2], 1, 32), string.sub(ARGV[a + 2], 33)
   local stored, foreign = fields_of(meta, 'digest', 'sent')
   local known = stored[1]
@@ -42,7 +50,7 @@ for i = 0, count - 1 do
     add(counters, 'conflicts')
     answers[#answers + 1] = 'foreign'
   elseif not known then
-    local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7] }
+    local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7], 'acceptance', token }
     if ARGV[a + 8] ~= '' then
       fields[#fields + 1] = 'raw'
       fields[#fields + 1] = ARGV[a + 8]
@@ -52,13 +60,13 @@ for i = 0, count - 1 do
       fields[#fields + 1] = ARGV[a + 9]
     end
     local entry = redis.call('XADD', inbox, '*', unpack(fields))
-    if redis.call('DEL', meta) == 1 then
-      -- What is left of a forgotten one, on which a worker may still be: its answer is not ours.
-      redis.call('HSET', meta, 'since', entry)
-    end
+    -- A server that evicts takes metadata and result apart: what is left of one is none of the next.
+    redis.call('DEL', meta, KEYS[k + 5])
+    -- A worker may still be on one of this id that was forgotten since, or tell its end once more: that
+    -- answer is not ours. `since` says so to workers of earlier versions, which know no `acceptance`.
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', digest, 'sent', sent,
       'stream', ARGV[a + 3], 'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6],
-      'entry', entry, 'accepted_at_ms', now)
+      'entry', entry, 'accepted_at_ms', now, 'acceptance', token, 'since', entry)
     add(counters, 'accepted')
     if not woken[wake] then
       woken[wake] = true
@@ -74,7 +82,5 @@ for i = 0, count - 1 do
     answers[#answers + 1] = 'conflict'
   end
 end
-for counters, of in pairs(totals) do
-  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
-end
+count_all(totals)
 return { answers, wanted }

@@ -31,18 +31,19 @@ local function taken(entry, fields, deliveries)
   return { entry, deliveries, tonumber(known[2] or now), fields }
 end
 
--- What was deferred and is due stands at the end of the inbox again. It leaves first: what fails
--- behind it would put another copy there with each claim.
+-- What was deferred and is due stands at the end of the inbox again. Where it can't (the inbox is
+-- another program's key) it stays deferred; behind it nothing may fail, or each claim would put another
+-- copy there.
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
 if #due == 0 then
   due = redis.call('ZRANGEBYSCORE', KEYS[2], now + LONGEST_WAIT_MS + 1, '+inf', 'LIMIT', 0, 256)
 end
 for _, id in ipairs(due) do
   local packed = redis.call('HGET', KEYS[3], id)
+  local entry = packed and redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
   redis.call('HDEL', KEYS[3], id)
   redis.call('ZREM', KEYS[2], id)
-  if packed then
-    local entry = redis.call('XADD', inbox, '*', unpack(cmsgpack.unpack(packed)))
+  if entry then
     -- Another program's key in its place is dealt with when the event is taken, in a moment.
     redis.pcall('HSET', prefix .. id, 'entry', entry, 'status', 'RETRY')
   end

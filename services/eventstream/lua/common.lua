@@ -34,6 +34,29 @@ local function fields_of(meta, ...)
   return {}, true
 end
 
+-- Of the keys that a batch shares: the first that another program keeps something of its own in, looked
+-- for before the first write. `kinds`: key -> the type that it must have.
+local function foreign_key(kinds)
+  for key, kind in pairs(kinds) do
+    local found = redis.call('TYPE', key).ok
+    if found ~= kind and found ~= 'none' then return key end
+  end
+  return nil
+end
+
+local function foreign_reply(key)
+  return redis.error_reply('WRONGTYPE another program keeps something of its own in this Redis under ' .. key
+    .. ': give EventStream a database or an EVENTSTREAM_PREFIX of its own')
+end
+
+-- Add to counters, behind everything that is written by then: what can't be counted (the key is another
+-- program's, or the sum beyond what Redis counts) must not undo the rest. `totals`: key -> field -> amount.
+local function count_all(totals)
+  for counters, of in pairs(totals) do
+    for field, amount in pairs(of) do redis.pcall('HINCRBY', counters, field, amount) end
+  end
+end
+
 local function finished(status)
   return status == 'SUCCESS' or status == 'FAILURE'
 end

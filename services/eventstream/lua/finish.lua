@@ -1,8 +1,8 @@
--- Finish a batch: result if absent, metadata, acknowledgement, counters, one notification.
+-- Finish a batch: result, metadata, acknowledgement, counters, one notification.
 -- KEYS  finished channel's name; an event: inbox, task_meta, result, counters,
 --       deferred, deferred entries
--- ARGV  group, TTL seconds; an event: entry id, event id, status, result JSON or '', failure JSON or '',
---       source, tokens, cost, tokens saved, cost saved, processing µs
+-- ARGV  group, TTL seconds; an event: entry id, event id, acceptance or '', status, result JSON or '',
+--       failure JSON or '', source, tokens, cost, tokens saved, cost saved, processing µs
 -- Returns 1 (finished now) or 0 (was finished before) an event.
 local group, ttl = ARGV[1], ARGV[2]
 local now = now_ms()
@@ -25,25 +25,36 @@ local function latency_field(ms)
   return 'latency_ms_le:' .. bound
 end
 
-local count = (#ARGV - 2) / 11
+-- Whether an answer belongs to another acceptance of the id than the one that is known.
+local function is_of_another(digest, known, since, acceptance, entry)
+  -- What took the place of a key that was lost does not say which one it is.
+  if not digest then return false end
+  -- Earlier versions give none, neither to the entry nor to the metadata.
+  if known or acceptance ~= '' then return known ~= acceptance end
+  return since and older(entry, since)
+end
+
+local count = (#ARGV - 2) / 12
 local entries = {}
 for i = 0, count - 1 do
   local inbox = KEYS[i * 6 + 2]
   entries[inbox] = entries[inbox] or {}
-  table.insert(entries[inbox], ARGV[i * 11 + 3])
+  table.insert(entries[inbox], ARGV[i * 12 + 3])
 end
+-- An answer that was paid for is stored whatever has become of the keys around it (`pcall`): other
+-- programs' in their places hold nothing that could be taken out.
 for inbox, of in pairs(entries) do
-  redis.call('XACK', inbox, group, unpack(of))
-  redis.call('XDEL', inbox, unpack(of))
+  redis.pcall('XACK', inbox, group, unpack(of))
+  redis.pcall('XDEL', inbox, unpack(of))
 end
 for i = 0, count - 1 do
-  local k, a = i * 6 + 1, i * 11 + 2
+  local k, a = i * 6 + 1, i * 12 + 2
   local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
-  local id, status, source = ARGV[a + 2], ARGV[a + 3], ARGV[a + 6]
-  local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'since', 'entry')
+  local id, status, source = ARGV[a + 2], ARGV[a + 4], ARGV[a + 7]
+  local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'entry', 'digest', 'acceptance', 'since')
   -- It was accepted under this key, which somebody has written over since.
   if foreign then redis.call('DEL', meta) end
-  if finished(known[1]) or (known[3] and older(ARGV[a + 1], known[3])) then
+  if finished(known[1]) or is_of_another(known[4], known[5], known[6], ARGV[a + 3], ARGV[a + 1]) then
     add(counters, 'late_answers', 1)
     answers[#answers + 1] = 0
   else
@@ -53,39 +64,42 @@ for i = 0, count - 1 do
       add(counters, 'accepted', 1)
       add(counters, 'recovered', 1)
     end
-    if known[1] == 'RETRY' and redis.call('ZREM', KEYS[k + 5], id) == 1 then
+    if known[1] == 'RETRY' and redis.pcall('ZREM', KEYS[k + 5], id) == 1 then
       -- Whoever took it over had deferred it; the answer came from the first one after all.
-      redis.call('HDEL', KEYS[k + 6], id)
+      redis.pcall('HDEL', KEYS[k + 6], id)
     end
-    if known[4] and known[4] ~= ARGV[a + 1] then
+    if known[3] and known[3] ~= ARGV[a + 1] then
       -- Or put it back: nobody needs to find out that it is over, in an hour maybe.
-      redis.call('XACK', KEYS[k + 1], group, known[4])
-      redis.call('XDEL', KEYS[k + 1], known[4])
+      redis.pcall('XACK', KEYS[k + 1], group, known[3])
+      redis.pcall('XDEL', KEYS[k + 1], known[3])
     end
-    local failure = ARGV[a + 5]
+    local failure = ARGV[a + 6]
     if status == 'SUCCESS' then
-      redis.call('SET', result, ARGV[a + 4], 'NX', 'EX', ttl)
+      if known[1] then
+        redis.call('SET', result, ARGV[a + 5], 'EX', ttl)
+      else
+        -- It may have been finished before, and its metadata evicted.
+        redis.call('SET', result, ARGV[a + 5], 'NX', 'EX', ttl)
+      end
       add(counters, 'answered', 1)
       add(counters, 'source:' .. source, 1)
-      add(counters, 'tokens', tonumber(ARGV[a + 7]))
-      add(counters, 'cost_microdollars', tonumber(ARGV[a + 8]))
-      add(counters, 'tokens_saved', tonumber(ARGV[a + 9]))
-      add(counters, 'saved_microdollars', tonumber(ARGV[a + 10]))
-      add(counters, 'processing_us', tonumber(ARGV[a + 11]))
+      add(counters, 'tokens', tonumber(ARGV[a + 8]))
+      add(counters, 'cost_microdollars', tonumber(ARGV[a + 9]))
+      add(counters, 'tokens_saved', tonumber(ARGV[a + 10]))
+      add(counters, 'saved_microdollars', tonumber(ARGV[a + 11]))
+      add(counters, 'processing_us', tonumber(ARGV[a + 12]))
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now)
     else
       add(counters, 'failed', 1)
       add(counters, 'failed:' .. source, 1)
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now, 'failure', failure)
     end
-    add(counters, latency_field(now - tonumber(known[2] or now)), 1)
+    add(counters, latency_field(now - (tonumber(known[2]) or now)), 1)
     redis.call('EXPIRE', meta, ttl)
     names[#names + 1] = id
     answers[#answers + 1] = 1
   end
 end
-for counters, of in pairs(totals) do
-  for field, amount in pairs(of) do redis.call('HINCRBY', counters, field, amount) end
-end
+count_all(totals)
 if #names > 0 then redis.call('PUBLISH', KEYS[1], table.concat(names, '\n')) end
 return answers

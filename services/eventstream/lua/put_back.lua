@@ -7,6 +7,13 @@
 local answers = {}
 local now = now_ms()
 local count = (#ARGV - 2) / 6
+local kinds = {}
+for i = 0, count - 1 do
+  local k = i * 5
+  kinds[KEYS[k + 2]], kinds[KEYS[k + 3]], kinds[KEYS[k + 5]] = 'zset', 'hash', 'zset'
+end
+local foreign_one = foreign_key(kinds)
+if foreign_one then return foreign_reply(foreign_one) end
 for i = 0, count - 1 do
   local k, a = i * 5, i * 6 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]

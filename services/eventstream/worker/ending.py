@@ -149,6 +149,7 @@ class Endings:
             entry=entry.entry,
             event_id=entry.event_id,
             stream=stream_of(entry.queue),
+            acceptance=entry.acceptance,
             failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
         )
         await self._persist(lambda: self._finish.submit(failed))

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from eventstream.answers import MOST_MICRODOLLARS
 from eventstream.claims import Failed, Held
 from eventstream.errors import Reason
 from eventstream.events import KafkaSource
 from eventstream.keys import Keys
 from eventstream.llm.contract import ModelReply, Unanswered
+from eventstream.llm.cost import PriceList
 from eventstream.llm.models import Models
 from eventstream.pipeline import Ask, Deferral
 from eventstream.redis_client import AsyncRedis, connect
@@ -267,3 +269,15 @@ async def test_who_waits_for_a_provider_that_is_away_begins_to_wait_with_a_call_
 
     assert [isinstance(ending, Deferral) for ending in endings] == [True] * 3
     assert len(aimock.requests()) == 3
+
+
+async def test_no_price_makes_a_call_cost_more_than_can_be_summed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PriceList, "cost_microdollars", lambda *_: 10**16)
+
+    asked = answered(await bench.run("How long is a metre?", "one"))
+    hit = answered(await bench.run("How long is a metre?", "two"))
+
+    assert asked.cost_microdollars == MOST_MICRODOLLARS
+    assert (hit.source, hit.saved_microdollars) == ("exact", MOST_MICRODOLLARS)
