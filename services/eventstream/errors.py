@@ -74,9 +74,3 @@ class StoreUnavailable(EventStreamError):
     def __init__(self, message: str, retry_after_seconds: int = 2) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-
-
-class StreamBeingRemoved(StoreUnavailable):
-    """What a deleted stream left is being removed: it can't be written anew in that moment."""
-
-    setting = ""

@@ -11,16 +11,16 @@ are different machines.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, cast
 
+import orjson
 from pydantic import BaseModel, ValidationError
-from redis.exceptions import WatchError
 
-from eventstream.errors import StoreUnavailable, StreamBeingRemoved
+from eventstream import lua
+from eventstream.errors import StoreUnavailable
 from eventstream.keys import DEFAULT_STREAM, SCHEMA, Keys, queues_of
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
@@ -32,9 +32,6 @@ log = get_logger(__name__)
 FRESH_SECONDS: Final = 5.0
 """Who accepts events goes by streams no older than this: a deleted stream is served to its end, but
 not for ever."""
-SETTLING_SECONDS: Final = 60.0
-"""As long at most, from when it begins, one process removes what a deleted stream leaves."""
-_LOOKS_AGAIN_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0)
 
 
 class RegisteredStream(BaseModel):
@@ -50,21 +47,7 @@ class RegisteredStream(BaseModel):
     """Unix seconds of Redis' clock."""
     settled: bool = False
     """A deleted stream of which nothing is left to do."""
-    settling_until: float = 0.0
-    """Until then of Redis' clock what a deleted stream leaves may be removed at any moment."""
     spec: StreamSpec = field(default_factory=StreamSpec)
-
-    def is_being_removed(self, now: float) -> bool:
-        """Whether somebody removes what it leaves. A clock that went back far is not waited for."""
-        return 0 < self.settling_until - now <= SETTLING_SECONDS
-
-    @property
-    def topics_to_delete(self) -> tuple[str, ...]:
-        """The topics that go with the stream, but for those that other streams name."""
-        return self.spec.topics if self.spec.on_delete.topics == "Delete" else ()
-
-
-_Streams = dict[str, RegisteredStream]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +73,15 @@ class Registry:
         self._keys = keys
         self._max_age_seconds = max_age_seconds
         self._clock = clock
+        self._settle = redis.register_script(lua.source("settle"))
         self._snapshot: _Snapshot | None = None
         self._last_read: tuple[dict[bytes, bytes], dict[str, RegisteredStream]] = ({}, {})
+        self._newer: dict[str, RegisteredStream] = {}
+
+    def look_again(self) -> None:
+        """The next answer comes from Redis; what can't be read there stays what it was."""
+        if self._snapshot is not None:
+            self._snapshot = replace(self._snapshot, looked_at=float("-inf"))
 
     async def get(self, name: str) -> StreamSpec | None:
         """A stream's spec; None where there is none of that name (or it was deleted)."""
@@ -160,9 +150,14 @@ class Registry:
         names.sort(key=lambda name: (name != DEFAULT_STREAM, name))
         return tuple(queue for name in names for queue in queues_of(name))
 
+    async def unknown(self) -> set[str]:
+        """Streams that are there and can't be read, of which nothing earlier is known either."""
+        streams = await self._streams()
+        return {name.decode("utf-8", "replace") for name in self._last_read[0]} - streams.keys()
+
     async def owners(self) -> dict[str, str]:
         """Who owns each stream that exists; streams that are nobody's are left out."""
-        streams = await self._streams()
+        streams = {**await self._streams(), **self._newer}
         return {
             name: stream.owner
             for name, stream in streams.items()
@@ -172,130 +167,72 @@ class Registry:
     async def write(self, streams: Mapping[str, StreamSpec], owner: str | None = None) -> None:
         """Create or change streams; a generation goes up only when the spec changed.
 
-        `owner` makes them its own; None leaves them whose they are. Nothing is refused here: who
-        has an owner looks at `owners` first. A stream whose namesake's leavings are being removed
-        (or another's, with its topics among them) is written after that; raises StreamBeingRemoved
-        where that takes long, with all others written.
+        `owner` makes them its own; None leaves them whose they are: who has an owner looks at
+        `owners` first. Raises StoreUnavailable, also where a newer version wrote one of them (the
+        others are written).
         """
-        for seconds in (*_LOOKS_AGAIN_SECONDS, None):
-            streams = await self._write(streams, owner)
-            if not streams:
-                return
-            if seconds is not None:
-                await asyncio.sleep(seconds)
-        raise StreamBeingRemoved(
-            "what a deleted stream left is being removed just now, so"
-            f" {', '.join(streams)} can't be written yet: try again in a minute"
-        )
-
-    async def _write(
-        self, streams: Mapping[str, StreamSpec], owner: str | None
-    ) -> dict[str, StreamSpec]:
-        """Write all that can be written now; returns the others."""
-        later: dict[str, StreamSpec] = {}
-
-        def written(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
-            later.clear()
-            removed = {name: each for name, each in known.items() if each.is_being_removed(now)}
-            topics = {topic for each in removed.values() for topic in each.topics_to_delete}
-            changed = {}
-            for name, spec in streams.items():
-                before = known.get(name)
-                there = before if before is not None and not before.deleted else None
-                whose = (there.owner if there else "") if owner is None else owner
-                generation = before.generation if before else 0
-                if there is None or there.spec != spec:
-                    generation += 1
-                elif there.owner == whose:
-                    continue
-                if name in removed or not topics.isdisjoint(spec.topics):
-                    later[name] = spec
-                else:
-                    changed[name] = RegisteredStream(generation=generation, owner=whose, spec=spec)
-            return changed
-
-        await self._change("writing streams", written)
-        return dict(later)
+        known = await self._read()
+        fields = {}
+        for name, spec in streams.items():
+            if name in self._newer:
+                continue
+            before = known.get(name)
+            there = before if before is not None and not before.deleted else None
+            whose = (there.owner if there else "") if owner is None else owner
+            generation = before.generation if before else 0
+            if there is None or there.spec != spec:
+                generation += 1
+            elif there.owner == whose:
+                continue
+            stream = RegisteredStream(generation=generation, owner=whose, spec=spec)
+            fields[name] = _pack(stream)
+        if fields:
+            async with reading_or_writing("writing streams"):
+                await self._redis.hset(self._keys.streams, mapping=fields)  # type: ignore[arg-type]
+        self.look_again()
+        self._refuse_newer(streams)
 
     async def delete(self, name: str) -> bool:
         """Delete a stream: its waiting events fail with `stream_deleted`. False: there is none."""
+        known = (await self._read()).get(name)
+        self._refuse_newer([name])
+        if known is None or known.deleted:
+            return False
+        tombstone = known.model_copy(
+            update={
+                "deleted": True,
+                "deleted_at": await self.store_seconds(),
+                "generation": known.generation + 1,
+            }
+        )
+        async with reading_or_writing("deleting a stream"):
+            await self._redis.hset(self._keys.streams, name, _pack(tombstone))
+        self.look_again()
+        return True
 
-        def tombstone(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
-            stream = known.get(name)
-            if stream is None or stream.deleted:
-                return {}
-            generation = stream.generation + 1
-            changes = {"deleted": True, "deleted_at": now, "generation": generation}
-            return {name: stream.model_copy(update=changes)}
-
-        return bool(await self._change("deleting a stream", tombstone))
-
-    async def begin_settling(
-        self, name: str, tombstone: RegisteredStream
-    ) -> tuple[RegisteredStream, set[str]] | None:
-        """Keep everybody from writing the stream anew while what it leaves is removed.
-
-        For SETTLING_SECONDS, or until `settle` or `give_up_settling` gets the tombstone that is
-        returned; beside it stand the topics that streams name, none of which becomes one of those
-        to be deleted meanwhile. None: it is another stream by now, or somebody else settles it.
-        """
-        named: set[str] = set()
-
-        def begun(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
-            named.clear()
-            named.update(
-                topic for each in known.values() if not each.deleted for topic in each.spec.topics
+    def _refuse_newer(self, names: Iterable[str]) -> None:
+        if newer := sorted(self._newer.keys() & set(names)):
+            raise StoreUnavailable(
+                f"a newer version wrote {', '.join(newer)} (schema {SCHEMA + 1} or higher):"
+                " change that with the newer version"
             )
-            if known.get(name) != tombstone or tombstone.is_being_removed(now):
-                return {}
-            return {name: tombstone.model_copy(update={"settling_until": now + SETTLING_SECONDS})}
-
-        marked = (await self._change("settling a deleted stream", begun)).get(name)
-        return None if marked is None else (marked, named)
-
-    async def give_up_settling(self, name: str, tombstone: RegisteredStream) -> None:
-        """Nothing of what it leaves is being removed any more; something is left to do."""
-        await self._replace(name, tombstone, settling_until=0.0)
 
     async def settle(self, name: str, tombstone: RegisteredStream) -> bool:
         """Nothing is left to do about this tombstone. False: the stream is another one by now."""
-        return await self._replace(name, tombstone, settled=True, settling_until=0.0)
+        return await self._mark(name, tombstone, settled=True)
 
     async def unsettle(self, name: str, tombstone: RegisteredStream) -> bool:
         """Something is left to do after all. False: the stream is another one by now."""
-        return await self._replace(name, tombstone, settled=False)
+        return await self._mark(name, tombstone, settled=False)
 
-    async def _replace(self, name: str, tombstone: RegisteredStream, **changes: object) -> bool:
-        def replaced(known: Mapping[str, RegisteredStream], now: float) -> _Streams:
-            if known.get(name) != tombstone:
-                return {}
-            return {name: tombstone.model_copy(update=changes)}
-
-        return bool(await self._change("settling a deleted stream", replaced))
-
-    async def _change(
-        self, doing: str, decide: Callable[[Mapping[str, RegisteredStream], float], _Streams]
-    ) -> _Streams:
-        """Write what `decide` makes of the streams at a time of Redis' clock; returns it.
-
-        Nobody writes in between: where somebody did, it is decided anew.
-        """
-        async with reading_or_writing(doing), self._redis.pipeline() as pipe:
-            while True:
-                await pipe.watch(self._keys.streams)
-                stored = await cast(Awaitable[dict[bytes, bytes]], pipe.hgetall(self._keys.streams))
-                seconds, microseconds = await pipe.time()
-                changed = decide(self._parsed(stored), seconds + microseconds / 1_000_000)
-                if changed:
-                    pipe.multi()  # type: ignore[no-untyped-call]
-                    packed = {name: _pack(stream) for name, stream in changed.items()}
-                    pipe.hset(self._keys.streams, mapping=packed)  # type: ignore[arg-type]
-                    try:
-                        await pipe.execute()
-                    except WatchError:
-                        continue
-                self._snapshot = None
-                return changed
+    async def _mark(self, name: str, tombstone: RegisteredStream, *, settled: bool) -> bool:
+        marked = tombstone.model_copy(update={"settled": settled})
+        async with reading_or_writing("settling a deleted stream"):
+            done = await self._settle(
+                keys=[self._keys.streams], args=[name, tombstone.generation, _pack(marked)]
+            )
+        self.look_again()
+        return bool(done)
 
     async def ensure_default(self, settings: Settings) -> None:
         """Write the documented `default` stream where nobody has written one.
@@ -307,7 +244,7 @@ class Registry:
             await self._redis.hsetnx(
                 self._keys.streams, DEFAULT_STREAM, _pack(RegisteredStream(spec=spec))
             )
-        self._snapshot = None
+        self.look_again()
 
     def _is_fresh(self, snapshot: _Snapshot) -> bool:
         return self._clock() - snapshot.read_at <= FRESH_SECONDS
@@ -352,26 +289,24 @@ class Registry:
     async def _read(self) -> dict[str, RegisteredStream]:
         async with reading_or_writing("reading streams"):
             stored = cast(dict[bytes, bytes], await self._redis.hgetall(self._keys.streams))
-        return self._parsed(stored)
-
-    def _parsed(self, stored: dict[bytes, bytes]) -> dict[str, RegisteredStream]:
         before, read = self._last_read
         if stored == before:
             # The same objects as long as nothing changes: what is derived from a spec stays valid.
             return dict(read)
         streams: dict[str, RegisteredStream] = {}
+        self._newer = {}
         for name, packed in stored.items():
             try:
-                stream = RegisteredStream.model_validate_json(packed)
-                if stream.schema_number > SCHEMA:
+                if (newer := _of_newer_version(packed)) is not None:
                     # What is new in it would be left out: it stays what it was, for this process.
                     log.error(
                         "stream_unreadable",
                         stream=name.decode("utf-8", "replace"),
-                        problem=f"a newer version wrote it (schema {stream.schema_number})",
+                        problem=f"a newer version wrote it (schema {newer.schema_number})",
                     )
+                    self._newer[name.decode()] = newer
                     continue
-                streams[name.decode()] = stream
+                streams[name.decode()] = RegisteredStream.model_validate_json(packed)
             except UnicodeDecodeError:
                 # Nobody can ask for it; what else stands there must not suffer from it.
                 log.error(
@@ -401,3 +336,19 @@ def spec_of_default(settings: Settings) -> StreamSpec:
 
 def _pack(stream: RegisteredStream) -> bytes:
     return stream.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+def _of_newer_version(packed: bytes) -> RegisteredStream | None:
+    """Of what a newer version wrote all that is certain: whose it is; None for anything else."""
+    try:
+        written = orjson.loads(packed)
+        number = written.get("schema_number", SCHEMA)
+        if number <= SCHEMA:
+            return None
+        return RegisteredStream(
+            schema_number=number,
+            owner=written.get("owner", ""),
+            deleted=written.get("deleted", False),
+        )
+    except (ValueError, AttributeError, TypeError):  # no JSON, no object, no number
+        return None

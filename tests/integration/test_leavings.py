@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import Arrival
-from eventstream.errors import StoreUnavailable, StreamBeingRemoved
+from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
-from eventstream.kafka.errors import Unconfirmed
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis, connect_cache
 from eventstream.registry import Registry
-from eventstream.spec import OnDelete, Source, StreamSpec, TopicRef
-from eventstream.tasks import end
+from eventstream.spec import OnDelete, Source, StreamSpec
 from eventstream.worker.leavings import (
     QUIET_SECONDS,
-    REMOVAL_SECONDS,
     TRY_AGAIN_SECONDS,
     Leavings,
     is_due,
@@ -190,181 +185,6 @@ async def test_an_event_that_comes_into_a_settled_stream_is_served_all_the_same(
     assert await registry.queues() == ()
 
 
-GONE = StreamSpec(
-    source=Source(topic="reviews.raw"),
-    on_delete=OnDelete(cached_answers="Delete", topics="Delete"),
-)
-NAMES_ITS_TOPIC = StreamSpec(sink=TopicRef(topic="reviews.raw"))
-
-
-def settling(
-    registry: Registry, inbox: Inbox, answers: Answers, topics: Topics, **options: Any
-) -> Leavings:
-    return Leavings(
-        registry,
-        inbox,
-        answers,
-        lambda: topics,
-        store_seconds=long_after(registry),
-        **options,
-    )
-
-
-@pytest.mark.parametrize("anew", [{"reviews": GONE}, {"other": NAMES_ITS_TOPIC}])
-async def test_what_was_written_after_a_worker_looked_keeps_its_topics_and_answers(
-    registry: Registry,
-    redis_client: AsyncRedis,
-    keys: Keys,
-    inbox: Inbox,
-    anew: dict[str, StreamSpec],
-) -> None:
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    seconds_old = Registry(redis_client, keys, max_age_seconds=60)
-    assert list(await seconds_old.tombstones()) == ["reviews"]
-    answers, topics = Answers(away=set()), Topics(away=False)
-    await registry.write(anew)
-
-    await settling(seconds_old, inbox, answers, topics).settle()
-
-    assert "reviews.raw" not in topics.deleted
-    assert answers.asked == ([] if "reviews" in anew else ["reviews"])
-    assert (await registry.all()).keys() == anew.keys()
-
-
-async def test_a_look_that_began_before_a_removal_takes_no_topic_from_another_stream(
-    registry: Registry, redis_client: AsyncRedis, keys: Keys, inbox: Inbox
-) -> None:
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    shared = Registry(redis_client, keys, max_age_seconds=60)
-    await shared.tombstones()
-    before = shared._snapshot
-    await registry.write({"other": NAMES_ITS_TOPIC})
-    topics = Topics(away=False)
-
-    class Meanwhile(Answers):
-        async def clear(self, task_type: str | None = None, stream: str | None = None) -> int:
-            shared._snapshot = before  # as somebody who had asked before leaves it
-            return 0
-
-    await settling(shared, inbox, Meanwhile(set()), topics).settle()
-
-    assert topics.deleted == ["reviews.raw.dlq"]
-
-
-@dataclass
-class HeldUp(Topics):
-    """A deletion that goes on until it is let go on."""
-
-    away: bool = False
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def delete_topics(self, names: list[str]) -> list[str]:
-        self.asked.set()
-        await self.go_on.wait()
-        return await super().delete_topics(names)
-
-
-@pytest.mark.parametrize("anew", [{"reviews": GONE}, {"other": NAMES_ITS_TOPIC}])
-async def test_nothing_is_written_anew_under_a_removal_and_all_else_is(
-    registry: Registry, inbox: Inbox, anew: dict[str, StreamSpec]
-) -> None:
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    topics = HeldUp()
-    removal = asyncio.create_task(settling(registry, inbox, Answers(set()), topics).settle())
-    await topics.asked.wait()
-
-    writing = asyncio.create_task(registry.write({**anew, "letters": SPEC}))
-    while "letters" not in await registry.all():
-        await asyncio.sleep(0)
-    assert list(await registry.all()) == ["letters"]
-    topics.go_on.set()
-    await removal
-    assert topics.deleted == ["reviews.raw", "reviews.raw.dlq"]
-    await writing
-    assert (await registry.all()).keys() == {*anew, "letters"}
-
-
-async def test_who_waits_long_for_a_removal_is_told(
-    registry: Registry, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("eventstream.registry._LOOKS_AGAIN_SECONDS", (0.0,))
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    topics = HeldUp()
-    removal = asyncio.create_task(settling(registry, inbox, Answers(set()), topics).settle())
-    await topics.asked.wait()
-
-    with pytest.raises(StreamBeingRemoved, match="so reviews can't be written yet"):
-        await registry.write({"reviews": GONE})
-    await end(removal)  # a worker that ends in the midst of it: nobody is kept waiting for long
-    monkeypatch.setattr("eventstream.registry.SETTLING_SECONDS", 0.0)
-    await registry.write({"reviews": GONE})
-    assert list(await registry.all()) == ["reviews"]
-
-
-async def test_one_removes_at_a_time(
-    registry: Registry, redis_client: AsyncRedis, keys: Keys, inbox: Inbox
-) -> None:
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    topics, answers = HeldUp(), Answers(set())
-    removal = asyncio.create_task(settling(registry, inbox, answers, topics).settle())
-    await topics.asked.wait()
-
-    other = Registry(redis_client, keys, max_age_seconds=0)
-    await settling(other, inbox, answers, Topics(away=False)).settle()
-
-    assert answers.asked == ["reviews"]
-    assert list(await registry.tombstones()) == ["reviews"]
-    topics.go_on.set()
-    await removal
-    assert await registry.tombstones() == {}
-
-
-async def test_a_removal_that_failed_keeps_nobody_but_one_that_may_still_happen_does(
-    registry: Registry, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Silent(Topics):
-        async def delete_topics(self, names: list[str]) -> list[str]:
-            raise Unconfirmed("Kafka did not say what became of it")
-
-    monkeypatch.setattr("eventstream.registry._LOOKS_AGAIN_SECONDS", ())
-
-    async def deleted_with(topics: Topics) -> None:
-        await registry.write({"reviews": GONE})
-        await registry.delete("reviews")
-        await settling(registry, inbox, Answers(set()), topics).settle()
-
-    await deleted_with(Topics(away=True))
-    await deleted_with(Silent())  # so it could be written
-    with pytest.raises(StreamBeingRemoved):
-        await registry.write({"reviews": GONE})
-
-
-async def test_a_process_that_was_held_up_deletes_no_topics_any_more(
-    registry: Registry, inbox: Inbox
-) -> None:
-    now = [0.0]
-
-    class Slow(Answers):
-        async def clear(self, task_type: str | None = None, stream: str | None = None) -> int:
-            now[0] += REMOVAL_SECONDS
-            return 0
-
-    await registry.write({"reviews": GONE})
-    await registry.delete("reviews")
-    topics = Topics(away=False)
-
-    await settling(registry, inbox, Slow(set()), topics, clock=lambda: now[0]).settle()
-
-    assert topics.deleted == []
-    assert list(await registry.tombstones()) == ["reviews"]
-
-
 async def test_a_cluster_cache_that_is_away_is_an_unavailable_store() -> None:
     client = connect_cache("redis+cluster://127.0.0.1:1/0", timeout_seconds=1)
     cache = SemanticCache(client)
@@ -372,3 +192,76 @@ async def test_a_cluster_cache_that_is_away_is_an_unavailable_store() -> None:
     with pytest.raises(StoreUnavailable, match="clearing the cache"):
         await cache.clear(stream="reviews")
     await client.aclose()
+
+
+OWN = StreamSpec(
+    source=Source(topic="reviews"), on_delete=OnDelete(cached_answers="Delete", topics="Delete")
+)
+
+
+async def test_a_stream_that_is_written_anew_keeps_its_answers_and_topics(
+    registry: Registry, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": OWN})
+    await registry.delete("reviews")
+    # Another process, whose look at the streams is still good for an hour.
+    looked = Registry(redis_client, keys, max_age_seconds=3_600)
+    assert (await looked.tombstones()).keys() == {"reviews"}
+    answers, topics = Answers(away=set()), Topics(away=False)
+    leavings = Leavings(looked, inbox, answers, lambda: topics, store_seconds=long_after(registry))
+
+    await registry.write({"reviews": OWN})
+    await leavings.settle()
+
+    assert answers.asked == []
+    assert topics.deleted == []
+
+
+async def test_while_its_answers_go_a_stream_may_be_written_anew_and_keep_its_topics(
+    registry: Registry, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": OWN})
+    await registry.delete("reviews")
+    looked = Registry(redis_client, keys, max_age_seconds=3_600)
+    topics = Topics(away=False)
+
+    class Slow(Answers):
+        async def clear(self, task_type: str | None = None, stream: str | None = None) -> int:
+            await registry.write({"reviews": OWN})
+            return 0
+
+    leavings = Leavings(
+        looked, inbox, Slow(away=set()), lambda: topics, store_seconds=long_after(registry)
+    )
+
+    await leavings.settle()
+
+    assert topics.deleted == []
+    assert (await registry.all()).keys() == {"reviews"}
+
+
+async def test_while_a_stream_cannot_be_read_no_topics_go(
+    registry: Registry, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"reviews": OWN})
+    await registry.delete("reviews")
+    await redis_client.hset(keys.streams, "lives", '{"schema_number": 99}')
+    topics, now = Topics(away=False), [0.0]
+    leavings = Leavings(
+        registry,
+        inbox,
+        Answers(away=set()),
+        lambda: topics,
+        store_seconds=long_after(registry),
+        clock=lambda: now[0],
+    )
+
+    with capture_logs() as lines:
+        await leavings.settle()
+    assert topics.deleted == []
+    assert "lives can't be read" in str(lines)
+
+    await redis_client.hdel(keys.streams, "lives")
+    now[0] = TRY_AGAIN_SECONDS
+    await leavings.settle()
+    assert topics.deleted == ["reviews", "reviews.dlq"]

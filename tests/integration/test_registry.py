@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
 
@@ -195,3 +196,34 @@ async def test_a_stream_of_a_newer_version_stays_what_it_was(
         assert await registry.all() == before
     assert {line["stream"] for line in lines} == {"reviews", "mails"}
     assert {line["event"] for line in lines} == {"stream_unreadable"}
+
+
+@pytest.mark.parametrize("spec", [{}, {"aFieldOfTomorrow": 1}])
+async def test_what_a_newer_version_wrote_is_neither_written_over_nor_deleted(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys, spec: dict[str, int]
+) -> None:
+    newer = orjson.dumps({"schema_number": SCHEMA + 1, "owner": "theirs", "spec": spec})
+    await redis_client.hset(keys.streams, "reviews", newer)
+
+    with pytest.raises(StoreUnavailable, match="a newer version wrote reviews"):
+        await registry.write({"reviews": StreamSpec(), "tickets": StreamSpec()}, "ours")
+    with pytest.raises(StoreUnavailable, match="a newer version wrote reviews"):
+        await registry.delete("reviews")
+
+    assert await redis_client.hget(keys.streams, "reviews") == newer
+    assert await registry.owners() == {"reviews": "theirs", "tickets": "ours"}
+    assert await registry.unknown() == {"reviews"}
+
+
+async def test_what_cannot_be_read_stays_known_through_a_change_of_another(
+    redis_client: AsyncRedis, keys: Keys
+) -> None:
+    registry = Registry(redis_client, keys)
+    await registry.write({"reviews": StreamSpec(), "tickets": StreamSpec()})
+    assert await registry.all()
+    await redis_client.hset(keys.streams, "reviews", "{")
+
+    await registry.delete("tickets")
+
+    assert (await registry.all()).keys() == {"reviews"}
+    assert await registry.unknown() == set()

@@ -19,35 +19,22 @@ from eventstream.kafka.config import admin_config
 from eventstream.kafka.records import SourceRecord
 from eventstream.kafka.topics import KafkaAdmin, plans_for
 from eventstream.redis_client import connect_cache
-from eventstream.registry import Registry
 from eventstream.spec import OnDelete, StreamSpec, TopicRef
 from eventstream.worker.leavings import QUIET_SECONDS, Leavings
 from tests.integration.cache.support import SCOPE, entry, query
-from tests.kafka.harness import DEADLINE_SECONDS, Stream, a_text, until
+from tests.kafka.harness import Stream, a_text, until
 from tests.support.events import an_event
 
 
 @dataclass
 class House:
-    """A stream with topics and a cached answer, and what clears up behind it."""
+    """A stream with topics and a cached answer, and the one that clears up behind it."""
 
     stream: Stream
     inbox: Inbox
     answers: SemanticCache
+    leavings: Leavings
     waited_seconds: float = 0.0
-
-    @property
-    def leavings(self) -> Leavings:
-        return self.leavings_by(self.stream.registry)
-
-    def leavings_by(self, registry: Registry) -> Leavings:
-        return Leavings(
-            registry,
-            self.inbox,
-            self.answers,
-            lambda: KafkaAdmin(admin_config(self.stream.settings), "the test's broker"),
-            store_seconds=self.store_seconds,
-        )
 
     async def write(self, on_delete: OnDelete) -> StreamSpec:
         spec = self.stream.spec.model_copy(
@@ -82,10 +69,18 @@ class House:
 async def house(stream: Stream, inbox: Inbox, cache_url: str, prefix: str) -> AsyncIterator[House]:
     redis = connect_cache(cache_url, timeout_seconds=5)
     answers = SemanticCache(redis, prefix=prefix, timeout_seconds=5)
+    settings = stream.settings
     made = House(
         stream,
         inbox,
         answers,
+        Leavings(
+            stream.registry,
+            inbox,
+            answers,
+            lambda: KafkaAdmin(admin_config(settings), "the test's broker"),
+            store_seconds=lambda: made.store_seconds(),
+        ),
     )
     yield made
     await answers.aclose()
@@ -151,20 +146,6 @@ async def test_a_stream_that_is_there_again_keeps_everything(house: House) -> No
     await house.stream.registry.write({"reviews": spec})
 
     await house.leavings.settle()
-
-    assert await house.topics_left(spec) == set(spec.topics)
-    assert await house.kept_answers() == 1
-
-
-async def test_so_does_one_that_is_written_anew_after_the_worker_looked(house: House) -> None:
-    spec = await house.write(OnDelete(topics="Delete", cached_answers="Delete"))
-    await house.delete_and_wait()
-    tools = house.stream.tools
-    seconds_old = Registry(tools.redis, tools.keys, max_age_seconds=DEADLINE_SECONDS)
-    assert list(await seconds_old.tombstones()) == ["reviews"]
-    await house.stream.registry.write({"reviews": spec})
-
-    await house.leavings_by(seconds_old).settle()
 
     assert await house.topics_left(spec) == set(spec.topics)
     assert await house.kept_answers() == 1

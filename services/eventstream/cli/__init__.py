@@ -138,8 +138,6 @@ def main() -> None:
 
 def _where_and_why(error: StoreUnavailable) -> str:
     """What was being done, what the client library says (it names host and port), the way out."""
-    if not error.setting:
-        return str(error)  # It is there.
     if error.setting != StoreUnavailable.setting:
         return f"{error}. {error.setting} names it"
     why = f" ({str(error.__cause__).rstrip('.')})" if error.__cause__ is not None else ""

@@ -24,10 +24,6 @@ class KafkaUnavailable(StoreUnavailable):
     setting = "KAFKA_BOOTSTRAP_SERVERS"
 
 
-class Unconfirmed(KafkaUnavailable):
-    """Kafka was told to do it, and did not say whether it has: it may do it yet."""
-
-
 class RecordTooLarge(EventStreamError):
     """The topic does not take a record of this size, however often it is tried."""
 

@@ -21,13 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from eventstream.kafka.backoff import Backoff, wait_or_stop
 from eventstream.kafka.config import Config
-from eventstream.kafka.errors import (
-    KafkaUnavailable,
-    TopicRefused,
-    Unconfirmed,
-    kafka_error,
-    reason_of,
-)
+from eventstream.kafka.errors import KafkaUnavailable, TopicRefused, kafka_error, reason_of
 from eventstream.logs import get_logger
 from eventstream.spec import StreamSpec
 
@@ -170,7 +164,7 @@ class KafkaAdmin:
         """Delete the topics that are there, with all that is in them; returns their names.
 
         One that may not be deleted is said in the log and stays. Raises KafkaUnavailable without a
-        broker, Unconfirmed where the broker does not say in time what became of it.
+        broker.
         """
         there = await self.topics()
         wanted = [name for name in names if name in there]
@@ -188,9 +182,7 @@ class KafkaAdmin:
                 if code in (*_FORBIDDEN, KafkaError.TOPIC_DELETION_DISABLED):
                     log.error("topic_not_deleted", topic=name, problem=reason_of(error))
                     continue
-                raise Unconfirmed(
-                    str(self._unavailable(f"deleting topic {name!r}", error))
-                ) from error
+                raise self._unavailable(f"deleting topic {name!r}", error) from error
             deleted.append(name)
         return deleted
 

@@ -7,17 +7,15 @@ still wait is not done here but by every worker's drain, which serves the queues
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
-from eventstream.kafka.errors import Unconfirmed
 from eventstream.keys import queues_of
 from eventstream.logs import get_logger
-from eventstream.registry import SETTLING_SECONDS, RegisteredStream, Registry
+from eventstream.registry import RegisteredStream, Registry
 
 log = get_logger(__name__)
 
@@ -26,9 +24,6 @@ QUIET_SECONDS: Final = 60.0
 
 TRY_AGAIN_SECONDS: Final = 60.0
 """A try costs its time-outs, and the drain waits for it."""
-
-REMOVAL_SECONDS: Final = SETTLING_SECONDS - 15.0
-"""What is not begun by then is not begun: Kafka takes its time for what it was told."""
 
 
 class Answers(Protocol):
@@ -104,51 +99,45 @@ class Leavings:
             await self._topics.aclose()
 
     async def _try(self, name: str, tombstone: RegisteredStream) -> None:
-        """Settle one, or put it off: the others do not wait for it.
-
-        What is known of it may be seconds old, and somebody may write the stream anew at any
-        moment: so it is asked for first, and nobody does before it is settled or given up.
-        """
-        ends_at = self._clock() + REMOVAL_SECONDS
+        """Settle one, or put it off: the others do not wait for it."""
         try:
-            begun = await self._registry.begin_settling(name, tombstone)
-            if begun is None:
+            if not await self._is_still(name, tombstone):
                 return
-            ours, named = begun
-            try:
-                async with asyncio.timeout(REMOVAL_SECONDS):
-                    await self._remove(name, ours, named, ends_at)
-            except StoreUnavailable as error:
-                if not isinstance(error, Unconfirmed):  # else it may happen yet
-                    await self._registry.give_up_settling(name, ours)
-                raise
-            if await self._registry.settle(name, ours):
+            await self._remove(name, tombstone)
+            if await self._registry.settle(name, tombstone):
                 log.info("stream_settled", stream=name)
             self._not_before.pop(name, None)
-        except (StoreUnavailable, TimeoutError) as error:
+        except StoreUnavailable as error:
             if name not in self._not_before:
-                problem = str(error) or f"it takes more than {REMOVAL_SECONDS:g} s"
-                log.warning("deleted_stream_not_settled", stream=name, problem=problem)
+                log.warning("deleted_stream_not_settled", stream=name, problem=str(error))
             self._not_before[name] = self._clock() + TRY_AGAIN_SECONDS
 
     async def _is_empty(self, name: str) -> bool:
         depths = await self._inbox.depth(queues_of(name))
         return not any(depth.unfinished for depth in depths.values())
 
-    async def _remove(
-        self, name: str, tombstone: RegisteredStream, named: set[str], ends_at: float
-    ) -> None:
-        if tombstone.spec.on_delete.cached_answers == "Delete":
+    async def _is_still(self, name: str, tombstone: RegisteredStream) -> bool:
+        """Whether the stream is the deleted one now: the look that found it may be seconds old."""
+        self._registry.look_again()
+        return (await self._registry.tombstones()).get(name) == tombstone
+
+    async def _remove(self, name: str, tombstone: RegisteredStream) -> None:
+        what = tombstone.spec.on_delete
+        if what.cached_answers == "Delete":
             removed = await self._answers.clear(stream=name)
             log.info("cached_answers_deleted", stream=name, answers=removed)
-        if tombstone.topics_to_delete and self._kafka is not None:
-            # Those last known, too: a stream that can't be read any more keeps its topics.
+        if what.topics == "Delete" and self._kafka is not None:
+            # Answers take their time to go, and topics are gone for good.
+            if not await self._is_still(name, tombstone):
+                return
+            if unknown := await self._registry.unknown():
+                raise StoreUnavailable(
+                    f"{', '.join(sorted(unknown))} can't be read, and its topics may be the same"
+                )
             others = await self._registry.all()
-            kept = named.union(*(spec.topics for spec in others.values()))
-            wanted = [topic for topic in tombstone.topics_to_delete if topic not in kept]
+            kept = {topic for spec in others.values() for topic in spec.topics}
+            wanted = [topic for topic in tombstone.spec.topics if topic not in kept]
             self._topics = self._topics or self._kafka()
-            if self._clock() >= ends_at:  # A process that was stopped hears of it too late.
-                raise TimeoutError
             deleted = await self._topics.delete_topics(wanted)
             log.info("topics_deleted", stream=name, topics=deleted)
 
