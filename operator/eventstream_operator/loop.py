@@ -156,6 +156,7 @@ class Loop:
         if not await self._lease.hold():
             # Whoever acts now remembers; what this one remembers would be out of date.
             self._memories.clear()
+            self._actor.let_go()
             self._listed_at = None
             forget_all(self._known)
             return
@@ -282,25 +283,28 @@ class Loop:
         before = self._memory(stream)
         now = self._clock()
         decision = decide(spec, observation, before, now)
-        _count(name, observation, decision)
         heartbeats = self._observer.heartbeats.get(name, [])
         turn = Turn(stream, spec, observation, decision, heartbeats)
         undone = set(SCALED_ROLES)
         memory = without_steps(decision.memory, before, undone)
         self._memories[name] = (uid_of(stream), memory)
         refused: dict[str, str] = {}
-        async for role in self._actor.scale(turn, self._observer.deployments, refused):
-            undone.remove(role)
-            memory = without_steps(decision.memory, before, undone)
-            # At once: a step that is made stays made, whatever fails after it.
-            self._memories[name] = (uid_of(stream), memory)
-        if refused:
-            # What was seen, and that: nothing may be told as done that is not.
-            observation = replace(observation, refused={**observation.refused, **refused})
-            decision = decide(spec, observation, before, now)
-            turn = replace(turn, observation=observation, decision=decision)
-            memory = without_steps(decision.memory, before, undone)
-            self._memories[name] = (uid_of(stream), memory)
+        try:
+            async for role in self._actor.scale(turn, self._observer.deployments, refused):
+                undone.remove(role)
+                memory = without_steps(decision.memory, before, undone)
+                # At once: a step that is made stays made, whatever fails after it.
+                self._memories[name] = (uid_of(stream), memory)
+            if refused:
+                # What was seen, and that: nothing may be told as done that is not.
+                observation = replace(observation, refused={**observation.refused, **refused})
+                decision = decide(spec, observation, before, now)
+                turn = replace(turn, observation=observation, decision=decision)
+                memory = without_steps(decision.memory, before, undone)
+                self._memories[name] = (uid_of(stream), memory)
+        finally:
+            # Once, and what the status says; also where the API server answers nothing any more.
+            _count(name, observation, decision)
         if undone - refused.keys():
             # Somebody changed a Deployment meanwhile: its step is decided anew.
             self.wake()

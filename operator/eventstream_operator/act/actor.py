@@ -151,6 +151,11 @@ class Actor:
             kept.pop(stream, None)
         self._logged = {key: why for key, why in self._logged.items() if key[0] != stream}
 
+    def let_go(self) -> None:
+        """Another operator acts now: the statuses to come are its own, histories and all."""
+        self._unwritten.clear()
+        self._written_at.clear()
+
     async def refuse(self, stream: Object, problem: str) -> None:
         """Say that a resource's spec can't be read; whatever it had is left as it is."""
         message = f"The spec is refused: {problem}. Correct it; until then all stays as it is."

@@ -131,6 +131,11 @@ async def test_replicas_that_can_not_be_set_are_not_told_as_set(scene: Scene) ->
     assert (status["workers"]["desired"], status["workers"]["wanted"]) == (1, 2)
     assert status["decision"].endswith("the API server refuses it, so 1 stays")
     assert status["history"] == []
+    # The metrics say the same, and each verdict once.
+    assert shown("condition", stream="default", type="Degraded") == 1
+    assert shown("condition", stream="default", type="ScalingActive") == 0
+    verdict = {"stream": "default", "role": "workers", "outcome": "Refused"}
+    assert shown("decisions_total", **verdict) == 5
 
     scene.cluster.refused.clear()
     assert await scene.workers_after_passes(STEP_SECONDS) == [2]
