@@ -46,6 +46,7 @@ class RefusingCluster(Cluster):
         self.odd: dict[str, dict[str, Any]] = {}
         """Name of an object that is applied -> what the answer has in place of what is right."""
         self.applied: dict[str, dict[str, Any]] = {}
+        self.deleted: list[str] = []
         self.events: list[dict[str, Any]] = []
         self.unseen: dict[str, dict[str, Any]] = {}
         """Name of a stream -> the one that has it by now, of which no watch has told yet."""
@@ -116,6 +117,10 @@ class RefusingCluster(Cluster):
         made["spec"] |= body["spec"]
         self.applied[name] = made
         return made | self.odd.get(name, {})
+
+    async def delete(self, resource: str, name: str, *, uid: str) -> None:
+        self._refuse(name, f"{resource}/")
+        self.deleted.append(name)
 
     def _refuse(self, name: str, resource: str) -> None:
         refusal = self.refused.get(name, self.refused.get(resource))
