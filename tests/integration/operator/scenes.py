@@ -87,7 +87,7 @@ class RefusingCluster(Cluster):
         self.asked.append(f"list {resource}")
         items = self._lists.get(resource, [])
         if not self.lists_are_late:
-            items = [self.unseen.get(item["metadata"]["name"], item) for item in items]
+            items = [dict(self.unseen.get(item["metadata"]["name"], item)) for item in items]
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     async def get(self, resource: str, name: str) -> dict[str, Any]:
