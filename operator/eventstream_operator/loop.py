@@ -107,6 +107,9 @@ class Loop:
         """Name -> uid of the streams that there were in the last pass."""
         self._failures: dict[str, str] = {}
         self._failed: set[str] = set()
+        self._conflicts: dict[str, int] = {}
+        """Streams with a conflict in this pass -> for how many in a row; and before it."""
+        self._conflicts_before: dict[str, int] = {}
         self._listed_at: float | None = None
         self._interruptions = 0
         self._held_back = ""
@@ -156,6 +159,7 @@ class Loop:
         if not await self._lease.hold():
             # Whoever acts now remembers; what this one remembers would be out of date.
             self._memories.clear()
+            self._actor.let_go()
             self._listed_at = None
             forget_all(self._known)
             return
@@ -169,6 +173,7 @@ class Loop:
         await self._registry.write(specs, {name_of(stream) for stream in streams}, self._owner)
         # First what should be there, so that it is there when it is looked at.
         self._failed.clear()
+        self._conflicts_before, self._conflicts = self._conflicts, {}
         deployments = sort_out(self._world)
         async with asyncio.TaskGroup() as making:
             for stream in streams:
@@ -249,14 +254,27 @@ class Loop:
                     self._interruptions = _UNKNOWN
                     return
                 if error.status == 409:
-                    # Changed since it was looked at, or another one by now: it is decided anew.
-                    self.wake()
+                    self._meet_conflict(stream, str(error))
                     return
                 if error.refused:
                     return  # The actor has told of it, where people look and once.
                 log.warning("stream_not_converged", stream=name_of(stream), problem=str(error))
             except Exception as error:  # noqa: BLE001  # a defect must not cross streams
                 await self._fail(stream, error)
+
+    def _meet_conflict(self, stream: Object, problem: str) -> None:
+        """Something changed since it was looked at, or is another one by now."""
+        name = name_of(stream)
+        if name in self._conflicts:
+            return
+        passes = self._conflicts[name] = self._conflicts_before.get(name, 0) + 1
+        if passes == 1:
+            self.wake()  # It is decided anew, at once.
+        elif passes.bit_count() == 1:
+            # Copies are behind, as those of a watch that is late: a list tells what there is. In
+            # the 2nd pass, the 4th, the 8th: lists of hundreds of pods have their price.
+            self._interruptions = _UNKNOWN
+            log.warning("conflict_repeated", stream=name, passes=passes, problem=problem)
 
     async def _fail(self, stream: Object, error: Exception) -> None:
         """Leave the stream as it is for this pass, and say so where people look."""
@@ -282,28 +300,30 @@ class Loop:
         before = self._memory(stream)
         now = self._clock()
         decision = decide(spec, observation, before, now)
-        _count(name, observation, decision)
         heartbeats = self._observer.heartbeats.get(name, [])
         turn = Turn(stream, spec, observation, decision, heartbeats)
         undone = set(SCALED_ROLES)
         memory = without_steps(decision.memory, before, undone)
         self._memories[name] = (uid_of(stream), memory)
         refused: dict[str, str] = {}
-        async for role in self._actor.scale(turn, self._observer.deployments, refused):
-            undone.remove(role)
-            memory = without_steps(decision.memory, before, undone)
-            # At once: a step that is made stays made, whatever fails after it.
-            self._memories[name] = (uid_of(stream), memory)
-        if refused:
-            # What was seen, and that: nothing may be told as done that is not.
-            observation = replace(observation, refused={**observation.refused, **refused})
-            decision = decide(spec, observation, before, now)
-            turn = replace(turn, observation=observation, decision=decision)
-            memory = without_steps(decision.memory, before, undone)
-            self._memories[name] = (uid_of(stream), memory)
-        if undone - refused.keys():
-            # Somebody changed a Deployment meanwhile: its step is decided anew.
-            self.wake()
+        try:
+            async for role in self._actor.scale(turn, self._observer.deployments, refused):
+                undone.remove(role)
+                memory = without_steps(decision.memory, before, undone)
+                # At once: a step that is made stays made, whatever fails after it.
+                self._memories[name] = (uid_of(stream), memory)
+            if refused:
+                # What was seen, and that: nothing may be told as done that is not.
+                observation = replace(observation, refused={**observation.refused, **refused})
+                decision = decide(spec, observation, before, now)
+                turn = replace(turn, observation=observation, decision=decision)
+                memory = without_steps(decision.memory, before, undone)
+                self._memories[name] = (uid_of(stream), memory)
+        finally:
+            # Once, and what the status says; also where the API server answers nothing any more.
+            _count(name, observation, decision)
+        if changed := undone - refused.keys():
+            self._meet_conflict(stream, f"changed meanwhile: {', '.join(sorted(changed))}")
         await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)
         if self._failures.pop(name, None) is not None:
             log.info("stream_goes_on", stream=name)

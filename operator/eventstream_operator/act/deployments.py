@@ -6,7 +6,8 @@ is only what a change of the spec makes superfluous.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eventstream.keys import DEFAULT_STREAM
@@ -49,6 +50,16 @@ def unwanted(stream: Object, deployments: Iterable[Object], wanted: Iterable[str
     ]
 
 
+@contextmanager
+def _gathering(refusals: list[ClusterError]) -> Iterator[None]:
+    try:
+        yield
+    except ClusterError as error:
+        if not error.refused:
+            raise
+        refusals.append(error)
+
+
 class StreamDeployments:
     """Keeps every stream's Deployments as they should be. Raises ClusterError."""
 
@@ -60,21 +71,31 @@ class StreamDeployments:
         self._built: dict[tuple[str, Role], tuple[object, dict[str, Any]]] = {}
 
     async def ensure(self, stream: Object, spec: StreamSpec, deployments: Deployments) -> None:
-        """Apply what is missing or differs, delete what is not wanted any more."""
+        """Apply what is missing or differs, delete what is not wanted any more.
+
+        What the API server refuses of one of them holds up no other: that is raised at the end.
+        """
         name = name_of(stream)
         if name == DEFAULT_STREAM:
             return  # The chart's.
+        refusals: list[ClusterError] = []
         names = []
         for role in wanted_roles(spec):
             template = deployments.templates.get(role)
             if template is None:
                 # Nothing is made, and nothing is taken away: the chart may be between two states.
-                return
+                break
             body = self._build(template, role, stream, spec)
             names.append(name_of(body))
-            await self._apply(body)
-        for deployment in unwanted(stream, self._copies, names):
-            await self._delete(deployment)
+            with _gathering(refusals):
+                await self._apply(body)
+        else:
+            for deployment in unwanted(stream, self._copies, names):
+                with _gathering(refusals):
+                    await self._delete(deployment)
+        if refusals:
+            problem = "; ".join(str(refusal) for refusal in refusals)
+            raise ClusterError(refusals[0].status, problem)
 
     def forget(self, stream: str) -> None:
         """The stream is gone, and what it owned with it."""

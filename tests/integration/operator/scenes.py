@@ -16,7 +16,7 @@ from eventstream.redis_client import AsyncRedis
 from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, LEASES, STREAMS, Cluster, ClusterError
 from eventstream_operator.loop import Loop
 from eventstream_operator.metrics import REGISTRY
-from eventstream_operator.world import World
+from eventstream_operator.world import Copies, Object, World
 from tests.support.events import an_event
 from tests.support.redis_server import free_port
 
@@ -46,9 +46,15 @@ class RefusingCluster(Cluster):
         self.odd: dict[str, dict[str, Any]] = {}
         """Name of an object that is applied -> what the answer has in place of what is right."""
         self.applied: dict[str, dict[str, Any]] = {}
+        self.deleted: list[str] = []
         self.events: list[dict[str, Any]] = []
-        self.unseen: dict[str, dict[str, Any]] = {}
-        """Name of a stream -> the one that has it by now, of which no watch has told yet."""
+        self.unseen: dict[str, Object] = {}
+        """Name of a stream or Deployment -> the one that has it by now, of which no watch has told
+        yet."""
+        self.lists_are_late = True
+        """Whether no list tells of those either."""
+        self.asked: list[str] = []
+        """What was asked for, in order: verb and resource."""
         self.lease: dict[str, Any] | None = None
         self.out_of_reach = False
         self._world = world
@@ -67,16 +73,25 @@ class RefusingCluster(Cluster):
 
     def replicas(self, role: str) -> int:
         """Of the Deployment of that role."""
-        deployment = self._world.deployments.get(role)
+        deployment = self._newest(DEPLOYMENTS, role)
         assert deployment is not None
         return int(deployment["spec"]["replicas"])
 
+    def _copies(self, resource: str) -> Copies:
+        return self._world.deployments if resource == DEPLOYMENTS else self._world.streams
+
+    def _newest(self, resource: str, name: str) -> Object | None:
+        return self.unseen.get(name) or self._copies(resource).get(name)
+
     async def list(self, resource: str, *, labels: str | None = None) -> dict[str, Any]:
+        self.asked.append(f"list {resource}")
         items = self._lists.get(resource, [])
+        if not self.lists_are_late:
+            items = [dict(self.unseen.get(item["metadata"]["name"], item)) for item in items]
         return {"metadata": {"resourceVersion": "1"}, "items": items}
 
     async def get(self, resource: str, name: str) -> dict[str, Any]:
-        found = self._world.deployments.get(name) if resource == DEPLOYMENTS else self.lease
+        found = self.lease if resource == LEASES else self._newest(resource, name)
         if found is None:
             raise ClusterError(404, f"there is no {name}")
         if name in self.unreadable:
@@ -117,6 +132,10 @@ class RefusingCluster(Cluster):
         self.applied[name] = made
         return made | self.odd.get(name, {})
 
+    async def delete(self, resource: str, name: str, *, uid: str) -> None:
+        self._refuse(name, f"{resource}/")
+        self.deleted.append(name)
+
     def _refuse(self, name: str, resource: str) -> None:
         refusal = self.refused.get(name, self.refused.get(resource))
         if refusal is not None:
@@ -125,10 +144,9 @@ class RefusingCluster(Cluster):
     async def merge(
         self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> dict[str, Any]:
+        self.asked.append(f"merge {resource}")
         self._refuse(name, f"{resource}/{subresource}")
-        copies = self._world.deployments if resource == DEPLOYMENTS else self._world.streams
-        known = self.unseen.get(name) if resource == STREAMS else copies.get(name)
-        known = known or copies.get(name)
+        known = self._newest(resource, name)
         assert known is not None
         version = known["metadata"]["resourceVersion"]
         if body.get("metadata", {}).get("resourceVersion", version) != version:
@@ -138,7 +156,10 @@ class RefusingCluster(Cluster):
         written = {**known, **body, "metadata": metadata}
         if resource == DEPLOYMENTS:
             written["spec"] = {**known["spec"], **body["spec"]}
-        copies.put(written)
+        if name in self.unseen:
+            self.unseen[name] = written
+        else:
+            self._copies(resource).put(written)
         if name in self.unanswered:
             raise ClusterError(0, "no answer in time", perhaps_done=True)
         return written
@@ -203,6 +224,12 @@ def made_anew(name: str = "default") -> dict[str, Any]:
     stream = a_stream(name)
     stream["metadata"] |= {"uid": "another", "resourceVersion": "1000000"}
     return stream
+
+
+def changed(body: Object) -> dict[str, Any]:
+    """The same object after somebody wrote something that the operator does not look at."""
+    version = str(int(body["metadata"]["resourceVersion"]) + 100_000)
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": version}}
 
 
 def shown(name: str, **labels: str) -> float | None:

@@ -88,6 +88,29 @@ async def test_an_operator_that_lost_the_lease_shows_no_old_figures(scene: Scene
     assert shown("signal_age_seconds", signal="redis") is None
 
 
+async def test_the_history_of_an_operator_that_was_at_work_meanwhile_stays(scene: Scene) -> None:
+    await scene.fill(150)
+    scene.cluster.refused[f"{STREAMS}/status"] = 422
+    assert await scene.workers_after_passes(STEP_SECONDS) == [2]
+    scene.cluster.write_lease({"holderIdentity": "another"})
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+    assert shown("leading") == 0
+    scene.cluster.refused.clear()
+    theirs = [{"at": "2026-01-01T00:00:00Z", "decision": "1 -> 2, and the status was taken"}]
+    await scene.cluster.merge(
+        STREAMS, "default", {"status": {"history": theirs}}, subresource="status"
+    )
+
+    # Until the other one has not renewed for too long.
+    await scene.workers_after_passes(20)
+
+    assert shown("leading") == 1
+    status = scene.world.streams.get("default")["status"]  # type: ignore[index]
+    first, own = status["history"]
+    assert [first] == theirs
+    assert own["decision"].endswith("-> 3")
+
+
 async def test_ages_grow_in_sight_while_no_pass_can_begin(scene: Scene) -> None:
     await scene.workers_after_passes(STEP_SECONDS)
     scene.cluster.out_of_reach = True

@@ -9,7 +9,7 @@ from eventstream.kafka_lag import PartitionLag, publish
 from eventstream.keys import Keys
 from eventstream_operator.act.refusals import AGAIN_SECONDS, LEAST_GAP_SECONDS
 from eventstream_operator.cluster import STREAMS
-from tests.integration.operator.scenes import STEP_SECONDS, Scene, a_stream, shown
+from tests.integration.operator.scenes import STEP_SECONDS, Scene, a_deployment, a_stream, shown
 
 STATUS = f"{STREAMS}/status"
 
@@ -131,6 +131,11 @@ async def test_replicas_that_can_not_be_set_are_not_told_as_set(scene: Scene) ->
     assert (status["workers"]["desired"], status["workers"]["wanted"]) == (1, 2)
     assert status["decision"].endswith("the API server refuses it, so 1 stays")
     assert status["history"] == []
+    # The metrics say the same, and each verdict once.
+    assert shown("condition", stream="default", type="Degraded") == 1
+    assert shown("condition", stream="default", type="ScalingActive") == 0
+    verdict = {"stream": "default", "role": "workers", "outcome": "Refused"}
+    assert shown("decisions_total", **verdict) == 5
 
     scene.cluster.refused.clear()
     assert await scene.workers_after_passes(STEP_SECONDS) == [2]
@@ -148,3 +153,37 @@ async def test_a_refused_role_holds_up_no_other(scene: Scene) -> None:
     assert await scene.workers_after_passes(STEP_SECONDS) == [1]
 
     assert scene.cluster.replicas("consumer") == 1
+
+
+TAKES_RECORDS = a_stream("reviews", source={"topic": "raw", "partitions": 1})
+SUPERFLUOUS = {
+    "app.kubernetes.io/name": "ai-eventstream",
+    "ai-eventstream.io/stream": "reviews",
+    "ai-eventstream.io/role": "consumer",
+}
+
+
+@pytest.mark.parametrize("streams", [[TAKES_RECORDS]])
+async def test_a_refused_deployment_holds_up_no_other_of_its_stream(scene: Scene) -> None:
+    old = a_deployment("older-reviews", replicas=1)
+    old["metadata"] |= {"labels": SUPERFLUOUS, "ownerReferences": [{"uid": "reviews"}]}
+    old["metadata"]["resourceVersion"] = "2"
+    scene.world.deployments.put(old)
+    scene.cluster.refused["worker-reviews"] = 403
+
+    await scene.workers_after_passes(STEP_SECONDS)
+
+    assert list(scene.cluster.applied) == ["consumer-reviews"]
+    assert scene.cluster.deleted == ["older-reviews"]
+    assert scene.told("reviews") == ("True", "WriteRefused")
+
+
+@pytest.mark.parametrize("streams", [[TAKES_RECORDS]])
+async def test_all_that_is_refused_of_a_stream_is_told(scene: Scene) -> None:
+    scene.cluster.refused |= {"worker-reviews": 403, "consumer-reviews": 422}
+
+    await scene.workers_after_passes(STEP_SECONDS)
+
+    status = scene.world.streams.get("reviews")["status"]  # type: ignore[index]
+    [message] = [one["message"] for one in status["conditions"] if one["type"] == "Degraded"]
+    assert "worker-reviews/ is refused; consumer-reviews/ is refused" in message
