@@ -333,17 +333,18 @@ class Inbox:
             return bool(length)
         return bool(length > int(pending["pending"]) or late)
 
-    async def wants_a_wake_up(self, queue: str, *, anew: bool = False) -> bool:
+    async def wants_a_wake_up(self, queue: str, *, within_seconds: float | None = None) -> bool:
         """Whether `queue` needs a worker and no wake-up is under way; then the caller's one is.
 
-        `anew`: the one that is under way counts for nothing.
+        One that is under way for longer than `within_seconds` counts for nothing.
         """
         if not await self.needs_a_worker(queue):
             return False
         async with reading_or_writing("waking a worker"):
             # What comes between these two steps wakes for itself.
+            within_ms = WAKE_TTL_MS if within_seconds is None else int(within_seconds * 1000)
             return bool(
-                await self._wake(keys=[self._keys.wake(queue)], args=[WAKE_TTL_MS, int(anew)])
+                await self._wake(keys=[self._keys.wake(queue)], args=[WAKE_TTL_MS, within_ms])
             )
 
     async def tidy(self, queue: str, idle_seconds: float) -> int:

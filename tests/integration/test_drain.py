@@ -803,6 +803,43 @@ async def test_a_wake_up_that_a_run_began_with_and_did_not_answer_goes_to_anothe
     assert bench.woken == [QUEUE_HTTP]
 
 
+async def test_a_queue_that_a_full_run_never_reached_is_left_to_another(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Its key may stand for the message that this run has used up."""
+    await bench.accept("h")
+    await bench.accept("k", via="kafka")
+    assert await redis_client.exists(keys.wake(QUEUE_KAFKA))
+
+    async def model(held: Held) -> Ending:
+        bench.stop = True
+        return an_answer(held)
+
+    await bench.drain(ScriptedPipeline(model), slots=1).run()
+
+    assert await bench.states("h", "k") == [State.SUCCESS, State.PENDING]
+    assert bench.woken == [QUEUE_KAFKA]
+
+
+async def test_a_stopping_worker_wakes_another_for_each_queue_that_it_gives_back_to(
+    bench: Bench,
+) -> None:
+    await bench.accept("h")
+    await bench.accept("k", via="kafka")
+    both_run = asyncio.Barrier(2)
+
+    async def model(held: Held) -> Ending:
+        await both_run.wait()
+        bench.stop = True
+        return await asyncio.Future()
+
+    await bench.drain(ScriptedPipeline(model), shutdown_seconds=0.1).run()
+
+    assert await bench.states("h", "k") == [State.PENDING] * 2
+    assert sorted(bench.woken) == [QUEUE_HTTP, QUEUE_KAFKA]
+    await bench.assert_the_counts_add_up()
+
+
 async def test_a_drain_that_ends_where_redis_is_away_ends(
     bench: Bench, redis_client: AsyncRedis, keys: Keys
 ) -> None:

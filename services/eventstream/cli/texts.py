@@ -7,6 +7,7 @@ comes, so a pipe that brings a line a minute is sent a line a minute.
 from __future__ import annotations
 
 import os
+import select
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from eventstream.events import MAX_TEXT_CHARS, KafkaMessage, first_problem
 READ_BYTES: Final = 256 * 1024
 MAX_LINE_BYTES: Final = 8 * MAX_TEXT_CHARS
 """More than any line that could be accepted: a file without line ends must not fill the memory."""
+COMPARED_BYTES: Final = 4096
 BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -81,33 +83,73 @@ def read_lines(source: BinaryIO, from_line: int = 1) -> Iterator[list[Line]]:
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:
     """What each read brings. Raises InputLost where it is not all that there was."""
-    read = getattr(source, "read1", source.read)
     name = getattr(source, "name", "<stdin>")
-    _wait_for_what_comes(source)
+    before = _Before(source)
     largest = size_bytes(source) or 0
     while True:
         try:
-            chunk = read(READ_BYTES)
+            chunk = _read(source)
+            is_as_it_was = before.is_as_it_was()
         except OSError as error:
             why = error.strerror or str(error)
             raise InputLost(f"{name}: can't be read any further: {why}") from error
+        if not is_as_it_was:
+            # What follows in it now belongs behind no line that was read before.
+            raise InputLost(f"{name}: was written anew while it was read")
         if chunk:
+            before.add(chunk)
             yield chunk
         size = size_bytes(source) or 0
         if size < largest:
-            # What follows in it now belongs behind no line that was read before.
             raise InputLost(f"{name}: became shorter while it was read (rotated, or written anew)")
         if not chunk:
             return
         largest = size
 
 
-def _wait_for_what_comes(source: BinaryIO) -> None:
-    # A pipe that whoever started us reads without waiting would seem to end where nothing waits.
+class _Before:
+    """The last bytes that were read of a regular file, to tell whether they still stand there.
+
+    A file that is written anew may be as long as it was by the next read, and longer.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._tail = b""
+        self._end = source.tell() if size_bytes(source) is not None else 0
+
+    def add(self, chunk: bytes) -> None:
+        self._tail = (self._tail + chunk)[-COMPARED_BYTES:]
+        self._end += len(chunk)
+
+    def is_as_it_was(self) -> bool:
+        size = size_bytes(self._source)
+        if size is None or size < self._end:
+            # No regular file, or one that is shorter; what the kernel makes up has no size.
+            return True
+        start = self._end - len(self._tail)
+        return os.pread(self._source.fileno(), len(self._tail), start) == self._tail
+
+
+def _read(source: BinaryIO) -> bytes:
+    """What is there, or what comes next; nothing at the end."""
     try:
-        os.set_blocking(source.fileno(), True)
+        descriptor = source.fileno()
     except (OSError, ValueError):
-        return  # no file of the system's
+        return source.read(READ_BYTES)  # no file of the system's
+    while True:
+        try:
+            return os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            # Whoever shares the pipe reads it without waiting, and may go on so.
+            wait_until_readable(descriptor)
+
+
+def wait_until_readable(descriptor: int) -> None:
+    """Return when there is something to read, or the end."""
+    ready = select.poll()
+    ready.register(descriptor, select.POLLIN)
+    ready.poll()
 
 
 def size_bytes(source: BinaryIO) -> int | None:

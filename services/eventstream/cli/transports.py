@@ -273,6 +273,9 @@ class KafkaTransport:
             if _too_large(reports[text.line]):
                 sentence = "is larger than the topic's records may be"
                 reports[text.line] = _not_sent(text, "too_large", sentence)
+            elif isinstance(reports[text.line], KafkaError):
+                # Whatever comes behind it has no receipt, and would wait as long for its own.
+                break
         certain: list[Receipt] = []
         for text in batch:
             report = reports[text.line]

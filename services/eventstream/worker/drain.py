@@ -31,6 +31,7 @@ from eventstream.worker.drain_settings import DrainSettings
 from eventstream.worker.ending import LONGEST_BACK_OFF_SECONDS, MOST_AT_ONCE, Endings
 from eventstream.worker.kept import unpack
 from eventstream.worker.order import claim_order
+from eventstream.worker.successors import Successors
 from eventstream.worker.suspects import Suspects
 
 log = get_logger(__name__)
@@ -75,7 +76,7 @@ class Drain:
         self._queues = queues
         self._settings = settings
         self._stopping = stopping
-        self._wake = wake
+        self._successors = Successors(inbox, queues=queues, wake=wake, clock=clock)
         self._report = report
         self._suspects = Suspects(
             inbox,
@@ -92,7 +93,6 @@ class Drain:
         self._running: set[asyncio.Task[None]] = set()
         self._storing: set[asyncio.Task[None]] = set()
         self._turn = 0
-        self._begun: set[str] = set()
         self._miss_share = 1.0
         self._winds_down_at = math.inf
         self.counts = DrainCounts()
@@ -108,17 +108,17 @@ class Drain:
         # A call that is begun last has its time, too.
         last_call = self._winds_down_at - settings.call_seconds
         claims_until = min(started + settings.most_seconds, last_call)
-        self._begun.clear()
+        self._successors.begin()
         renewal = asyncio.create_task(self._renew_forever())
         try:
             await self._work(claims_until)
             if self._stopping():
                 left = max(0.0, ends_at - self._clock())
                 await self._wind_down(min(settings.shutdown_seconds, left))
-                await self._leave_to_another()
+                await self._successors.leave_to_all()
             elif self._must_end():
                 await self._wind_down(settings.grace_seconds)
-                await self._leave_to_another()
+                await self._successors.leave_to_all()
         finally:
             await end(renewal, *self._running)
             # Whatever is still held was cut off: its lease ends, and somebody takes it over.
@@ -137,7 +137,7 @@ class Drain:
         while not self._must_end():
             over = self._clock() > claims_until
             if over and not self._running:
-                await self._leave_to_another()
+                await self._successors.leave_to_one()
                 return
             try:
                 if over:
@@ -179,12 +179,9 @@ class Drain:
         for queue in order:
             if room <= 0:
                 break
-            begins = queue not in self._begun
+            begins = self._successors.is_first_claim(queue)
             claim = await self._inbox.claim(queue, self._consumer, room, begins=begins)
-            self._begun.add(queue)
-            if claim.wake:
-                # More than one process has work here, and none is on its way.
-                self._wake([queue])
+            self._successors.claimed(queue, wanted=claim.wake)
             for entry in claim.unreadable:
                 await self._endings.end_unreadable(entry)
             if not claim.fresh:
@@ -384,21 +381,6 @@ class Drain:
         log.info("events_given_back", events=len(rest))
         self._held.clear()
         self._tell()
-
-    async def _leave_to_another(self) -> None:
-        """Wake one other process for what is left, unless one is on its way."""
-        # A run that claimed nothing has not answered the wake-up it began with: the key may stand
-        # for that one, and then nobody would come.
-        anew = not self._begun
-        try:
-            for queue in self._queues():
-                if await self._inbox.wants_a_wake_up(queue, anew=anew):
-                    self._wake([queue])
-                    return
-        except StoreUnavailable as error:
-            # Made good like a lost one: the parent of an idle process looks for itself.
-            STORE_UNAVAILABLE.labels("wake").inc()
-            log.warning("wake_up_not_sent", error=str(error))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until a slot frees."""

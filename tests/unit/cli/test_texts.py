@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eventstream.cli import texts
 from eventstream.cli.texts import (
     MAX_LINE_BYTES,
     READ_BYTES,
@@ -18,6 +19,7 @@ from eventstream.cli.texts import (
     format_for,
     parse_line,
     read_lines,
+    wait_until_readable,
 )
 from eventstream.errors import EventRefused, Reason
 
@@ -74,6 +76,32 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_not_at_its_end(
             assert {line.content for each in lines for line in each} == {b"nine byte"}
 
 
+@pytest.mark.parametrize("lines_then", [READ_BYTES // 10, READ_BYTES // 5])
+def test_a_file_that_is_written_anew_while_it_is_read_is_not_read_any_further(
+    tmp_path: Path, lines_then: int
+) -> None:
+    """As long as it was, or longer: its new lines stand behind none of the old."""
+    file = tmp_path / "app.log"
+    file.write_bytes(b"nine byte\n" * (READ_BYTES // 10))
+    with file.open("rb") as source:
+        lines = read_lines(source)
+        assert len(next(lines)) == READ_BYTES // 10
+        file.write_bytes(b"something\n" * lines_then)
+
+        with pytest.raises(InputLost, match=r"app\.log: was written anew"):
+            next(lines)
+
+
+def test_a_file_that_begins_in_its_middle_is_read_from_there(tmp_path: Path) -> None:
+    """As a shell leaves it behind a `read`."""
+    file = tmp_path / "app.log"
+    file.write_bytes(b"one\ntwo\n")
+    with file.open("rb", buffering=0) as source:
+        source.seek(4)
+
+        assert [line.content for each in read_lines(source) for line in each] == [b"two"]
+
+
 def test_a_file_that_is_deleted_or_grows_while_it_is_read_is_read_to_its_end(
     tmp_path: Path,
 ) -> None:
@@ -102,14 +130,25 @@ def test_what_can_not_be_read_any_further_was_sent_up_to_there() -> None:
             list(lines)
 
 
-def test_a_pipe_that_reads_without_waiting_is_not_at_its_end_when_nothing_waits() -> None:
+def test_a_pipe_that_reads_without_waiting_is_not_at_its_end_when_nothing_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as writer:
+
+        def wait(descriptor: int) -> None:
+            writer.write(b"two\n")
+            writer.close()
+            wait_until_readable(descriptor)
+
+        monkeypatch.setattr(texts, "wait_until_readable", wait)
         writer.write(b"one\n")
         lines = read_lines(source)
         assert next(lines) == [Line(1, b"one")]
-        assert os.get_blocking(reading)
+        assert not os.get_blocking(reading), "others read it, too, and do not expect to wait"
+
+        assert [line for each in lines for line in each] == [Line(2, b"two")]
 
 
 def test_counting_goes_on_before_the_first_wanted_line() -> None:
