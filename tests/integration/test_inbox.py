@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import pytest
@@ -72,7 +73,7 @@ async def test_the_same_id_is_a_duplicate_only_with_the_same_content(
 
 
 FILLED = frozenset({"task_type", "temperature", "max_tokens"})
-CHANGED_SPEC = {"task_type": "summarization", "temperature": 0.2, "max_tokens": 50}
+CHANGED_SPEC: dict[str, Any] = {"task_type": "summarization", "temperature": 0.2, "max_tokens": 50}
 
 
 async def accepted_as(inbox: Inbox, event: Event) -> Outcome:
@@ -89,7 +90,12 @@ async def test_a_change_of_the_streams_spec_makes_no_conflict_of_the_same_record
     assert await accepted_as(inbox, again) is Outcome.DUPLICATE
     # What is said is compared as it always was: what comes of it is what comes of the first.
     assert await accepted_as(inbox, an_event("a")) is Outcome.DUPLICATE
-    for otherwise in ({"text": "Else."}, {"use_cache": False}, {"filled": frozenset()}):
+    others: list[dict[str, Any]] = [
+        {"text": "Else."},
+        {"use_cache": False},
+        {"filled": frozenset()},
+    ]
+    for otherwise in others:
         other = again.model_copy(update=otherwise)
         assert await accepted_as(inbox, other) is Outcome.CONFLICT
     counters = (await results.counters(["default"]))["default"]

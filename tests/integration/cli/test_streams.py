@@ -220,19 +220,6 @@ async def test_a_stream_with_waiting_events_is_deleted_only_on_purpose(
     assert meant.code == 0
 
 
-async def test_a_stream_whose_leavings_are_being_removed_is_written_a_moment_later(
-    env: dict[str, str], registry: Registry
-) -> None:
-    await run("streams", "apply", "-f", "-", stdin=REVIEWS, env=env)
-    await registry.delete("reviews")
-    await registry.begin_settling("reviews", (await registry.tombstones())["reviews"])
-
-    ended = await run("streams", "apply", "-f", "-", stdin=REVIEWS, env=env)
-
-    assert ended.code == 3
-    assert ended.err.endswith("so reviews can't be written yet: try again in a minute\n")
-
-
 async def test_without_redis_the_command_ends_with_3_and_says_where_it_looked() -> None:
     ended = await run("streams", env={"REDIS_URL": "redis://127.0.0.1:1/0"})
 
