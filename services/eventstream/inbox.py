@@ -109,7 +109,7 @@ class Inbox:
             ]
             arguments += [
                 event.id,
-                event.digest + event.digest_as_sent,
+                event.digests,
                 event.stream,
                 queue,
                 event.task_type,
