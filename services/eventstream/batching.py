@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -17,14 +17,14 @@ Answer = TypeVar("Answer")
 class Batcher(Generic[Item, Answer]):
     """Gathers items into batches of at most `max_items` and hands each item its answer.
 
-    `flush` takes a batch and returns one answer an item, in order; what it raises, every waiter of
-    that batch raises. One flush runs at a time. `wanted_only`: an item whose waiter has left before
-    its flush began is dropped.
+    `flush` takes a batch and returns one answer an item, in order. What it raises, every waiter of
+    that batch raises; an exception among its answers, its own waiter alone. One flush runs at a
+    time. `wanted_only`: an item whose waiter has left before its flush began is dropped.
     """
 
     def __init__(
         self,
-        flush: Callable[[list[Item]], Awaitable[list[Answer]]],
+        flush: Callable[[list[Item]], Awaitable[Sequence[Answer | Exception]]],
         *,
         max_items: int,
         wanted_only: bool = False,
@@ -61,7 +61,11 @@ class Batcher(Generic[Item, Answer]):
                         future.set_exception(error)
             else:
                 for (_, future), answer in zip(batch, answers, strict=True):
-                    if not future.done():
+                    if future.done():
+                        continue
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
                         future.set_result(answer)
 
     def _next_batch(self) -> list[tuple[Item, asyncio.Future[Answer]]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
 
-from eventstream.errors import EventRefused, Reason
+from eventstream.errors import EventRefused, Reason, StoreUnavailable
 from eventstream.events import Event, Failure, Result
 
 Source = Literal["model", "exact", "semantic", "flight"]
@@ -25,11 +25,17 @@ class Outcome(StrEnum):
     CONFLICT = "conflict"
 
 
-FOREIGN_KEY: Final = (
-    "another program keeps something of its own in this Redis under the id's key: give EventStream"
+_FOREIGN_KEY: Final = (
+    "another program keeps something of its own in this Redis under {}: give EventStream"
     " a database or an EVENTSTREAM_PREFIX of its own"
 )
+FOREIGN_KEY: Final = _FOREIGN_KEY.format("the id's key")
 """What is told of such a conflict."""
+
+
+def key_is_foreign(key: str) -> StoreUnavailable:
+    """What is told where another program's key stands in the place of one that a queue needs."""
+    return StoreUnavailable(_FOREIGN_KEY.format(key))
 
 
 class Cancellation(StrEnum):

@@ -199,6 +199,12 @@ class Event(BaseModel):
         """The same without what was filled in: no change of the stream's spec makes it another."""
         return self._digest(self.filled)
 
+    @property
+    def digests(self) -> str:
+        """Both, one behind the other; the text is gone through once where they are the same."""
+        digest = self.digest
+        return digest + (self.digest_as_sent if self.filled else digest)
+
     def _digest(self, left_out: frozenset[str]) -> str:
         content = orjson.dumps(
             [

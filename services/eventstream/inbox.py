@@ -30,8 +30,9 @@ from eventstream.claims import (
     Failed,
     Outcome,
     Wait,
+    key_is_foreign,
 )
-from eventstream.errors import Reason
+from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import Failure, State
 from eventstream.inbox_entries import read_entries
 from eventstream.keys import INBOX_GROUP, Keys, queue_for
@@ -73,10 +74,21 @@ class Inbox:
     # -- transports ------------------------------------------------------------------------
 
     async def accept(self, arrivals: Sequence[Arrival]) -> list[Acceptance]:
-        """Make a batch durable, all or nothing; one answer an arrival, in order.
+        """Make a batch durable; one answer an arrival, in order.
 
-        After StoreUnavailable the batch may or may not be in: handing it in again is safe, the
+        After StoreUnavailable all, some or none of it may be in: handing it in again is safe, the
         same id with the same content is a duplicate.
+        """
+        acceptances: list[Acceptance] = []
+        for answer in await self.accept_each(arrivals):
+            if isinstance(answer, StoreUnavailable):
+                raise answer
+            acceptances.append(answer)
+        return acceptances
+
+    async def accept_each(self, arrivals: Sequence[Arrival]) -> list[Acceptance | StoreUnavailable]:
+        """The same for events of many streams: StoreUnavailable in the place of an answer says
+        that another program's key stands where the inbox of that one would, which is not in.
         """
         if not arrivals:
             return []
@@ -97,7 +109,7 @@ class Inbox:
             ]
             arguments += [
                 event.id,
-                event.digest + event.digest_as_sent,
+                event.digests,
                 event.stream,
                 queue,
                 event.task_type,
@@ -110,7 +122,9 @@ class Inbox:
             answers, wanted = await self._accept(keys=keys, args=arguments)
         wakes = set(wanted)
         return [
-            _acceptance(arrival.event.id, answer.decode(), queue, position in wakes)
+            key_is_foreign(self._keys.inbox(queue))
+            if answer == b"no_inbox"
+            else _acceptance(arrival.event.id, answer.decode(), queue, position in wakes)
             for position, (arrival, queue, answer) in enumerate(
                 zip(arrivals, queues, answers, strict=True), start=1
             )
@@ -287,8 +301,11 @@ class Inbox:
             )
         return {entry.decode() for entry in lost}
 
-    async def put_back(self, consumer: str, waits: Sequence[Wait]) -> list[bool]:
-        """Let go of held events. False: `consumer` did not hold that one any more; left alone."""
+    async def put_back(self, consumer: str, waits: Sequence[Wait]) -> list[bool | StoreUnavailable]:
+        """Let go of held events. False: `consumer` did not hold that one any more; left alone.
+
+        StoreUnavailable: another program's key is in the way of that one, which stays held.
+        """
         if not waits:
             return []
         keys: list[str] = []
@@ -305,7 +322,10 @@ class Inbox:
             arguments += [entry, event_id, wait_ms, ending, why, detail[:MAX_DETAIL_CHARS]]
         async with reading_or_writing("putting events back"):
             answers = await self._put_back(keys=keys, args=arguments)
-        return [bool(answer) for answer in answers]
+        return [
+            key_is_foreign(answer.decode()) if isinstance(answer, bytes) else bool(answer)
+            for answer in answers
+        ]
 
     async def needs_a_worker(self, queue: str) -> bool:
         """Whether `queue` has something to do for a worker: waiting, due again, or lease ended."""

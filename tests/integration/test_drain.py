@@ -501,6 +501,29 @@ def _id_of(ending: Answered | Failed) -> str:
     return ending.event_id if isinstance(ending, Failed) else ending.held.event.id
 
 
+async def test_what_can_not_be_given_back_holds_back_no_other_and_stays_held(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    both_run = asyncio.Barrier(2)
+
+    async def model(held: Held) -> Ending:
+        await both_run.wait()
+        bench.stop = True
+        await asyncio.Event().wait()
+        return an_answer(held)
+
+    await bench.accept("a")
+    event = an_event("b", via="kafka", source=KafkaSource(topic="t", partition=0, offset=1))
+    await bench.inbox.accept([Arrival(event, raw=b"b")])
+    await redis_client.set(keys.again(QUEUE_KAFKA), "of another program")
+
+    await bench.drain(ScriptedPipeline(model), shutdown_seconds=0.1).run()
+
+    depths = await bench.inbox.depth([QUEUE_HTTP, QUEUE_KAFKA])
+    assert (depths[QUEUE_HTTP].queued, depths[QUEUE_HTTP].in_flight) == (1, 0)
+    assert (depths[QUEUE_KAFKA].queued, depths[QUEUE_KAFKA].in_flight) == (0, 1)
+
+
 async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(
     bench: Bench,
 ) -> None:

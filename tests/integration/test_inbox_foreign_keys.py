@@ -1,19 +1,31 @@
-"""Other programs' keys beside ours in one Redis: a batch is whole, and costs no answer."""
+"""Other programs' keys beside ours in one Redis: no answer is lost, no other stream held up."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from dataclasses import replace
 
 import pytest
 
 from eventstream.answers import MOST_MICRODOLLARS
-from eventstream.claims import Arrival, Cancellation, Held
+from eventstream.claims import (
+    Acceptance,
+    Answered,
+    Arrival,
+    Cancellation,
+    Failed,
+    Held,
+    Outcome,
+)
 from eventstream.errors import StoreUnavailable
 from eventstream.events import State
 from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_HTTP, Keys
+from eventstream.pipeline import Deferral
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
+from eventstream.worker.ending import Endings
 from tests.support.events import an_answer, an_event
 
 ME = "worker-1/1"
@@ -22,6 +34,15 @@ STREAMS = (*GOOD[:2], "support", GOOD[2])
 
 KEYS = ("inbox:support", "counters:support")
 """Which of the keys of the stream `support` is somebody else's."""
+DEFERRING = ("deferred:support", "deferred_entries:support", "again:support")
+
+
+class NothingToPublish:
+    async def publish(self, held: Held, ending: Answered | Failed) -> None:
+        raise AssertionError("a deferral is not published")
+
+    async def is_due(self, held: Held, ending: Answered | Failed) -> bool:
+        return False
 
 
 async def taken(redis: AsyncRedis, keys: Keys, name: str) -> None:
@@ -30,25 +51,48 @@ async def taken(redis: AsyncRedis, keys: Keys, name: str) -> None:
 
 
 async def held_of_all(inbox: Inbox) -> list[Held]:
-    await inbox.accept([Arrival(an_event(f"of-{name}", stream=name)) for name in STREAMS])
+    await inbox.accept([Arrival(an_event(f"of-{name}", stream=name), raw=b"-") for name in STREAMS])
     return [(await inbox.claim(name, ME, 1)).fresh[0] for name in STREAMS]
 
 
-@pytest.mark.parametrize("name", KEYS)
-async def test_a_batch_that_can_not_be_accepted_whole_is_not_accepted_at_all(
-    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys, name: str
+async def test_an_event_without_an_inbox_is_not_accepted_and_no_other_refused(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    await taken(redis_client, keys, name)
+    await taken(redis_client, keys, "inbox:support")
     batch = [Arrival(an_event(f"of-{stream}", stream=stream)) for stream in STREAMS]
 
-    with pytest.raises(StoreUnavailable, match=f"another program .* under {keys.prefix}{name}"):
-        await inbox.accept(batch)
+    answers = await inbox.accept_each(batch)
 
-    assert await results.statuses([arrival.event.id for arrival in batch]) == [None] * 4
-    assert {d.unfinished for d in (await inbox.depth(GOOD)).values()} == {0}
-    await redis_client.delete(keys.prefix + name)
-    await inbox.accept(batch)
+    assert [isinstance(answer, Acceptance) for answer in answers] == [True, True, False, True]
+    assert isinstance(answers[2], StoreUnavailable)
+    assert re.search(f"another program .* under {keys.prefix}inbox:support:", str(answers[2]))
+    statuses = await results.statuses([arrival.event.id for arrival in batch])
+    assert [status is None for status in statuses] == [False, False, True, False]
+    assert {d.unfinished for d in (await inbox.depth(GOOD)).values()} == {1}
+    await redis_client.delete(keys.inbox("support"))
+    again = await inbox.accept(batch)
+    assert [each.outcome is Outcome.ACCEPTED for each in again] == [False, False, True, False]
     assert {c.open for c in (await results.counters(STREAMS)).values()} == {1}
+
+
+async def test_who_hands_in_one_stream_only_is_told_by_an_error(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await taken(redis_client, keys, "inbox:support")
+
+    with pytest.raises(StoreUnavailable, match=f"under {keys.prefix}inbox:support:"):
+        await inbox.accept([Arrival(an_event("a", stream="support"))])
+
+
+async def test_what_can_not_be_counted_is_accepted_all_the_same(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await taken(redis_client, keys, "counters:support")
+
+    held = await held_of_all(inbox)
+
+    assert [each.event.stream for each in held] == list(STREAMS)
+    assert {c.open for c in (await results.counters(GOOD)).values()} == {1}
 
 
 @pytest.mark.parametrize("name", [*KEYS, "deferred:support", "deferred_entries:support"])
@@ -82,19 +126,55 @@ async def test_an_event_is_cancelled_whole_whatever_became_of_the_keys_around_it
     assert status.status is State.FAILURE
 
 
-@pytest.mark.parametrize("name", ["deferred:support", "deferred_entries:support", "again:support"])
-async def test_an_event_that_can_not_be_deferred_stays_where_it_is(
-    inbox: Inbox, redis_client: AsyncRedis, keys: Keys, name: str
+@pytest.mark.parametrize("name", DEFERRING)
+async def test_an_event_that_can_not_be_deferred_stays_where_it_is_and_no_other_does(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys, name: str
 ) -> None:
-    await inbox.accept([Arrival(an_event("a", stream="support"), raw=b"a")])
-    [held] = (await inbox.claim("support", ME, 1)).fresh
+    held = await held_of_all(inbox)
     await taken(redis_client, keys, name)
 
-    with pytest.raises(StoreUnavailable, match="another program"):
-        await inbox.put_back(ME, [held.wait(60)])
+    answers = await inbox.put_back(ME, [each.wait(60) for each in held])
 
+    assert [answer for answer in answers if answer is True] == [True] * 3
+    assert isinstance(answers[2], StoreUnavailable)
+    assert re.search(f"another program .* under {keys.prefix}{name}:", str(answers[2]))
+    assert await inbox.renew("support", ME, [held[2].entry]) == set()
+    assert {depth.deferred for depth in (await inbox.depth(GOOD)).values()} == {1}
     await redis_client.delete(keys.prefix + name)
-    assert await inbox.put_back(ME, [held.wait(60)]) == [True]
+    assert await inbox.put_back(ME, [each.wait(60) for each in held]) == [False, False, True, False]
+    [status] = await results.statuses(["of-support"])
+    assert status is not None
+    assert status.status is State.RETRY
+
+
+@pytest.mark.parametrize("name", DEFERRING)
+async def test_what_can_not_be_deferred_holds_up_the_deferrals_of_no_other_stream(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys, name: str
+) -> None:
+    held = await held_of_all(inbox)
+    await taken(redis_client, keys, name)
+    endings = Endings(inbox, NothingToPublish(), consumer=ME)
+
+    tasks = [asyncio.create_task(endings.end(each, Deferral(60, "budget", "-"))) for each in held]
+    async with asyncio.timeout(5):
+        await asyncio.gather(*tasks[:2], tasks[3])
+
+    assert not tasks[2].done()
+    await redis_client.delete(keys.prefix + name)
+    async with asyncio.timeout(5):
+        await tasks[2]
+    assert {depth.deferred for depth in (await inbox.depth(STREAMS)).values()} == {1}
+
+
+async def test_what_is_given_back_at_once_needs_no_place_for_what_is_deferred(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    [held] = (await held_of_all(inbox))[:1]
+    await taken(redis_client, keys, f"deferred:{held.queue}")
+
+    assert await inbox.put_back(ME, [held.wait(0)]) == [True]
+    await redis_client.delete(keys.deferred(held.queue))
+    assert len((await inbox.claim(held.queue, ME, 1)).fresh) == 1
 
 
 async def test_what_is_due_stays_deferred_while_the_inbox_is_another_programs(

@@ -43,6 +43,19 @@ async def test_a_failed_flush_fails_its_batch_and_no_other() -> None:
     assert await batcher.submit(2) == 2
 
 
+async def test_an_exception_among_the_answers_is_raised_by_its_own_waiter_alone() -> None:
+    async def flush(batch: list[int]) -> list[int | Exception]:
+        return [OSError("away") if item == 2 else item for item in batch]
+
+    batcher: Batcher[int, int] = Batcher(flush, max_items=3)
+    answers = await asyncio.gather(
+        *(batcher.submit(item) for item in (1, 2, 3)), return_exceptions=True
+    )
+
+    assert (answers[0], answers[2]) == (1, 3)
+    assert isinstance(answers[1], OSError)
+
+
 async def test_closing_waits_for_what_was_submitted_and_a_waiter_may_leave() -> None:
     flushed: list[int] = []
 

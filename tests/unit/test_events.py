@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 
 import orjson
 import pytest
@@ -208,6 +209,25 @@ def test_what_was_sent_has_a_digest_that_no_change_of_the_spec_makes_another(
 
     other = event_from_request(NOTHING_ASKED.model_copy(update=asked), SPEC)
     assert other.digest_as_sent != before.digest_as_sent
+
+
+def test_both_digests_are_the_work_of_one_where_nothing_was_left_to_the_spec(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hashed: list[bytes] = []
+    sha256 = hashlib.sha256
+
+    def counted(content: bytes) -> object:
+        hashed.append(content)
+        return sha256(content)
+
+    said = ProcessRequest(text="a", task_type="sentiment", temperature=0, max_tokens=9)
+    events = [event_from_request(asked, SPEC) for asked in (said, NOTHING_ASKED)]
+    expected = [event.digest + event.digest_as_sent for event in events]
+    monkeypatch.setattr("eventstream.events.hashlib.sha256", counted)
+
+    assert [event.digests for event in events] == expected
+    assert len(hashed) == 1 + 2
 
 
 def test_everything_said_leaves_nothing_to_the_spec() -> None:

@@ -84,7 +84,8 @@ async def process_batch(request: Request) -> Reply:
     """Accept up to 1,000 events in one atomic step; each gets its own outcome, in order.
 
     What is wrong with one event does not hold up the others. Where nothing at all can be accepted
-    the answer is a problem that names every event's error.
+    the answer is a problem that names every event's error; 503 where one of them may be tried
+    again as it is.
     """
     parts = parts_of(request)
     principal = context_of(request).principal
@@ -98,7 +99,8 @@ async def process_batch(request: Request) -> Reply:
     if events:
         _refuse_when_full(parts)
     accepting = parts.accept([Arrival(event) for event in events])
-    acceptances = iter(await _in_time(parts, accepting))
+    answers = await _in_time(parts, accepting)
+    acceptances = iter(answers)
     outcomes = [
         _refused(index, problem_or_event)
         if isinstance(problem_or_event, Problem)
@@ -107,6 +109,9 @@ async def process_batch(request: Request) -> Reply:
     ]
     accepted = sum(outcome.status == "pending" for outcome in outcomes)
     if not accepted:
+        for answer in answers:
+            if isinstance(answer, StoreUnavailable):
+                raise answer
         raise Problem(
             HttpReason.NOTHING_ACCEPTED,
             f"None of the {len(outcomes)} events was accepted; `errors` says why",
@@ -172,7 +177,11 @@ async def _batch_event(
         )
 
 
-def _outcome(index: int, event: Event, acceptance: Acceptance) -> BatchOutcome:
+def _outcome(index: int, event: Event, acceptance: Acceptance | StoreUnavailable) -> BatchOutcome:
+    if isinstance(acceptance, StoreUnavailable):
+        reason, message = HttpReason.STORE_UNAVAILABLE, str(acceptance)
+        errors = [FieldError(f"events.{index}", reason, message)]
+        return _refused(index, Problem(reason, message, errors=errors), event)
     if acceptance.outcome is Outcome.CONFLICT:
         conflict = _conflict(acceptance)
         where = FieldError(f"events.{index}", conflict.reason, conflict.detail)

@@ -75,8 +75,9 @@ class Parts:
     watch: BacklogWatch
     lifecycle: Lifecycle
     acceptor: Batcher[Arrival, Acceptance]
-    accept: Callable[[list[Arrival]], Awaitable[list[Acceptance]]]
-    """Makes events durable and wakes their workers. Raises StoreUnavailable."""
+    accept: Callable[[list[Arrival]], Awaitable[list[Acceptance | StoreUnavailable]]]
+    """Makes events durable and wakes their workers. Raises StoreUnavailable, or answers with it
+    for the one event whose stream has no inbox to put it in."""
 
 
 def parts_of(request: Request) -> Parts:
@@ -109,13 +110,14 @@ async def open_parts(
     watch = BacklogWatch(inbox, results, registry, max_backlog=settings.api_max_backlog)
     wake_ups = WakeUps(settings)
 
-    async def accept(arrivals: list[Arrival]) -> list[Acceptance]:
-        acceptances = await inbox.accept(arrivals)
+    async def accept(arrivals: list[Arrival]) -> list[Acceptance | StoreUnavailable]:
+        answers = await inbox.accept_each(arrivals)
+        acceptances = [each for each in answers if isinstance(each, Acceptance)]
         watch.note_accepted(len(acceptances))
         queues = {acceptance.queue for acceptance in acceptances if acceptance.wake}
         if queues:
             wake_ups.send(queues)
-        return acceptances
+        return answers
 
     parts = Parts(
         settings=settings,

@@ -1,10 +1,11 @@
--- Accept a batch: payload, metadata, inbox entry, counters; all or nothing.
+-- Accept a batch: payload, metadata, inbox entry, counters; each event whole or not at all.
 -- KEYS  an event: task_meta, inbox, counters, wake, result
 -- ARGV  wake TTL ms, the batch's token; an event: id, digests, stream, queue, task_type, via, entry JSON, raw or '', key or ''
 -- The digests, 32 characters each: of what will be worked on, and of what was sent, which no change of
 -- the stream's spec makes another. Either makes a duplicate; 0.1.0 knows the first only.
 -- Returns a list: 'accepted' | 'duplicate' | 'conflict' | 'foreign' (another program's key stands where
--- its metadata would) an event, then the positions (1-based) of the events whose queue wants a wake-up.
+-- its metadata would) | 'no_inbox' (where its inbox would: nothing is said of it) an event, then the
+-- positions (1-based) of the events whose queue wants a wake-up.
 --
 -- A server that refuses writes when it is full keeps a reserve: what was accepted must still be
 -- finished (limits, budgets, results and, where it is the broker too, wake-ups are writes), or a
@@ -28,10 +29,9 @@ local token = ARGV[2]
 local count = (#ARGV - 2) / 9
 local kinds = {}
 for i = 0, count - 1 do
-  kinds[KEYS[i * 5 + 2]], kinds[KEYS[i * 5 + 3]] = 'stream', 'hash'
+  kinds[KEYS[i * 5 + 2]] = 'stream'
 end
-local foreign_one = foreign_key(kinds)
-if foreign_one then return foreign_reply(foreign_one) end
+local taken = foreign_keys(kinds)
 local answers, wanted, woken, totals = {}, {}, {}, {}
 local function add(counters, field)
   local of = totals[counters] or {}
@@ -46,7 +46,9 @@ for i = 0, count - 1 do
   local digest, sent = string.sub(ARGV[a + 2], 1, 32), string.sub(ARGV[a + 2], 33)
   local stored, foreign = fields_of(meta, 'digest', 'sent')
   local known = stored[1]
-  if foreign then
+  if taken[inbox] then
+    answers[#answers + 1] = 'no_inbox'
+  elseif foreign then
     add(counters, 'conflicts')
     answers[#answers + 1] = 'foreign'
   elseif not known then

@@ -34,19 +34,15 @@ local function fields_of(meta, ...)
   return {}, true
 end
 
--- Of the keys that a batch shares: the first that another program keeps something of its own in, looked
--- for before the first write. `kinds`: key -> the type that it must have.
-local function foreign_key(kinds)
+-- Of the keys that a batch shares: those that another program keeps something of its own in, looked for
+-- before the first write. `kinds`: key -> the type that it must have. Returns key -> key.
+local function foreign_keys(kinds)
+  local foreign = {}
   for key, kind in pairs(kinds) do
     local found = redis.call('TYPE', key).ok
-    if found ~= kind and found ~= 'none' then return key end
+    if found ~= kind and found ~= 'none' then foreign[key] = key end
   end
-  return nil
-end
-
-local function foreign_reply(key)
-  return redis.error_reply('WRONGTYPE another program keeps something of its own in this Redis under ' .. key
-    .. ': give EventStream a database or an EVENTSTREAM_PREFIX of its own')
+  return foreign
 end
 
 -- Add to counters, behind everything that is written by then: what can't be counted (the key is another

@@ -3,7 +3,7 @@
 -- ARGV  group, consumer; an event: entry id, event id, wait ms ('0': at once), ending to keep with it
 --       ('': none, or the one that is kept already), why it waits (a word), the same as a sentence
 -- Returns 1 an event that was put back, 0 where this consumer did not hold it any more or somebody
--- else has finished it meanwhile.
+-- else has finished it meanwhile; the key where another program's stands in the way of it: it stays held.
 local answers = {}
 local now = now_ms()
 local count = (#ARGV - 2) / 6
@@ -12,8 +12,7 @@ for i = 0, count - 1 do
   local k = i * 5
   kinds[KEYS[k + 2]], kinds[KEYS[k + 3]], kinds[KEYS[k + 5]] = 'zset', 'hash', 'zset'
 end
-local foreign_one = foreign_key(kinds)
-if foreign_one then return foreign_reply(foreign_one) end
+local taken = foreign_keys(kinds)
 for i = 0, count - 1 do
   local k, a = i * 5, i * 6 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
@@ -22,18 +21,26 @@ for i = 0, count - 1 do
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
   local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
-  if #found > 0 then
-    redis.call('XACK', inbox, ARGV[1], entry)
-    redis.call('XDEL', inbox, entry)
-  end
   -- Finished by a process that had lost its lease: what is over must not begin again.
   local known, foreign = fields_of(meta, 'status')
-  if foreign then redis.call('DEL', meta) end
-  if #found == 0 or finished(known[1]) then
+  local over = #found == 0 or finished(known[1])
+  local fields = not over and found[1][2] or {}
+  local from_kafka = field_of(fields, 'raw')
+  local in_the_way = not over
+    and (wait > 0 and (taken[deferred] or taken[entries]) or from_kafka and taken[again])
+  if not in_the_way then
+    if #found > 0 then
+      redis.call('XACK', inbox, ARGV[1], entry)
+      redis.call('XDEL', inbox, entry)
+    end
+    if foreign then redis.call('DEL', meta) end
+  end
+  if in_the_way then
+    answers[#answers + 1] = in_the_way
+  elseif over then
     answers[#answers + 1] = 0
   else
-    local fields = found[1][2]
-    if field_of(fields, 'raw') then
+    if from_kafka then
       -- From Kafka: how far back its unfinished events reach must not be lost with the entry's id.
       redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
     end

@@ -371,14 +371,18 @@ class Drain:
         if not rest:
             return
         try:
-            await self._inbox.put_back(self._consumer, [held.wait(0.0) for held in rest])
+            answers = await self._inbox.put_back(self._consumer, [held.wait(0.0) for held in rest])
         except StoreUnavailable as error:
             # Their leases end by themselves: later, but nothing is lost.
             log.warning("give_back_failed", events=len(rest), error=str(error))
             return
-        for held in rest:
-            EVENTS_GIVEN_BACK.labels(held.event.stream).inc()
-        log.info("events_given_back", events=len(rest))
+        refusals = [answer for answer in answers if isinstance(answer, StoreUnavailable)]
+        if refusals:
+            log.warning("give_back_failed", events=len(refusals), error=str(refusals[0]))
+        for held, answer in zip(rest, answers, strict=True):
+            if not isinstance(answer, StoreUnavailable):
+                EVENTS_GIVEN_BACK.labels(held.event.stream).inc()
+        log.info("events_given_back", events=len(rest) - len(refusals))
         self._held.clear()
         self._tell()
 

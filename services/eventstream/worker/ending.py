@@ -88,7 +88,7 @@ class Endings:
         self._wall_clock = wall_clock
         self._timeout = timeout
         self._finish = Batcher(inbox.finish, max_items=MOST_AT_ONCE)
-        self._wait = Batcher(self._put_back_all, max_items=MOST_AT_ONCE)
+        self._wait: Batcher[Wait, bool] = Batcher(self._put_back_all, max_items=MOST_AT_ONCE)
         self._kafka_away_until: dict[str, float] = {}
         self._publish_took: dict[str, float] = {}
         self.finished = 0
@@ -157,7 +157,7 @@ class Endings:
     async def _put_back(self, wait: Wait) -> None:
         await self._persist(lambda: self._wait.submit(wait))
 
-    async def _put_back_all(self, waits: list[Wait]) -> list[bool]:
+    async def _put_back_all(self, waits: list[Wait]) -> list[bool | StoreUnavailable]:
         return await self._inbox.put_back(self._consumer, waits)
 
     async def _published(self, held: Held, ending: Answered | Failed) -> bool:
