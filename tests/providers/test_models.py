@@ -696,7 +696,7 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
         b'{"choices": [{"message": {"content": "A long ans',
         b"<html>Everything is fine.</html>",
         b'{"choices": []}',
-        b'{"error": {"message": "overloaded"}}',
+        b'{"choices": [{"message": {"content": "A lo"}, "error": {"message": "overloaded"}}]}',
     ],
 )
 async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(
@@ -713,6 +713,29 @@ async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_esti
         calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
     )
     assert {line["counted"] for line in lines} == {"estimate"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "server_error", "message": "overloaded"},
+        {"code": "rate_limit_exceeded"},
+        {"code": "429"},
+        {"code": "invalid_api_key"},
+    ],
+)
+async def test_a_refusal_that_comes_as_an_answer_counts_nothing(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, error: dict[str, str]
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps({"error": error}))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred) as deferral:
+            await ask(models, event(), with_budget(1_000_000))
+    assert deferral.value.why == ("rate_limit" if error.get("code") == "429" else "provider")
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+    assert {line["counted"] for line in lines} == {"nothing"}
 
 
 async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
