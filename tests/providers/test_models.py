@@ -869,10 +869,10 @@ async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends
     aimock.answer("Praise", tokens=(1000, 100))
     models, tell, away = make_models(), Spending._tell, True
 
-    async def tell_if_there(self: Spending, told_keys: Any, arguments: Any) -> None:
+    async def tell_if_there(self: Spending, names: list[str]) -> None:
         if away:
             raise StoreUnavailable("away")
-        await tell(self, told_keys, arguments)
+        await tell(self, names)
 
     monkeypatch.setattr(Spending, "_tell", tell_if_there)
     await ask(models, event(), with_budget(1_000_000))
