@@ -306,11 +306,17 @@ async def test_a_provider_that_is_not_there_defers_the_event(make_models: MakeMo
     assert deferral.value.why == "provider"
 
 
+async def has_waited_for_long(redis: AsyncRedis, keys: Keys) -> None:
+    now = round(time.time() * 1000)
+    began = now - round((PATIENCE_SECONDS + 60) * 1000)
+    await redis.set(keys.limit("waiting:event-1"), began)
+    await redis.set(keys.limit("looked:event-1"), now)
+
+
 async def test_an_event_does_not_wait_for_its_provider_for_ever(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.chaos(dropRate=1.0)
     with pytest.raises(CallFailed, match="waited for it 16 minutes") as failure:
         await ask(make_models(), event(), seconds=2)
@@ -321,8 +327,7 @@ async def test_an_event_does_not_wait_for_its_provider_for_ever(
 async def test_a_failed_event_that_is_replayed_has_its_patience_again(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.chaos(dropRate=1.0)
     models = make_models(sleep=no_nap)
     with pytest.raises(CallFailed, match="waited for it 16 minutes"):
@@ -382,8 +387,7 @@ async def test_who_was_only_held_back_has_not_begun_to_lose_patience(
 async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.error(401, "Incorrect API key provided", nth=0)
     with pytest.raises(CallDeferred):
         await ask(make_models(), event(id="another"))
@@ -395,8 +399,7 @@ async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
 async def test_a_key_refused_for_too_long_is_a_failure(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.error(403, "forbidden")
     with pytest.raises(CallFailed) as failure:
         await ask(make_models(), event())
