@@ -220,6 +220,14 @@ async def test_what_is_told_again_goes_along_once_however_many_are_told_meanwhil
         await asyncio.gather(*(call() for _ in range(32)))
         assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 64
         assert await spending.usage("reviews", "2026-03-01") == Usage(65, 65, 65, 65)
+        # Another server took over, which knows no scripts.
+        await client.config_set("min-replicas-to-write", 1)
+        await asyncio.gather(*(call() for _ in range(3)), return_exceptions=True)
+        await client.config_set("min-replicas-to-write", 0)
+        await client.script_flush()
+        await call()
+        await spending.aclose()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(69, 69, 69, 69)
         await client.aclose()
 
 
