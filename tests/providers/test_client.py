@@ -66,6 +66,14 @@ def chained(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+async def test_a_refusal_that_comes_in_place_of_vectors_is_told(server: RawServer) -> None:
+    server.answer = response("200 OK", b'{"error": {"code": "429", "message": "slow down"}}')
+    async with contextlib.aclosing(ProviderClient(endpoint(server.url), {})) as client:
+        with pytest.raises(ProviderError, match="429: slow down") as error:
+            await client.embed("m", ["a text"], 2, timeout_seconds=20)
+    assert error.value.kind is ErrorKind.RATE_LIMITED
+
+
 @pytest.mark.parametrize(
     ("story", "answer", "then", "kind", "message"),
     [

@@ -306,11 +306,17 @@ async def test_a_provider_that_is_not_there_defers_the_event(make_models: MakeMo
     assert deferral.value.why == "provider"
 
 
+async def has_waited_for_long(redis: AsyncRedis, keys: Keys) -> None:
+    now = round(time.time() * 1000)
+    began = now - round((PATIENCE_SECONDS + 60) * 1000)
+    await redis.set(keys.limit("waiting:event-1"), began)
+    await redis.set(keys.limit("looked:event-1"), now)
+
+
 async def test_an_event_does_not_wait_for_its_provider_for_ever(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.chaos(dropRate=1.0)
     with pytest.raises(CallFailed, match="waited for it 16 minutes") as failure:
         await ask(make_models(), event(), seconds=2)
@@ -321,8 +327,7 @@ async def test_an_event_does_not_wait_for_its_provider_for_ever(
 async def test_a_failed_event_that_is_replayed_has_its_patience_again(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.chaos(dropRate=1.0)
     models = make_models(sleep=no_nap)
     with pytest.raises(CallFailed, match="waited for it 16 minutes"):
@@ -382,8 +387,7 @@ async def test_who_was_only_held_back_has_not_begun_to_lose_patience(
 async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.error(401, "Incorrect API key provided", nth=0)
     with pytest.raises(CallDeferred):
         await ask(make_models(), event(id="another"))
@@ -395,8 +399,7 @@ async def test_who_called_before_and_is_held_back_loses_patience_all_the_same(
 async def test_a_key_refused_for_too_long_is_a_failure(
     aimock: AiMock, make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    long_ago = round((time.time() - PATIENCE_SECONDS - 60) * 1000)
-    await redis_client.set(keys.limit("waiting:event-1"), long_ago)
+    await has_waited_for_long(redis_client, keys)
     aimock.error(403, "forbidden")
     with pytest.raises(CallFailed) as failure:
         await ask(make_models(), event())
@@ -696,7 +699,7 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
         b'{"choices": [{"message": {"content": "A long ans',
         b"<html>Everything is fine.</html>",
         b'{"choices": []}',
-        b'{"error": {"message": "overloaded"}}',
+        b'{"choices": [{"message": {"content": "A lo"}, "error": {"message": "overloaded"}}]}',
     ],
 )
 async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(
@@ -713,6 +716,29 @@ async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_esti
         calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
     )
     assert {line["counted"] for line in lines} == {"estimate"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"type": "server_error", "message": "overloaded"},
+        {"code": "rate_limit_exceeded"},
+        {"code": "429"},
+        {"code": "invalid_api_key"},
+    ],
+)
+async def test_a_refusal_that_comes_as_an_answer_counts_nothing(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, error: dict[str, str]
+) -> None:
+    async with raw_server() as server:
+        server.answer = response("200 OK", orjson.dumps({"error": error}))
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, pytest.raises(CallDeferred) as deferral:
+            await ask(models, event(), with_budget(1_000_000))
+    assert deferral.value.why == ("rate_limit" if error.get("code") == "429" else "provider")
+    spending = Spending(redis_client, keys)
+    assert await spending.usage("reviews", spending.today()) == Usage()
+    assert {line["counted"] for line in lines} == {"nothing"}
 
 
 async def test_what_brought_no_answer_is_told_apart_from_what_the_answer_took(
@@ -846,10 +872,10 @@ async def test_a_call_that_could_not_be_counted_is_counted_when_the_process_ends
     aimock.answer("Praise", tokens=(1000, 100))
     models, tell, away = make_models(), Spending._tell, True
 
-    async def tell_if_there(self: Spending, told_keys: Any, arguments: Any) -> None:
+    async def tell_if_there(self: Spending, names: list[str]) -> None:
         if away:
             raise StoreUnavailable("away")
-        await tell(self, told_keys, arguments)
+        await tell(self, names)
 
     monkeypatch.setattr(Spending, "_tell", tell_if_there)
     await ask(models, event(), with_budget(1_000_000))

@@ -7,13 +7,21 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import HOLD_SECONDS, BudgetState, Hold, Spending, Usage
+from eventstream.llm.spending import (
+    COPIES_SECONDS,
+    HOLD_SECONDS,
+    BudgetState,
+    Hold,
+    Spending,
+    Usage,
+)
 from eventstream.redis_client import AsyncRedis, connect
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
@@ -149,7 +157,7 @@ async def test_a_call_that_is_told_again_much_later_is_counted_once(
         await direct.aclose()
 
 
-async def test_a_call_without_a_budget_is_told_again_after_the_next_and_counted_once(
+async def test_a_call_without_a_budget_is_told_again_with_the_next_and_counted_once(
     tmp_path: Path, keys: Keys
 ) -> None:
     """Whether Redis did not take it, or took it and its reply got lost."""
@@ -170,7 +178,8 @@ async def test_a_call_without_a_budget_is_told_again_after_the_next_and_counted_
         proxy.cut_answers(0, times=1)
         with pytest.raises(StoreUnavailable):
             await call()
-        assert (await spending.usage("reviews", "2026-03-01")).calls == 2
+        # The one that Redis did not take went along.
+        assert (await spending.usage("reviews", "2026-03-01")).calls == 3
         await call()
         assert await spending.usage("reviews", "2026-03-01") == Usage(4, 40, 8, 28)
         await spending.aclose()
@@ -190,6 +199,103 @@ async def test_of_calls_that_redis_heard_of_no_names_gather(
     assert await redis_client.pttl(told) > 0
     await spending.aclose()
     assert not await redis_client.exists(told)
+
+
+async def test_what_is_told_again_goes_along_once_however_many_are_told_meanwhile(
+    tmp_path: Path, keys: Keys
+) -> None:
+    with RedisServer(tmp_path) as server:
+        client = connect(server.url(2), timeout_seconds=5)
+        spending = Spending(client, keys, now=lambda: NOON)
+
+        async def call(cost: int = 1) -> None:
+            hold = spending.no_hold("reviews")
+            await spending.record(hold, calls=1, tokens=Tokens(1, 1), cost=cost)
+
+        await call()
+        await client.config_set("min-replicas-to-write", 1)
+        await asyncio.gather(*(call() for _ in range(32)), return_exceptions=True)
+        await client.config_set("min-replicas-to-write", 0)
+        await client.config_resetstat()
+        await asyncio.gather(*(call() for _ in range(32)))
+        assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] == 64
+        assert await spending.usage("reviews", "2026-03-01") == Usage(65, 65, 65, 65)
+        # Another server took over, which knows no scripts.
+        await client.config_set("min-replicas-to-write", 1)
+        await asyncio.gather(*(call() for _ in range(3)), return_exceptions=True)
+        await client.config_set("min-replicas-to-write", 0)
+        await client.script_flush()
+        await call()
+        await spending.aclose()
+        assert await spending.usage("reviews", "2026-03-01") == Usage(69, 69, 69, 69)
+        await client.aclose()
+
+
+async def test_who_asks_for_money_waits_for_what_is_just_told_again(
+    spending: Spending, redis_client: AsyncRedis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hold may have lapsed long ago, and nothing stand for it."""
+    paid = await held(spending, 900)
+    reply, replies = asyncio.Event(), spending._replies
+
+    async def slowly(calls: Any, done_with: list[str]) -> list[object]:
+        await reply.wait()
+        return await replies(calls, done_with)
+
+    monkeypatch.setattr(spending, "_replies", slowly)
+    given_up = asyncio.create_task(spending.record(paid, calls=1, tokens=Tokens(), cost=900))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    await redis_client.zadd(keys.usage_held("reviews", paid.day), {paid.member: 1})
+    local = spending.no_hold("reviews")
+    telling = asyncio.create_task(spending.record(local, calls=1, tokens=Tokens(), cost=0))
+    asking = asyncio.create_task(spending.hold("reviews", BUDGET, 200))
+    while not (asking.done() or spending._telling_again._waiters):
+        await asyncio.sleep(0.01)
+    reply.set()
+    assert await asking is BudgetState.SPENT
+    await telling
+
+
+async def test_names_of_what_was_told_again_stay_for_an_hour(
+    redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """A copy that was given up may still arrive, also after the process has ended."""
+    clock = [0.0]
+    spending = Spending(redis_client, keys, now=lambda: NOON, monotonic=lambda: clock[0])
+    key = spending._told_key
+
+    async def told_again() -> tuple[list[str], list[str | int]]:
+        hold = spending.no_hold("reviews")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(spending, "_record", AsyncMock(side_effect=TimeoutError))
+            with pytest.raises(StoreUnavailable):
+                await spending.record(hold, calls=1, tokens=Tokens(1, 1), cost=1)
+        copy = spending._untold[hold.member]
+        await spending._tell_again()
+        return copy.keys, copy.args
+
+    async def call() -> None:
+        await spending.record(spending.no_hold("reviews"), calls=1, tokens=Tokens(1, 1), cost=1)
+
+    early = await told_again()
+    await call()
+    clock[0] += COPIES_SECONDS - 1
+    await call()
+    await spending._record(keys=early[0], args=early[1])
+    assert (await spending.usage("reviews", "2026-03-01")).calls == 3
+    clock[0] += 2
+    await call()
+    await call()
+    assert await redis_client.scard(key) == 1
+    late = await told_again()
+    await spending.aclose()
+    await spending._record(keys=late[0], args=late[1])
+    assert (await spending.usage("reviews", "2026-03-01")).calls == 6
+    assert await redis_client.smembers(key) == {str(late[1][0]).encode()}
+    assert await redis_client.pttl(key) <= COPIES_SECONDS * 1000
 
 
 async def test_a_call_that_is_told_only_after_its_hold_lapsed_is_counted_once(

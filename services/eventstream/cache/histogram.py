@@ -1,8 +1,8 @@
 """Counts of what look-ups met: outcomes, similarities and kinds of difference, an hour at a time.
 
 It is what advice about thresholds is drawn from. Counting costs no round trip of its own:
-counts gather in memory and leave with a later pipeline of the cache, once a second, or when the
-process has nothing left to do (`SemanticCache.flush`).
+counts gather in memory and leave with a later pipeline of the cache, once a second; and when a
+drain ends, after which no look-up may come (`SemanticCache.flush`).
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ BUCKETS_PER_UNIT: Final = 100
 """Similarities are counted in steps of 0.01."""
 KEPT_SECONDS: Final = 8 * 24 * 3600
 TOLD_EVERY_SECONDS: Final = 1.0
-"""Counts are written so often at most: each costs as much as the look-up that it counts."""
+"""Look-ups take counts along so often at most: each costs as much as the look-up that it counts."""
 SECONDS_PER_HOUR: Final = 3600
 
 

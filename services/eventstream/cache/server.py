@@ -60,9 +60,17 @@ class BoundedPipelines:
 
     async def execute(self, pipeline: Any) -> tuple[list[Any] | None, str]:
         """The replies, errors among them; or None and why there are none."""
-        if self._monotonic() < self._paused_until:
+        if self.paused:
             return None, self._problem
         return await self._try(pipeline)
+
+    async def execute_aside(self, pipeline: Any) -> tuple[list[Any] | None, str]:
+        """`execute` of what no event waits for: if it fails, the next one's look-up goes all the
+        same.
+        """
+        if self.paused:
+            return None, self._problem
+        return await self._try(pipeline, aside=True)
 
     async def execute_patiently(self, build: Callable[[], Any]) -> tuple[list[Any] | None, str]:
         """`execute`, tried again while the server may only be slow; `build` makes the pipeline.
@@ -80,13 +88,18 @@ class BoundedPipelines:
         return replies, problem
 
     @property
+    def paused(self) -> bool:
+        """Whether the server is left alone just now."""
+        return self._monotonic() < self._paused_until
+
+    @property
     def away(self) -> bool:
         """Whether the server has failed for longer than slowness explains."""
         if self._failed_at is None:
             return False
         return self._monotonic() - self._failing_since >= PATIENCE_SECONDS
 
-    async def _try(self, pipeline: Any) -> tuple[list[Any] | None, str]:
+    async def _try(self, pipeline: Any, *, aside: bool = False) -> tuple[list[Any] | None, str]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 replies = await pipeline.execute(raise_on_error=False)
@@ -94,27 +107,28 @@ class BoundedPipelines:
             if isinstance(error, TimeoutError):
                 # A host that is gone answers on no connection: one time-out is enough.
                 await close_free(self._client)
-            self._failed(unavailable(error))
-            return None, self._problem
+            return None, self._failed(unavailable(error), aside=aside)
         except Exception as error:
             if not self._clustered:
                 raise
             # While redis-py closes the connections of a node that went away, whoever is just using
             # one of them meets its half-closed parts: an AttributeError, for instance.
             log.warning("cache_cluster_failed", error=repr(error))
-            self._failed(unavailable(error))
-            return None, self._problem
+            return None, self._failed(unavailable(error), aside=aside)
         self._failed_at = None
         self._paused_until = float("-inf")
         return replies, ""
 
-    def _failed(self, problem: str) -> None:
+    def _failed(self, problem: str, *, aside: bool) -> str:
+        if aside:
+            return problem
         now = self._monotonic()
         if self._failed_at is None or now - self._failed_at > PATIENCE_SECONDS:
             self._failing_since = now
         self._failed_at = now
         self._problem = problem
         self._paused_until = now + PAUSE_SECONDS
+        return problem
 
 
 def unavailable(error: BaseException) -> str:

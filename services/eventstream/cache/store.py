@@ -164,7 +164,7 @@ class SemanticCache:
             pipeline = self._pipelines.new()
             for entry in entries:
                 append_write(pipeline, self._keys, entry)
-            self._evidence.append(pipeline)
+            self._tell_evidence(pipeline)
             if flight is not None and not self._clustered:
                 self._flights.append_release(pipeline, flight)
             return pipeline
@@ -268,7 +268,7 @@ class SemanticCache:
         counts = self._counts.take_due(self._monotonic())
         telling = self._pipelines.new() if alone else pipeline
         append_counts(telling, counts)
-        self._evidence.append(telling)
+        self._tell_evidence(telling)
         replies, problem = await self._execute(pipeline, "look_up")
         told = replies
         if alone and len(telling):
@@ -323,13 +323,17 @@ class SemanticCache:
             return await read_windows(self._client, self._keys, stream)
 
     async def flush(self) -> None:
-        """Write the counts that wait for the next look-up; what fails stays pending."""
+        """Write what waits for the next look-up, unless the server is left alone just now; counts
+        that fail stay pending.
+        """
+        if self._pipelines.paused:
+            return
         counts = self._counts.take()
         pipeline = self._pipelines.new()
         append_counts(pipeline, counts)
-        self._evidence.append(pipeline)
+        self._tell_evidence(pipeline)
         if len(pipeline):
-            replies, _ = await self._execute(pipeline, "flush")
+            replies, _ = _counted("flush", *await self._pipelines.execute_aside(pipeline))
             if replies is None:
                 self._counts.give_back(counts)
 
@@ -339,6 +343,11 @@ class SemanticCache:
         await self.flush()
 
     # Inside
+
+    def _tell_evidence(self, pipeline: Any) -> None:
+        # It is told once or never: not with what will not be sent.
+        if not self._pipelines.paused:
+            self._evidence.append(pipeline)
 
     def _count(self, queries: Sequence[CacheQuery], answers: Sequence[CacheAnswer]) -> None:
         now = self._clock()

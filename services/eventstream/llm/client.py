@@ -113,7 +113,11 @@ class ProviderClient:
             sending,
         )
         estimate = Tokens(prompt=sum(estimate_tokens(text) for text in texts))
-        return vectors_of(reply, (len(texts), dimension), estimate)
+        try:
+            return vectors_of(reply, (len(texts), dimension), estimate)
+        except ProviderError as error:
+            self._raise_what_was_said(reply, error, formatted=False)
+            raise
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -130,10 +134,13 @@ class ProviderClient:
         try:
             return chat_answer(reply, prompt_tokens)
         except ProviderError as error:
-            formatted = "response_format" in payload
-            said = error_in_answer(reply, formatted=formatted, secret=self._endpoint.key)
-            if said is None:
-                raise
+            self._raise_what_was_said(reply, error, formatted="response_format" in payload)
+            raise
+
+    def _raise_what_was_said(self, reply: Reply, error: ProviderError, *, formatted: bool) -> None:
+        """Raise the provider's own error, where it stands in a reply that can't be read."""
+        said = error_in_answer(reply, formatted=formatted, secret=self._endpoint.key)
+        if said is not None:
             said.tokens = error.tokens
             raise said from error
 

@@ -123,6 +123,9 @@ def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) ->
 def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> ProviderError | None:
     """The error that stands where an answer should, in a reply whose status says that all is well;
     None where there is none. Gateways do so once they have begun to answer.
+
+    One that stands alone is a refusal (SERVER, where no status is named): nothing was answered, and
+    nobody bills it. Beside the beginning of an answer, or a usage, it is MALFORMED.
     """
     try:
         body = orjson.loads(reply.content)
@@ -131,11 +134,22 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
     if not isinstance(body, dict) or not _said_error(body):
         return None
     detail = _error_object(reply.content)
+    status = _status_in(detail)
+    if status is not None:
+        return status_error(replace(reply, status=status), formatted=formatted, secret=secret)
+    alone = not any(body.get(name) for name in ("choices", "data", "usage"))
+    return ProviderError(
+        ErrorKind.SERVER if alone else ErrorKind.MALFORMED,
+        f"an error in place of an answer: {_provider_message(detail, secret)}",
+    )
+
+
+def _status_in(detail: dict[str, Any]) -> int | None:
+    """The status that an error names as its code, as a number or in digits."""
     code = detail.get("code")
-    if isinstance(code, int) and 400 <= code <= 599:
-        return status_error(replace(reply, status=code), formatted=formatted, secret=secret)
-    words = _provider_message(detail, secret)
-    return ProviderError(ErrorKind.MALFORMED, f"an error in place of an answer: {words}")
+    if isinstance(code, str) and re.fullmatch("[45][0-9]{2}", code):
+        code = int(code)
+    return code if isinstance(code, int) and 400 <= code <= 599 else None
 
 
 def _above_the_limit(message: str) -> bool:

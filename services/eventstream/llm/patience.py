@@ -1,13 +1,13 @@
 """How long an event waits for a provider that does not answer, or refuses the key.
 
 It is deferred again and again, by whichever process has it; only after PATIENCE_SECONDS, counted
-from its own first failed call, it fails. Redis remembers when that was, by its own clock. That may
-leap (another server takes over): so it must have been deferred LEAST_DEFERRALS times since, too.
+from its own first failed call, it fails. Redis sums them up, by its own clock. That may leap
+(another server takes over): so of the time between two looks only MOST_BETWEEN_LOOKS_SECONDS count.
+An event that is looked at less often, since many others wait, ends after eight looks.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from eventstream.errors import Reason
@@ -18,8 +18,10 @@ from eventstream.llm.lua import script
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 PATIENCE_SECONDS: Final = 900.0
-LEAST_DEFERRALS: Final = 5
-"""In PATIENCE_SECONDS twelve of the longest have room (a spent account's), so time decides."""
+MOST_BETWEEN_LOOKS_SECONDS: Final = 150.0
+"""Twice the longest that an event is deferred for: a spent account's minute, and its spread."""
+FORGOTTEN_SECONDS: Final = 2 * PATIENCE_SECONDS
+"""A failure so long after the last one is another outage's."""
 
 
 class Patience:
@@ -28,7 +30,7 @@ class Patience:
     def __init__(self, redis: AsyncRedis, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._first_failure = script(redis, "first_failure")
+        self._script = script(redis, "waited")
 
     async def deferral(
         self,
@@ -44,9 +46,9 @@ class Patience:
         `refused`: the key is, or its account is spent; else the provider does not answer. Patience
         begins with a call of its own: who was only held back by others' has not `called`.
         """
-        waited, deferrals = await self._waited(spec, begin=called)
+        waited = await self._waited(spec, begin=called)
         what = "refuses the key or its account is spent" if refused else "does not answer"
-        if waited > PATIENCE_SECONDS and deferrals >= LEAST_DEFERRALS:
+        if waited > PATIENCE_SECONDS:
             await self._forget(spec)
             return CallFailed(
                 Reason.PROVIDER_AUTH if refused else Reason.PROVIDER_UNAVAILABLE,
@@ -55,16 +57,20 @@ class Patience:
             )
         return CallDeferred(wait_seconds, "provider", f"{spec.who} {what}")
 
-    async def _waited(self, spec: CallSpec, *, begin: bool) -> tuple[float, float]:
-        """Seconds since the first failure, and how often the event was deferred since then."""
+    async def _waited(self, spec: CallSpec, *, begin: bool) -> float:
+        """Seconds since the first failure."""
         if not spec.patient:
-            return 0.0, 0
+            return 0.0
         async with reading_or_writing("remembering a provider's failure"):
-            waited_ms, deferrals = await self._first_failure(
+            waited_ms = await self._script(
                 keys=self._waiting(spec),
-                args=[math.ceil(4 * PATIENCE_SECONDS * 1000) if begin else 0],
+                args=[
+                    round(FORGOTTEN_SECONDS * 1000),
+                    round(MOST_BETWEEN_LOOKS_SECONDS * 1000),
+                    int(begin),
+                ],
             )
-        return int(waited_ms) / 1000, deferrals if deferrals >= 0 else math.inf
+        return int(waited_ms) / 1000
 
     async def _forget(self, spec: CallSpec) -> None:
         # An event that is replayed keeps its id, and has all its patience again.
@@ -72,4 +78,4 @@ class Patience:
             await self._redis.delete(*self._waiting(spec))
 
     def _waiting(self, spec: CallSpec) -> list[str]:
-        return [self._keys.limit(f"{what}:{spec.holder}") for what in ("waiting", "deferrals")]
+        return [self._keys.limit(f"{what}:{spec.holder}") for what in ("waiting", "looked")]

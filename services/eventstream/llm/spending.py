@@ -6,19 +6,23 @@ process that died had set aside lapses by itself. What Redis could not be told i
 the process sets more aside; until then the estimate stands for it.
 
 A call is counted once, however often it is told: each has a name, and Redis keeps the names of a
-process's calls until that knows that they were heard, which it says with what it tells next.
+process's calls until that says, with what it tells next, that no copy can come any more: it heard
+the answer to the only one, or that was COPIES_SECONDS ago.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final
+
+from redis.exceptions import NoScriptError
 
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
@@ -31,6 +35,14 @@ KEEP_SECONDS: Final = 40 * 86_400
 
 HOLD_SECONDS: Final = 600
 """Longer than any event's deadline."""
+
+TOLD_SECONDS: Final = 3 * 86_400
+"""How long names stay that their process tells nothing more about: over a weekend without work."""
+
+COPIES_SECONDS: Final = 3600
+"""So long a command may be on its way that was given up, and told again."""
+
+_TOLD_AT_ONCE: Final = 100
 
 
 class BudgetState(IntEnum):
@@ -64,6 +76,17 @@ class Usage:
     """Set aside for calls under way."""
 
 
+@dataclass
+class _Call:
+    """What is not known to be told."""
+
+    keys: list[str]
+    args: list[str | int]
+    under_way: bool = False
+    given_up: bool = False
+    """A copy of it may be on its way still."""
+
+
 class Spending:
     """Usage and budgets in Redis. Methods raise StoreUnavailable."""
 
@@ -73,15 +96,19 @@ class Spending:
         keys: Keys,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = redis
         self._keys = keys
         self._now = now
+        self._monotonic = monotonic
         self._hold = script(redis, "hold_budget")
         self._record = script(redis, "record_usage")
-        self._untold: list[tuple[list[str], list[str | int]]] = []
+        self._untold: dict[str, _Call] = {}
+        self._telling_again = asyncio.Lock()
         self._told_key = keys.usage_told(uuid.uuid4().hex)
-        self._heard: set[str] = set()
+        self._heard: dict[str, float] = {}
+        """Told calls, whose names Redis keeps, and from when on it need not."""
 
     def today(self) -> str:
         """The UTC day, as it stands in keys."""
@@ -111,7 +138,7 @@ class Spending:
                 )
         except (StoreUnavailable, asyncio.CancelledError):
             # It may be set aside all the same, for a call that will not be made.
-            self._untold.append(self._used(hold, calls=0, tokens=Tokens(), cost=0))
+            self._untold[hold.member] = self._used(hold, calls=0, tokens=Tokens(), cost=0)
             raise
         return hold if state is BudgetState.HELD else state
 
@@ -122,22 +149,21 @@ class Spending:
     async def record(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> None:
         """Count what was used (`cost` in micro-dollars) and let go of what was set aside.
 
-        Where that fails, or is cancelled, it is told again before the next `hold`, or after what is
+        Where that fails, or is cancelled, it is told again before the next `hold`, with what is
         told next, or by `aclose`, however much later that is, and counted once.
         """
-        used = self._used(hold, calls=calls, tokens=tokens, cost=cost)
-        try:
-            await self._tell(*used)
-        except (StoreUnavailable, asyncio.CancelledError):
-            self._untold.append(used)
-            raise
-        self._heard.add(hold.member)
-        with suppress(StoreUnavailable):
-            await self._tell_again()
+        name = hold.member
+        self._untold[name] = self._used(hold, calls=calls, tokens=tokens, cost=cost)
+        if self._telling_again.locked() or len(self._left()) == 1:
+            await self._tell([name])
+            return
+        # The rest of an outage goes along with one, not with everybody, and costs no wait of its
+        # own: the answer that was paid for is not given out yet.
+        async with self._telling_again:
+            rest = [other for other in self._left() if other != name]
+            await self._tell([name, *rest[:_TOLD_AT_ONCE]])
 
-    def _used(
-        self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None
-    ) -> tuple[list[str], list[str | int]]:
+    def _used(self, hold: Hold, *, calls: int, tokens: Tokens, cost: int | None) -> _Call:
         keys = [
             self._keys.usage(hold.stream, hold.day),
             self._keys.usage_held(hold.stream, hold.day),
@@ -150,30 +176,77 @@ class Spending:
             tokens.completion,
             cost or 0,
             KEEP_SECONDS * 1000,
+            TOLD_SECONDS * 1000,
         ]
-        return keys, args
+        return _Call(keys, args)
 
-    async def _tell(self, keys: list[str], args: list[str | int]) -> None:
-        heard = self._heard - {args[0]}
-        async with reading_or_writing("recording a model call"):
-            await self._record(keys=keys, args=[*args, *heard])
-        self._heard -= heard
+    def _left(self) -> list[str]:
+        """What nobody is just telling."""
+        return [name for name, call in self._untold.items() if not call.under_way]
+
+    async def _tell(self, names: Sequence[str]) -> None:
+        """Tell calls in one go. What Redis does not take stays untold; raises the first one's."""
+        calls = {name: self._untold[name] for name in names if name in self._untold}
+        if not calls:
+            return  # told by another task, while this one waited for its turn
+        done_with = [name for name in self._done_with() if name not in calls]
+        for call in calls.values():
+            call.under_way = True
+        try:
+            async with reading_or_writing("recording a model call"):
+                replies = await self._replies(list(calls.values()), done_with)
+                now = self._monotonic()
+                for (name, call), reply in zip(calls.items(), replies, strict=True):
+                    if isinstance(reply, Exception):
+                        continue
+                    self._untold.pop(name, None)
+                    self._heard[name] = now + COPIES_SECONDS if call.given_up else now
+                if isinstance(replies[0], Exception):
+                    raise replies[0]
+            for name in done_with:
+                self._heard.pop(name, None)
+        finally:
+            for call in calls.values():
+                call.under_way, call.given_up = False, True
+
+    async def _replies(self, calls: list[_Call], done_with: list[str]) -> list[object]:
+        first, *rest = calls
+        more = [*first.args, *done_with]
+        if not rest:
+            return [await self._record(keys=first.keys, args=more)]
+        pipe = self._redis.pipeline(transaction=False)
+        for call, args in [(first, more), *((call, call.args) for call in rest)]:
+            pipe.evalsha(self._record.sha, len(call.keys), *call.keys, *args)
+        replies: list[object] = await pipe.execute(raise_on_error=False)
+        if isinstance(replies[0], NoScriptError):
+            # A server that was started anew: the rest goes along another time.
+            replies[0] = await self._record(keys=first.keys, args=more)
+        return replies
+
+    def _done_with(self) -> list[str]:
+        now = self._monotonic()
+        return [name for name, until in self._heard.items() if until <= now]
 
     async def _tell_again(self) -> None:
-        # Their names stay: what was told before may still be on its way, and arrive after this.
-        while self._untold:
-            untold = self._untold[-1]
-            await self._tell(*untold)
-            if untold in self._untold:  # another task may have told it meanwhile
-                self._untold.remove(untold)
+        if not self._left() and not self._telling_again.locked():
+            return
+        async with self._telling_again:
+            while left := self._left():
+                await self._tell(left[:_TOLD_AT_ONCE])
 
     async def aclose(self) -> None:
         """Tell what is not told yet, if Redis is there: the next process does not know of it."""
         with suppress(StoreUnavailable):
             await self._tell_again()
-            if self._heard:
-                async with reading_or_writing("ending the record of model calls"):
-                    await self._redis.delete(self._told_key)
+            if not self._heard:
+                return
+            async with reading_or_writing("ending the record of model calls"):
+                pipe = self._redis.pipeline(transaction=False)
+                if done_with := self._done_with():
+                    pipe.srem(self._told_key, *done_with)
+                # What was told again may still be on its way, too.
+                pipe.pexpire(self._told_key, COPIES_SECONDS * 1000)
+                await pipe.execute()
 
     async def release(self, hold: Hold) -> None:
         """Let go of what was set aside for a call that was not made."""

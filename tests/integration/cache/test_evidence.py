@@ -16,6 +16,7 @@ from eventstream.cache.evidence import (
     read_evidence,
 )
 from eventstream.cache.keys import CacheKeys
+from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import SCOPE, OneVector, query
@@ -109,6 +110,21 @@ async def test_pairs_are_counted_by_kinds_and_similarity(worker: Worker) -> None
     }
     number = found.kinds["number"].counts[100]
     assert (number.agreed, number.disagreed) == (2, 1)
+
+
+async def test_what_is_learned_while_the_server_is_left_alone_is_told_afterwards(
+    worker: Worker,
+) -> None:
+    answer = await worker.look_up("I ordered 3 tickets")
+    worker.cache.learn(bounded("I ordered 3 tickets"), answer, agreed=True)
+    worker.cache._pipelines._failed("away", aside=False)
+    await worker.cache.flush()
+    await worker.cache.look_up([bounded("I ordered 3 tickets")], None)
+    worker.clock.now += PAUSE_SECONDS
+    await worker.cache.flush()
+
+    number = (await worker.evidence()).kinds["number"].counts[100]
+    assert (number.agreed, number.disagreed) == (1, 0)
 
 
 async def test_a_pair_that_comes_back_is_no_second_opinion(

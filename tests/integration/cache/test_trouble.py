@@ -166,6 +166,23 @@ async def test_a_slow_server_makes_misses_and_is_left_alone_for_a_moment(
     assert asked_again.unavailable == ""
 
 
+async def test_counts_that_could_not_be_written_in_time_cost_the_next_event_nothing(
+    plain_server: RedisServer,
+) -> None:
+    other = connect(plain_server.url(0), timeout_seconds=5)
+    await other.flushdb()
+    async with cache_on(plain_server.url(0), timeout_seconds=0.2, clock=Clock()) as cache:
+        await cache.look_up([query("Any")], None)
+        await command(other, "CLIENT", "PAUSE", 500)
+        await cache.flush()
+        await command(other, "PING")  # answered once the pause is over
+        [answer] = await cache.look_up([query("Any")], None)
+        assert answer.unavailable == ""
+        [window] = await cache.histogram("reviews")
+        assert window.outcomes["miss"] >= 2
+    await other.aclose()
+
+
 async def test_a_server_that_refuses_is_named(plain_server: RedisServer) -> None:
     admin = connect(plain_server.url(0), timeout_seconds=5)
     await command(admin, "ACL", "SETUSER", "narrow", "on", ">secret", "~*", "+@connection")

@@ -130,16 +130,29 @@ def test_vectors_that_cant_be_used_are_paid_all_the_same(data: object, says: str
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("error", "alone", "begun", "says"),
     [
-        ({"message": "slow down", "code": 429}, ErrorKind.RATE_LIMITED, "429: slow down"),
-        ({"message": "key sk-1 is spent", "code": "x"}, ErrorKind.MALFORMED, "key *** is spent"),
-        ("overloaded", ErrorKind.MALFORMED, "in place of an answer: overloaded"),
+        ({"message": "slow down", "code": 429}, "rate_limited", "rate_limited", "429: slow down"),
+        ({"message": "slow down", "code": "429"}, "rate_limited", "rate_limited", "429: slow down"),
+        (
+            {"message": "key sk-1 is spent", "code": "x"},
+            *("server_error", "malformed_answer", "key *** is spent"),
+        ),
+        (
+            {"message": "no", "code": "4290"},
+            *("server_error", "malformed_answer", "an answer: no"),
+        ),
+        (
+            "overloaded",
+            *("server_error", "malformed_answer", "in place of an answer: overloaded"),
+        ),
     ],
 )
-def test_an_error_in_place_of_an_answer_is_told(error: object, kind: ErrorKind, says: str) -> None:
-    begun = {"message": {"content": "Prai"}, "finish_reason": "error", "error": error}
-    for body in ({"error": error}, {"choices": [begun]}):
+def test_an_error_in_place_of_an_answer_is_told(
+    error: object, alone: str, begun: str, says: str
+) -> None:
+    choice = {"message": {"content": "Prai"}, "finish_reason": "error", "error": error}
+    for body, kind in (({"error": error}, alone), ({"choices": [choice]}, begun)):
         reply = Reply(200, {}, orjson.dumps(body))
         with pytest.raises(ProviderError):
             chat_answer(reply, prompt_tokens=1)

@@ -3,13 +3,13 @@
 -- KEYS  usage hash of the stream's day, sorted set of what is set aside, set of this process's calls
 --       that were told
 -- ARGV  the call (as a hold's member, if money is set aside), calls, prompt tokens, completion tokens,
---       micro-dollars, ms to keep, and calls that the process knows were heard: never told again
+--       micro-dollars, ms to keep the figures and the calls, and calls that are never told again
 -- Gives 1, or 0 where it was told before.
 local usage, held, told = KEYS[1], KEYS[2], KEYS[3]
 local call = ARGV[1]
-for index = 7, #ARGV do redis.call('SREM', told, ARGV[index]) end
+for index = 8, #ARGV do redis.call('SREM', told, ARGV[index]) end
 if redis.call('SADD', told, call) == 0 then return 0 end
-redis.call('PEXPIRE', told, ARGV[6])
+redis.call('PEXPIRE', told, ARGV[7])
 local lapses = redis.call('ZSCORE', held, call)
 if lapses then
   redis.call('ZREM', held, call)
