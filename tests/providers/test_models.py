@@ -700,6 +700,7 @@ async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
         b"<html>Everything is fine.</html>",
         b'{"choices": []}',
         b'{"choices": [{"message": {"content": "A lo"}, "error": {"message": "overloaded"}}]}',
+        b'{"choices": [{"message": {"content": "A lo"}, "error": {"code": 502}}]}',
     ],
 )
 async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(

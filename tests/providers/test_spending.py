@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
@@ -422,6 +423,34 @@ async def test_a_paid_call_is_counted_when_telling_it_is_cancelled(
         await spending.aclose()
         assert await spending.usage("reviews", paid.day) == Usage(1, 5, 1, 45, 0)
         await client.aclose()
+
+
+async def test_who_waits_for_a_telling_that_fails_does_not_wait_for_one_more(
+    spending: Spending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = await held(spending, 300)
+    tried = 0
+
+    async def hangs(*_: object, **__: object) -> None:
+        nonlocal tried
+        tried += 1
+        # Everybody else comes to wait meanwhile.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        raise RedisTimeoutError("no reply")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spending, "_record", hangs)
+        with pytest.raises(StoreUnavailable):
+            await spending.record(paid, calls=1, tokens=Tokens(5, 1), cost=45)
+        tried = 0
+        holds = [spending.hold("reviews", BUDGET, 100) for _ in range(8)]
+        ended = await asyncio.gather(*holds, return_exceptions=True)
+
+    assert [type(error) for error in ended] == [StoreUnavailable] * 8
+    assert tried == 1
+    await held(spending, 100)
+    assert (await spending.usage("reviews", paid.day)).cost_microdollars == 45
 
 
 async def test_processes_that_spend_and_die_leave_figures_that_are_right(

@@ -398,7 +398,7 @@ def _counted(error: ProviderError, estimate: Tokens) -> tuple[str, Tokens]:
     if error.tokens is not None:
         return "usage", error.earlier + error.tokens
     unread = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED)
-    if unread and not isinstance(error, NotSent):
+    if error.begun or (unread and not isinstance(error, NotSent)):
         # The provider may have answered it, and bills that. Nobody says how much: were it nothing,
         # a budget could be passed without end.
         return "estimate", error.earlier + estimate

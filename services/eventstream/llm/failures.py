@@ -69,6 +69,8 @@ class ProviderError(Exception):
         """What the provider counted all the same, and bills."""
         self.earlier = Tokens()
         """What it counted of a request that was sent before, in the same call."""
+        self.begun = False
+        """Whether it stands beside the beginning of an answer, which may be billed."""
 
 
 def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) -> ProviderError:
@@ -125,7 +127,8 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
     None where there is none. Gateways do so once they have begun to answer.
 
     One that stands alone is a refusal (SERVER, where no status is named): nothing was answered, and
-    nobody bills it. Beside the beginning of an answer, or a usage, it is MALFORMED.
+    nobody bills it. Beside the beginning of an answer, or a usage, it has `begun` (and is MALFORMED
+    where no status is named).
     """
     try:
         body = orjson.loads(reply.content)
@@ -135,13 +138,16 @@ def error_in_answer(reply: Reply, *, formatted: bool, secret: str | None) -> Pro
         return None
     detail = _error_object(reply.content)
     status = _status_in(detail)
+    begun = any(body.get(name) for name in ("choices", "data", "usage"))
     if status is not None:
-        return status_error(replace(reply, status=status), formatted=formatted, secret=secret)
-    alone = not any(body.get(name) for name in ("choices", "data", "usage"))
-    return ProviderError(
-        ErrorKind.SERVER if alone else ErrorKind.MALFORMED,
-        f"an error in place of an answer: {_provider_message(detail, secret)}",
-    )
+        error = status_error(replace(reply, status=status), formatted=formatted, secret=secret)
+    else:
+        error = ProviderError(
+            ErrorKind.MALFORMED if begun else ErrorKind.SERVER,
+            f"an error in place of an answer: {_provider_message(detail, secret)}",
+        )
+    error.begun = begun
+    return error
 
 
 def _status_in(detail: dict[str, Any]) -> int | None:

@@ -106,6 +106,7 @@ class Spending:
         self._record = script(redis, "record_usage")
         self._untold: dict[str, _Call] = {}
         self._telling_again = asyncio.Lock()
+        self._failed_tellings = 0
         self._told_key = keys.usage_told(uuid.uuid4().hex)
         self._heard: dict[str, float] = {}
         """Told calls, whose names Redis keeps, and from when on it need not."""
@@ -205,6 +206,9 @@ class Spending:
                     raise replies[0]
             for name in done_with:
                 self._heard.pop(name, None)
+        except StoreUnavailable:
+            self._failed_tellings += 1
+            raise
         finally:
             for call in calls.values():
                 call.under_way, call.given_up = False, True
@@ -230,8 +234,12 @@ class Spending:
     async def _tell_again(self) -> None:
         if not self._left() and not self._telling_again.locked():
             return
+        failed_before = self._failed_tellings
         async with self._telling_again:
             while left := self._left():
+                if self._failed_tellings != failed_before:
+                    # Each in turn would wait for a server that hangs, until its call's time is up.
+                    raise StoreUnavailable("Redis could not be told of earlier model calls")
                 await self._tell(left[:_TOLD_AT_ONCE])
 
     async def aclose(self) -> None:

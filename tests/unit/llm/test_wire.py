@@ -159,6 +159,7 @@ def test_an_error_in_place_of_an_answer_is_told(
         found = error_in_answer(reply, formatted=False, secret="sk-1")
         assert found is not None
         assert (found.kind, found.message[-len(says) :]) == (kind, says)
+        assert found.begun is ("choices" in body)
 
 
 @pytest.mark.parametrize(
