@@ -9,6 +9,21 @@ import pytest
 from eventstream.cache.guard import compare
 
 ENGLISH = [
+    ("When do I plant the bulbs?", "When do I plant the light bulbs?"),
+    ("Is the carousel open for children?", "Is the baggage belt open for children?"),
+    ("How much is a house survey?", "How much is a house questionnaire?"),
+    ("When is the collection on display?", "When is the pickup on display?"),
+    ("The stream is down", "The brook is down"),
+    ("Who has the key to the gate?", "Who has the key to the departure gate?"),
+    ("The assignment is on my desk", "The homework is on my desk"),
+    ("The assignment failed", "The task failed"),
+    ("When is my due date?", "When is my deadline?"),
+    ("Which cleaner do you use for the oven?", "Which cleaning lady do you use for the oven?"),
+    ("The indicator is red", "The turn signal is red"),
+    ("Who wrote the pitch?", "Who wrote the playing field?"),
+    ("How strong is the competition?", "How strong is the contest?"),
+    ("Which gear is broken?", "Which equipment is broken?"),
+    ("Is it a complete protein?", "Is it a total protein?"),
     ("How do I end my contract?", "How do I finish my contract?"),
     ("How many drivers do you use?", "How many drivers do you employ?"),
     ("Is the beach close?", "Is the beach shut?"),
