@@ -29,6 +29,8 @@ TEXT = "My parcel is two days late and the shop does not answer."
         (TEXT, f"{TEXT} Thanks in advance!", Kind.COURTESY),
         (f"Good morning. {TEXT} Kind regards, Ana", TEXT, Kind.COURTESY),
         (f"Hi there.\n{TEXT}", TEXT, Kind.GREETING),
+        (f"{TEXT} Thank you :)", TEXT, Kind.COURTESY),
+        (f"{TEXT} Thanks! 🙏", TEXT, Kind.COURTESY),
         ("¡Hola! No me llega el correo.", "No me llega el correo.", Kind.GREETING),
         (
             "Hello! Sorry to bother you again, but the link is still broken.",
@@ -63,6 +65,8 @@ def test_courtesies_around_a_text_are_harmless(a: str, b: str, kind: Kind) -> No
         ("Hi Anna! Who is this message for?", "Who is this message for?"),
         ("¿Quién firma? Un saludo, Ana", "¿Quién firma?"),
         (f"Thanks! 😀 {TEXT}", TEXT),
+        (f"{TEXT} :)", TEXT),
+        (f"{TEXT} Thanks 😡", TEXT),
         ("Goodbye, the shop is closed.\n...", "Goodbye, the shop is closed."),
         ("Perdón por la molestia.\t- a\n- b", "\t- a\n- b"),
     ],

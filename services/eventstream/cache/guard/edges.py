@@ -27,6 +27,7 @@ _OF_EDGES: Final = frozenset(".,!?¡¿:;-\n")  # beside words; all else is left 
 _ABBREVIATED: Final = words("mr mrs ms dr prof st no sr sra srta dra ud uds vs etc approx dept inc")
 _LAST_WORD = re.compile(r"([^\W\d_]+)\.\Z")
 _ENDS_SENTENCE = re.compile(r"(?:[!?。؟？]|(?<!\.)(?<!\.[^\W\d_])\.)\Z")
+_THANKFUL_SMILE = re.compile(r"(?<=\w[ !.]) ?(?::-?\)|[🙂😊🙏])\Z")
 _NOTHING: Final = frozenset[Kind]()
 
 
@@ -44,7 +45,8 @@ def courtesy_around(a: str, b: str, most_tokens: int) -> frozenset[Kind] | None:
     )
     if before is None:
         return None
-    edges = longer[:before].strip(), longer[before + len(shorter) :].strip()
+    behind = longer[before + len(shorter) :].strip()
+    edges = longer[:before].strip(), _THANKFUL_SMILE.sub("", behind)
     pieces = _PIECE.findall(shorter)
     of_edges = [piece for edge in edges for piece in _PIECE.findall(edge)]
     if (
