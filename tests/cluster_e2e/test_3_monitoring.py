@@ -26,10 +26,11 @@ MOVED_BY_TROUBLE = {
     "eventstream_kafka_gap_records",
     "eventstream_kafka_paused_partitions",
     "eventstream_model_retries",
+    "eventstream_operator_status_refused",
     "eventstream_store_unavailable",
 }
-"""Metrics that need a crash, a part that is away, an overload or a race: nothing here is sure to
-move them."""
+"""Metrics that need a crash, a part that is away or refuses, an overload or a race: nothing here is
+sure to move them."""
 MOVED_BY_LEARNING = {
     "eventstream_cache_advice_drawn_timestamp_seconds",
     "eventstream_cache_advice_hit_ratio",
