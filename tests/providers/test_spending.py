@@ -435,7 +435,7 @@ async def test_who_waits_for_a_telling_that_fails_does_not_wait_for_one_more(
         nonlocal tried
         tried += 1
         # Everybody else comes to wait meanwhile.
-        for _ in range(50):
+        for _turn in range(50):
             await asyncio.sleep(0)
         raise RedisTimeoutError("no reply")
 
