@@ -218,6 +218,8 @@ def test_a_platforms_command_is_right_behind_the_entry_point_and_in_its_place(
     argv = [*(json.loads(entry_point) if entry_point_stays else []), *shlex.split(command)]
     assert argv[0] in PROGRAMS
     monkeypatch.setattr(sys, "argv", [*argv, "--help"])
+    # As an installed program, whether or not the tests were started by `python -m`.
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
 
     with pytest.raises(SystemExit) as ended:
         main()
