@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from pathlib import Path
-from urllib.parse import urlsplit
 
+import pytest
 import redis
 
 from eventstream.claims import Arrival
+from eventstream.cli.common import CONNECT_SECONDS, open_state
 from eventstream.inbox import Inbox
 from eventstream.registry import Registry
 from eventstream.settings import Settings
@@ -17,7 +16,6 @@ from eventstream.spec import StreamSpec, Task
 from eventstream.stream_files import read_stream_file
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.support.events import an_event
-from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
 
 REVIEWS = """
@@ -257,26 +255,15 @@ async def test_a_wrong_setting_ends_with_2_and_never_shows_its_value() -> None:
     assert "secret" not in ended.err
 
 
-async def test_a_connection_that_takes_its_time_ends_no_command(
-    env: dict[str, str], cache_url: str
+@pytest.mark.parametrize(("command_seconds", "connect_seconds"), [(0.3, CONNECT_SECONDS), (20, 20)])
+async def test_a_connection_has_longer_than_a_command(
+    cache_url: str, command_seconds: float, connect_seconds: float
 ) -> None:
-    with socket.socket() as crowded, socket.socket() as first, socket.socket() as second:
-        crowded.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        crowded.bind(("127.0.0.1", 0))
-        crowded.listen(0)
-        port: int = crowded.getsockname()[1]
-        for guest in (first, second):
-            guest.setblocking(False)
-            guest.connect_ex(("127.0.0.1", port))
-        # Full: whoever comes now hears nothing, and knocks again after 1 s, 3 s and 7 s.
-        late = cache_url.replace(str(urlsplit(cache_url).port), str(port))
-        listing = asyncio.create_task(
-            run("streams", "list", env={**env, "REDIS_URL": late, "REDIS_TIMEOUT_SECONDS": "0.3"})
-        )
-        await asyncio.wait({listing}, timeout=1.5)
-    behind = urlsplit(cache_url).port
-    assert behind is not None
-    with Proxy(behind, port=port):
-        ended = await listing
+    """A packet that is lost on the way is sent again after a second, then three, then seven."""
+    settings = Settings(redis_url=cache_url, redis_timeout_seconds=command_seconds)
 
-    assert ended.code == 0, ended.err
+    async with open_state(settings) as state:
+        waits = state.redis.connection_pool.connection_kwargs
+
+        assert waits["socket_connect_timeout"] == connect_seconds > 1 + 3 + 7
+        assert waits["socket_timeout"] == command_seconds
