@@ -150,18 +150,19 @@ async def test_a_slow_server_makes_misses_and_is_left_alone_for_a_moment(
     plain_server: RedisServer,
 ) -> None:
     clock = Clock()
-    async with cache_on(plain_server.url(0), timeout_seconds=0.05, clock=clock) as cache:
-        other = connect(plain_server.url(0), timeout_seconds=5)
-        await command(other, "CLIENT", "PAUSE", 500)
-        paused = (await cache.look_up([query("Any")], None))[0]
-        await command(other, "PING")  # answered once the pause is over
-        still_left_alone = (await cache.look_up([query("Any")], None))[0]
-        clock.now += PAUSE_SECONDS
-        asked_again = (await cache.look_up([query("Any")], None))[0]
-        await other.aclose()
+    with Proxy(plain_server.port) as proxy:
+        async with cache_on(proxy.redis_url(0), timeout_seconds=0.6, clock=clock) as cache:
+            [before] = await cache.look_up([query("Any")], None)
+            proxy.hang()
+            [missed] = await cache.look_up([query("Any")], None)
+            proxy.mend()
+            [still_left_alone] = await cache.look_up([query("Any")], None)
+            clock.now += PAUSE_SECONDS
+            [asked_again] = await cache.look_up([query("Any")], None)
 
-    assert paused.kind == still_left_alone.kind == "miss"
-    assert "cache_unavailable" in paused.unavailable
+    assert before.unavailable == ""
+    assert missed.kind == still_left_alone.kind == "miss"
+    assert "cache_unavailable" in missed.unavailable
     assert "cache_unavailable" in still_left_alone.unavailable
     assert asked_again.unavailable == ""
 
@@ -169,18 +170,20 @@ async def test_a_slow_server_makes_misses_and_is_left_alone_for_a_moment(
 async def test_counts_that_could_not_be_written_in_time_cost_the_next_event_nothing(
     plain_server: RedisServer,
 ) -> None:
-    other = connect(plain_server.url(0), timeout_seconds=5)
-    await other.flushdb()
-    async with cache_on(plain_server.url(0), timeout_seconds=0.2, clock=Clock()) as cache:
-        await cache.look_up([query("Any")], None)
-        await command(other, "CLIENT", "PAUSE", 500)
-        await cache.flush()
-        await command(other, "PING")  # answered once the pause is over
-        [answer] = await cache.look_up([query("Any")], None)
-        assert answer.unavailable == ""
-        [window] = await cache.histogram("reviews")
-        assert window.outcomes["miss"] >= 2
-    await other.aclose()
+    direct = connect(plain_server.url(0), timeout_seconds=5)
+    await direct.flushdb()
+    with Proxy(plain_server.port) as proxy:
+        async with cache_on(proxy.redis_url(0), timeout_seconds=0.6, clock=Clock()) as cache:
+            await cache.look_up([query("Any")], None)
+            proxy.hang()
+            await cache.flush()
+            assert await direct.dbsize() == 0, "the counts must not have been written"
+            proxy.mend()
+            [answer] = await cache.look_up([query("Any")], None)
+            assert answer.unavailable == ""
+            [window] = await cache.histogram("reviews")
+            assert window.outcomes["miss"] >= 2
+    await direct.aclose()
 
 
 async def test_a_server_that_refuses_is_named(plain_server: RedisServer) -> None:
