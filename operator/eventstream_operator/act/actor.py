@@ -70,7 +70,7 @@ class Actor:
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._unix_clock = unix_clock
-        self._refusals = StatusRefusals(cluster, clock=clock, unix_clock=unix_clock)
+        self._refusals = StatusRefusals(self._post, clock=clock)
         self._refused: dict[str, str] = {}
         self._logged: dict[tuple[str, str], str] = {}
         self._written_at: dict[str, float] = {}
@@ -155,6 +155,7 @@ class Actor:
         """Another operator acts now: the statuses to come are its own, histories and all."""
         self._unwritten.clear()
         self._written_at.clear()
+        self._refusals.let_go()
 
     async def refuse(self, stream: Object, problem: str) -> None:
         """Say that a resource's spec can't be read; whatever it had is left as it is."""
@@ -252,7 +253,7 @@ class Actor:
                 return
             self._figures_left -= 1
         self._unwritten[name] = status["history"]
-        await self._write(turn.stream, status, _gist(status))
+        await self._write(turn.stream, status, _gist(status, turn.decision.conditions))
         del self._unwritten[name]
         self._written_at[name] = now
         for condition in transitions(turn.decision.conditions, before.get("conditions") or ()):
@@ -330,13 +331,9 @@ def _reason(turn: Turn, role: str, verdict: Verdict) -> str:
     return verdict.outcome.value
 
 
-def _gist(status: Status) -> str:
+def _gist(status: Status, conditions: Sequence[Condition]) -> str:
     """What a person should know who can't read the status."""
-    bad = [
-        f"{one['type']} {one['status']}: {one['message']}"
-        for one in status["conditions"]
-        if (one["status"] == "True") != (one["type"] in ("Ready", "ScalingActive"))
-    ]
+    bad = [f"{one.type} {one.status}: {one.message}" for one in conditions if not one.good]
     return " ".join([f"{status['phase']}, {status['decision']}.", *bad])
 
 

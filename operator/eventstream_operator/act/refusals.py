@@ -7,17 +7,20 @@ an event can. The API server forgets events after an hour, so it is told again b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from eventstream.logs import get_logger
-from eventstream_operator.act.events import EventKind, build_event, post
-from eventstream_operator.cluster import Cluster, ClusterError
+from eventstream_operator.act.events import EventKind
+from eventstream_operator.cluster import ClusterError
 from eventstream_operator.metrics import STATUS_REFUSED
 from eventstream_operator.world import Object, name_of
 
 log = get_logger(__name__)
+
+Post = Callable[[Object, EventKind, str, str], Awaitable[None]]
+"""Posts an event about a stream: its kind, reason and message."""
 
 AGAIN_SECONDS: Final = 1800.0
 LEAST_GAP_SECONDS: Final = 60.0
@@ -39,12 +42,9 @@ class _Standing:
 class StatusRefusals:
     """`hear` of each refusal, and that it is `over`; tells of few of them."""
 
-    def __init__(
-        self, cluster: Cluster, *, clock: Callable[[], float], unix_clock: Callable[[], float]
-    ) -> None:
-        self._cluster = cluster
+    def __init__(self, post: Post, *, clock: Callable[[], float]) -> None:
+        self._post = post
         self._clock = clock
-        self._unix_clock = unix_clock
         self._standing: dict[str, _Standing] = {}
         self._told_at: dict[str, float] = {}
 
@@ -89,13 +89,6 @@ class StatusRefusals:
         self._standing.pop(stream, None)
         self._told_at.pop(stream, None)
 
-    async def _post(self, stream: Object, kind: EventKind, reason: str, message: str) -> None:
-        event = build_event(
-            stream,
-            namespace=self._cluster.namespace,
-            kind=kind,
-            reason=reason,
-            message=message,
-            unix_now=self._unix_clock(),
-        )
-        await post(self._cluster, event)
+    def let_go(self) -> None:
+        """Another operator writes the statuses now, and tells what is refused of them."""
+        self._standing.clear()

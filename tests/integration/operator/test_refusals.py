@@ -93,6 +93,43 @@ async def test_refusals_that_come_and_go_are_told_of_seldom(scene: Scene) -> Non
     assert told(scene, "Status") == ["StatusRefused", "StatusAccepted"] * int(times)
 
 
+@pytest.mark.parametrize(
+    ("refused_still", "reasons"),
+    [(True, ["StatusRefused", "StatusRefused"]), (False, ["StatusRefused"])],
+)
+async def test_what_was_refused_before_another_operator_was_at_work_is_over(
+    scene: Scene, refused_still: bool, reasons: list[str]
+) -> None:
+    """It has told the end of that, or written all the time: no news is left to tell of it."""
+    scene.cluster.refused[STATUS] = 403
+    await scene.workers_after_passes(STEP_SECONDS)
+    scene.cluster.write_lease({"holderIdentity": "another"})
+    await scene.workers_after_passes(6 * STEP_SECONDS)
+    assert shown("leading") == 0
+    if not refused_still:
+        scene.cluster.refused.clear()
+
+    # It does not renew its Lease any more.
+    await scene.workers_after_passes(LEAST_GAP_SECONDS + 10)
+
+    assert shown("leading") == 1
+    assert shown("status_refused", stream="default") == (1 if refused_still else None)
+    assert told(scene, "Status") == reasons
+
+
+@pytest.mark.parametrize("streams", [[a_stream(scaling={"mode": "Paused"})]])
+async def test_what_somebody_asked_for_is_no_trouble_that_a_refused_status_would_tell(
+    scene: Scene,
+) -> None:
+    scene.cluster.refused[STATUS] = 403
+
+    await scene.workers_after_passes(STEP_SECONDS)
+
+    [event] = [one for one in scene.cluster.events if one["reason"] == "StatusRefused"]
+    assert "It would say: Paused, " in event["message"]
+    assert "ScalingActive False" not in event["message"]
+
+
 @pytest.mark.parametrize("transient", [429, 503])
 async def test_what_passes_by_itself_is_no_event(scene: Scene, transient: int) -> None:
     scene.cluster.refused[STATUS] = transient
