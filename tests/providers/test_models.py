@@ -675,42 +675,35 @@ async def test_a_format_that_is_refused_in_a_paid_answer_is_counted(
     assert (usage.calls, requests) == (1 + naps, 2 + naps)
 
 
-@pytest.mark.parametrize(("then", "seconds"), [("hang", 1.2), ("close", 20.0), ("reset", 20.0)])
-async def test_a_call_that_was_sent_and_not_answered_counts_as_its_estimate(
-    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, then: Then, seconds: float
-) -> None:
-    spec = with_budget(1_000_000)
-    async with raw_server() as server:
-        server.then = then
-        models = make_models(openai_base_url=server.url, sleep=no_nap)
-        with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
-            await ask(models, event(), spec, seconds=seconds)
-        one, calls = estimate_of(server), len(server.requests)
-    spending = Spending(redis_client, keys)
-    assert await spending.usage("reviews", spending.today()) == Usage(
-        calls, calls * one.prompt_tokens, calls * 100, calls * one.cost_microdollars
-    )
-    assert {line["counted"] for line in lines} == {"estimate"}
-
-
 @pytest.mark.parametrize(
-    "body",
+    ("then", "body", "seconds"),
     [
-        b'{"choices": [{"message": {"content": "A long ans',
-        b"<html>Everything is fine.</html>",
-        b'{"choices": []}',
-        b'{"choices": [{"message": {"content": "A lo"}, "error": {"message": "overloaded"}}]}',
-        b'{"choices": [{"message": {"content": "A lo"}, "error": {"code": 502}}]}',
+        ("hang", None, 1.2),
+        ("close", None, 20.0),
+        ("reset", None, 20.0),
+        ("keep", b'{"choices": [{"message": {"content": "A long ans', 30.0),
+        ("keep", b"<html>Everything is fine.</html>", 30.0),
+        ("keep", b'{"choices": []}', 30.0),
+        ("keep", b'{"choices": [{"message": {"content": "A"}, "error": {"message": "no"}}]}', 30.0),
+        ("keep", b'{"choices": [{"message": {"content": "A lo"}, "error": {"code": 502}}]}', 30.0),
     ],
 )
-async def test_an_answer_that_cant_be_read_and_names_no_usage_counts_as_the_estimate(
-    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys, body: bytes
+async def test_what_was_sent_and_names_no_usage_counts_as_its_estimate(
+    make_models: MakeModels,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    then: Then,
+    body: bytes | None,
+    seconds: float,
 ) -> None:
+    """Without an answer, or with one that can't be read."""
     async with raw_server() as server:
-        server.answer = response("200 OK", body)
+        server.then = then
+        if body is not None:
+            server.answer = response("200 OK", body)
         models = make_models(openai_base_url=server.url, sleep=no_nap)
         with capture_logs() as lines, pytest.raises(CallDeferred, match="does not answer"):
-            await ask(models, event(), with_budget(1_000_000))
+            await ask(models, event(), with_budget(1_000_000), seconds=seconds)
         one, calls = estimate_of(server), len(server.requests)
     spending = Spending(redis_client, keys)
     assert await spending.usage("reviews", spending.today()) == Usage(

@@ -22,6 +22,20 @@ from eventstream.cache.normalise import clean_text
 TEXT = "My parcel is two days late and the shop does not answer."
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was looked through for courtesies, in order."""
+    _courtesies_in.cache_clear()
+    pieces: list[str] = []
+
+    def recorded(tokens: list[Token], lexicon: Lexicon) -> object:
+        pieces.append(" ".join(token.text for token in tokens))
+        return courtesies_in(tokens, lexicon)
+
+    monkeypatch.setattr("eventstream.cache.guard.edges.courtesies_in", recorded)
+    return pieces
+
+
 @pytest.mark.parametrize(
     ("a", "b", "kind"),
     [
@@ -76,31 +90,14 @@ def test_anything_else_around_it_is_not(a: str, b: str) -> None:
     assert not compare(b, a).accepted
 
 
-def test_what_both_texts_say_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    _courtesies_in.cache_clear()
-    read: list[str] = []
-
-    def recorded(tokens: list[Token], lexicon: Lexicon) -> object:
-        read.append(" ".join(token.text for token in tokens))
-        return courtesies_in(tokens, lexicon)
-
-    monkeypatch.setattr("eventstream.cache.guard.edges.courtesies_in", recorded)
+def test_what_both_texts_say_is_not_read(read: list[str]) -> None:
     long = " ".join(TEXT.replace("parcel", thing) for thing in ("parcel", "letter", "chair"))
 
     assert compare(f"Hello! {long} Thanks.", long).accepted
     assert read == ["Hello !", "Thanks ."]
 
 
-def test_a_short_text_is_not_read_where_its_words_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    _courtesies_in.cache_clear()
-    read: list[str] = []
-
-    def recorded(tokens: list[Token], lexicon: Lexicon) -> object:
-        read.append(" ".join(token.text for token in tokens))
-        return courtesies_in(tokens, lexicon)
-
-    monkeypatch.setattr("eventstream.cache.guard.edges.courtesies_in", recorded)
-
+def test_a_short_text_is_not_read_where_its_words_tell(read: list[str]) -> None:
     assert compare(f"Hello! {TEXT}", TEXT).accepted
     assert compare("¡Hola! La tienda cobra dos veces.", "La tienda cobra dos veces.").accepted
     assert read == ["Hello !", "¡ Hola !"]
