@@ -10,9 +10,11 @@ import pytest
 
 from eventstream.keys import Keys
 from eventstream.llm.models import Models
+from eventstream.llm.spending import Spending
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from tests.providers.aimock import AiMock
+from tests.providers.spender import NOON
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,9 @@ async def make_models(
     yield make
     for models in made:
         await models.aclose()
+
+
+@pytest.fixture
+def spending(redis_client: AsyncRedis, keys: Keys) -> Spending:
+    """What the streams use, always at the same noon."""
+    return Spending(redis_client, keys, now=lambda: NOON)
