@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from tests.support.clock import Clock
 
 from eventstream.api.backlog import BacklogWatch
 from eventstream.claims import Arrival, Held
@@ -22,15 +23,6 @@ from eventstream.spec import StreamSpec
 from eventstream.tasks import end
 
 Answer = Callable[..., Awaitable[list[Held]]]
-
-
-class Clock:
-    """Monotonic seconds that a test moves."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def events(count: int) -> list[Arrival]:

@@ -20,20 +20,11 @@ from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import SCOPE, OneVector, query
+from tests.support.clock import Clock
 
 BOUND = 0.05
 ENOUGH = 130
 """So many agreeing pairs open the first kind of difference at this bound."""
-
-
-class Clock:
-    """Seconds that stand until they are moved."""
-
-    def __init__(self) -> None:
-        self.now = float(500_000 * WINDOW_SECONDS)
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Worker:
@@ -81,7 +72,7 @@ def bounded(text: str) -> CacheQuery:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(float(500_000 * WINDOW_SECONDS))
 
 
 @pytest.fixture

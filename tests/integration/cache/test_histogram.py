@@ -10,24 +10,15 @@ from eventstream.cache.keys import CacheKeys
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import SCOPE, OneVector, entry, query
+from tests.support.clock import Clock
 
 HOUR = 3600
 NOON = 500_000 * HOUR
 
 
-class Clock:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = float(NOON)
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(float(NOON))
 
 
 @pytest.fixture

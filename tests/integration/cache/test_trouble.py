@@ -16,18 +16,9 @@ from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis, connect
 from tests.integration.cache.support import OneVector, cluster_node, command, entry, query
+from tests.support.clock import Clock
 from tests.support.proxy import Proxy
 from tests.support.redis_server import RedisServer
-
-
-class Clock:
-    """A monotonic clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from tests.support.clock import Clock
 from tests.support.events import an_answer, an_event
 
 from eventstream.claims import Arrival, Depth
@@ -13,14 +14,6 @@ from eventstream.consumer.backlog import LOOK_EVERY_SECONDS, Backlog
 from eventstream.inbox import Inbox
 from eventstream.keys import QUEUE_KAFKA, Keys
 from eventstream.redis_client import AsyncRedis, connect
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Counted(Inbox):

@@ -18,7 +18,8 @@ from eventstream_operator.loop import Loop
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
 from eventstream_operator.world import World
-from tests.integration.operator.scenes import Clock, RefusingCluster, Scene, a_stream
+from tests.integration.operator.scenes import RefusingCluster, Scene, a_stream
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer
 
 

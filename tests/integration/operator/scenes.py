@@ -17,19 +17,12 @@ from eventstream_operator.cluster import DEPLOYMENTS, EVENTS, LEASES, STREAMS, C
 from eventstream_operator.loop import Loop
 from eventstream_operator.metrics import REGISTRY
 from eventstream_operator.world import Copies, Object, World
+from tests.support.clock import Clock
 from tests.support.events import an_event
 from tests.support.redis_server import free_port
 
 DRAIN_SECONDS = 60
 STEP_SECONDS = 2
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class RefusingCluster(Cluster):

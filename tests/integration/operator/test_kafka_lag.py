@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +26,7 @@ from eventstream_operator.observe.observation import KafkaBacklog
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.world import World
 from tests.kafka.harness import new_broker
+from tests.support.clock import Clock
 from tests.support.redis_server import free_port
 
 
@@ -43,14 +43,6 @@ def lags(kafka: ApacheKafka) -> Iterator[BrokerLags]:
     asked = BrokerLags(Settings(kafka_bootstrap_servers=kafka.bootstrap_servers))
     yield asked
     asked.close()
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def a_topic(kafka: ApacheKafka, name: str, *, partitions: int, records: int) -> None:

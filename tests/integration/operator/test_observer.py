@@ -30,18 +30,11 @@ from eventstream_operator.observe.background import Background
 from eventstream_operator.observe.observation import Measured, Replicas
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.world import World
+from tests.support.clock import Clock
 from tests.support.events import an_event
 from tests.support.redis_server import RedisServer, free_port
 
 REVIEWS = StreamSpec.model_validate({"source": {"topic": "reviews.raw", "partitions": 1}})
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

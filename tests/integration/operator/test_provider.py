@@ -28,6 +28,7 @@ from eventstream_operator.cluster import Cluster
 from eventstream_operator.observe.observation import Frozen, ProviderUse
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.world import World
+from tests.support.clock import Clock
 from tests.support.events import an_event
 from tests.support.redis_server import free_port
 
@@ -37,14 +38,6 @@ REVIEWS = StreamSpec.model_validate(
     {"model": {"name": "gpt-4o-mini", "allow": ["gpt-4o"]}, "limits": {"requestsPerMinute": 100}}
 )
 UNLIMITED = StreamSpec.model_validate({"model": {"name": "gpt-4o-mini"}})
-
-
-@dataclass
-class Clock:
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @dataclass

@@ -74,8 +74,7 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_not_at_its_end(
         os.truncate(file, left)
 
         with pytest.raises(InputLost, match=r"app\.log: became shorter"):
-            for each in lines:
-                read += each
+            read.extend(line for each in lines for line in each)
 
     assert {line.content for line in read} == {b"nine byte"}
     assert len(read) == READ_BYTES // 10
