@@ -24,6 +24,7 @@ from eventstream.worker.leavings import (
     is_due,
     take_up_again,
 )
+from tests.support.clock import Clock
 from tests.support.events import a_failure, an_event
 
 SPEC = StreamSpec(on_delete=OnDelete(cached_answers="Delete"))
@@ -59,7 +60,7 @@ async def test_one_that_cannot_be_settled_blocks_no_other_and_is_tried_once_a_mi
     await registry.write(dict.fromkeys(names, SPEC))
     for name in names:
         await registry.delete(name)
-    now = [0.0]
+    clock = Clock(0.0)
     answers = Answers(away={"first", "second"})
     leavings = Leavings(
         registry,
@@ -67,19 +68,19 @@ async def test_one_that_cannot_be_settled_blocks_no_other_and_is_tried_once_a_mi
         answers,
         None,
         store_seconds=long_after(registry),
-        clock=lambda: now[0],
+        clock=clock,
     )
 
     with capture_logs() as lines:
         for _ in range(5):
             await leavings.settle()
-        now[0] = TRY_AGAIN_SECONDS
+        clock.now = TRY_AGAIN_SECONDS
         await leavings.settle()
         assert sorted(map(str, answers.asked)) == ["first", "first", "second", "second", "third"]
         assert (await registry.tombstones()).keys() == {"first", "second"}
 
         answers.away.clear()
-        now[0] *= 2
+        clock.now *= 2
         await leavings.settle()
 
     assert await registry.tombstones() == {}
@@ -110,7 +111,7 @@ async def test_all_tries_share_one_client_of_kafka(registry: Registry, inbox: In
         spec = StreamSpec(source=Source(topic=f"{name}.raw"), on_delete=OnDelete(topics="Delete"))
         await registry.write({name: spec})
         await registry.delete(name)
-    now = [0.0]
+    clock = Clock(0.0)
     made: list[Topics] = []
 
     def make() -> Topics:
@@ -123,14 +124,14 @@ async def test_all_tries_share_one_client_of_kafka(registry: Registry, inbox: In
         Answers(away=set()),
         make,
         store_seconds=long_after(registry),
-        clock=lambda: now[0],
+        clock=clock,
     )
     assert made == []  # a client is several threads: only where one is needed
     await leavings.settle()
-    now[0] = TRY_AGAIN_SECONDS
+    clock.now = TRY_AGAIN_SECONDS
     await leavings.settle()
     made[0].away = False
-    now[0] *= 2
+    clock.now *= 2
     await leavings.settle()
     await leavings.aclose()
 
@@ -246,14 +247,14 @@ async def test_while_a_stream_cannot_be_read_no_topics_go(
     await registry.write({"reviews": OWN})
     await registry.delete("reviews")
     await redis_client.hset(keys.streams, "lives", '{"schema_number": 99}')
-    topics, now = Topics(away=False), [0.0]
+    topics, clock = Topics(away=False), Clock(0.0)
     leavings = Leavings(
         registry,
         inbox,
         Answers(away=set()),
         lambda: topics,
         store_seconds=long_after(registry),
-        clock=lambda: now[0],
+        clock=clock,
     )
 
     with capture_logs() as lines:
@@ -262,6 +263,6 @@ async def test_while_a_stream_cannot_be_read_no_topics_go(
     assert "lives can't be read" in str(lines)
 
     await redis_client.hdel(keys.streams, "lives")
-    now[0] = TRY_AGAIN_SECONDS
+    clock.now = TRY_AGAIN_SECONDS
     await leavings.settle()
     assert topics.deleted == ["reviews", "reviews.dlq"]

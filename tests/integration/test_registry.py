@@ -13,6 +13,7 @@ from eventstream.redis_client import AsyncRedis, connect
 from eventstream.registry import FRESH_SECONDS, RegisteredStream, Registry
 from eventstream.settings import Settings
 from eventstream.spec import Source, StreamSpec, Task
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer
 
 SPEC = StreamSpec(source=Source(topic="raw"))
@@ -128,37 +129,37 @@ async def test_the_last_streams_known_go_on_while_redis_is_away(
 async def test_who_accepts_goes_by_no_streams_of_long_ago(
     redis_client: AsyncRedis, keys: Keys, registry: Registry
 ) -> None:
-    now = [0.0]
+    clock = Clock(0.0)
     await registry.write({"reviews": SPEC})
-    held_up = Registry(redis_client, keys, max_age_seconds=2, clock=lambda: now[0])
+    held_up = Registry(redis_client, keys, max_age_seconds=2, clock=clock)
     assert await held_up.get_to_accept("reviews") == SPEC
     await registry.delete("reviews")
 
-    now[0] = FRESH_SECONDS
+    clock.now = FRESH_SECONDS
     assert await held_up.get_to_accept("reviews") == SPEC, "no round trip for each event"
-    now[0] += 1
+    clock.now += 1
     assert await held_up.get_to_accept("reviews") is None
 
     await registry.write({"reviews": SPEC})
-    now[0] += 2
+    clock.now += 2
     assert await held_up.get_to_accept("reviews") == SPEC, "a new one is seen at once"
 
 
 async def test_nothing_is_accepted_by_streams_that_can_not_be_looked_at(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    now = [0.0]
+    clock = Clock(0.0)
     with RedisServer(tmp_path_factory.mktemp("away"), search=False) as server:
         client = connect(server.url(2), timeout_seconds=1)
-        registry = Registry(client, Keys(), clock=lambda: now[0])
+        registry = Registry(client, Keys(), clock=clock)
         await registry.write({"reviews": SPEC})
         await registry.all()
         server.kill()
 
-        now[0] = FRESH_SECONDS
+        clock.now = FRESH_SECONDS
         assert await registry.get("reviews") == SPEC
         assert await registry.get_to_accept("reviews") == SPEC
-        now[0] += 1
+        clock.now += 1
         assert await registry.get("reviews") == SPEC, "what is accepted already is worked on"
         with pytest.raises(StoreUnavailable):
             await registry.get_to_accept("reviews")

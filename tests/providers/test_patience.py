@@ -54,7 +54,7 @@ async def looks(patience: Patience, redis: AsyncRedis, keys: Keys, seconds: floa
 
 
 @pytest.mark.parametrize("deferrals", [1, 6])
-async def test_a_clock_that_leaps_ahead_ends_no_patience(
+async def test_a_clock_that_leaps_ahead_costs_no_more_patience_than_looks_far_apart(
     patience: Patience, redis_client: AsyncRedis, keys: Keys, deferrals: int
 ) -> None:
     for _ in range(deferrals):
@@ -87,7 +87,7 @@ async def test_many_deferrals_in_a_short_time_end_no_patience(patience: Patience
         assert isinstance(await fails(patience), CallDeferred)
 
 
-async def test_failures_of_another_outage_are_not_added(
+async def test_each_look_puts_off_that_the_outage_is_forgotten(
     patience: Patience, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     for called in (True, False, True):

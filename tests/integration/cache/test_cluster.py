@@ -17,6 +17,7 @@ from eventstream.cache.server import PAUSE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import connect_cache
 from tests.integration.cache.support import ClusterNode, cluster_nodes, command, entry, query
+from tests.support.clock import Clock
 
 TEXTS = [f"question number {number}" for number in range(30)]
 ENTRIES = [entry(query(text)) for text in TEXTS]
@@ -87,16 +88,16 @@ async def test_a_connection_that_breaks_while_it_is_used_costs_no_hit_either(
 async def test_nodes_that_reply_to_nothing_are_left_alone_for_a_moment(
     nodes: list[ClusterNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 100.0
+    clock = Clock()
     async with cluster(nodes) as client:
-        cache = SemanticCache(client, timeout_seconds=5, monotonic=lambda: now)
+        cache = SemanticCache(client, timeout_seconds=5, monotonic=clock)
         await cache.store(ENTRIES)
         _break_next(monkeypatch, times=9)
 
         for _ in range(2):
             answers = await cache.look_up(QUERIES, None)
             assert all("cache_unavailable" in answer.unavailable for answer in answers)
-        now += PAUSE_SECONDS
+        clock.now += PAUSE_SECONDS
         assert await hits(cache) == len(ENTRIES)
         await cache.aclose()
 

@@ -14,6 +14,7 @@ from eventstream.cache.server import BoundedPipelines
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis
 from tests.integration.cache.support import query
+from tests.support.clock import Clock
 
 
 class Process:
@@ -286,16 +287,16 @@ class Overtaken(BoundedPipelines):
 async def test_a_lead_given_up_while_it_is_renewed_is_nobodys(
     cache_client: AsyncRedis, prefix: str
 ) -> None:
-    now = 0.0
+    clock = Clock(0.0)
     keys = CacheKeys(prefix)
     overtaken = Overtaken(cache_client, timeout_seconds=5, monotonic=time.monotonic)
-    ours = Flights(overtaken, keys, clock=lambda: now, lease_seconds=60, tick_seconds=0.01)
+    ours = Flights(overtaken, keys, clock=clock, lease_seconds=60, tick_seconds=0.01)
     [lease] = await ours.claim(["question"])
     assert isinstance(lease, FlightLease)
     tending = ours._tending
     assert tending is not None
 
     overtaken.before = lease.release
-    now = 30.0  # its renewal is due
+    clock.now = 30.0  # its renewal is due
     await asyncio.wait_for(tending, 30)  # without leads and waits there is nothing left to tend
     assert await cache_client.get(keys.flight("question")) is None

@@ -90,13 +90,13 @@ async def test_counts_are_written_once_a_second(
     cache_client: AsyncRedis, prefix: str, clock: Clock
 ) -> None:
     """Each look-up would else write as much as it reads."""
-    now = [100.0]
+    moving = Clock()
     cache = SemanticCache(
-        cache_client, prefix=prefix, timeout_seconds=5, clock=clock, monotonic=lambda: now[0]
+        cache_client, prefix=prefix, timeout_seconds=5, clock=clock, monotonic=moving
     )
     key = CacheKeys(prefix).similarities("reviews", "classification", NOON // HOUR)
     written = []
-    for now[0] in (100.0, 100.1, 100.5, 100.9, 101.2):
+    for moving.now in (100.0, 100.1, 100.5, 100.9, 101.2):
         await cache.look_up([query("a")], None)
         written.append(int(await cache_client.hget(key, "miss") or 0))
 

@@ -1,7 +1,6 @@
 """A cache server that is slow for a moment: equal questions still cost one model call."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from eventstream.cache.server import PATIENCE_SECONDS
 from eventstream.cache.store import SemanticCache
 from eventstream.redis_client import AsyncRedis, connect
 from tests.integration.cache.support import command, entry, query
+from tests.support.clock import Clock
 from tests.support.redis_server import RedisServer
 
 SLOW_MILLISECONDS = 400
@@ -103,10 +103,10 @@ async def test_a_server_that_is_away_is_waited_for_once(
 ) -> None:
     """Patience is an outage's, not a question's: the second question leads without a try."""
     tries = 0
-    now = time.monotonic()
+    clock = Clock()
     with RedisServer(tmp_path_factory.mktemp("away"), search=False) as server:
         client = connect(server.url(0), timeout_seconds=5)
-        cache = SemanticCache(client, prefix=prefix, timeout_seconds=0.5, monotonic=lambda: now)
+        cache = SemanticCache(client, prefix=prefix, timeout_seconds=0.5, monotonic=clock)
         await warmed(cache)
         server.kill()
         attempt = cache._pipelines._try
@@ -119,7 +119,7 @@ async def test_a_server_that_is_away_is_waited_for_once(
         cache._pipelines._try = counted  # type: ignore[method-assign,assignment]
         assert isinstance(await cache.claim_flight("first"), FlightLease)
         patient = tries
-        now += PATIENCE_SECONDS
+        clock.now += PATIENCE_SECONDS
         assert isinstance(await cache.claim_flight("second"), FlightLease)
         assert patient > 1
         assert tries == patient + 1

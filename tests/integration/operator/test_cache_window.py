@@ -13,6 +13,7 @@ from eventstream.redis_client import AsyncRedis, connect
 from eventstream.results import StreamCounters
 from eventstream.spec import StreamSpec
 from eventstream_operator.observe.cache import WINDOW_SECONDS, CacheReader, CacheReading, HitRate
+from tests.support.clock import Clock
 
 NOON = 1_800_000_000.0 // 3600 * 3600
 REVIEWS = {"reviews": StreamSpec()}
@@ -44,15 +45,15 @@ async def near_miss(client: AsyncRedis, prefix: str, at: float, similarity: floa
 async def test_near_misses_count_from_the_operators_start_on_across_the_hour(
     cache_client: AsyncRedis, prefix: str
 ) -> None:
-    now = NOON - 60
-    reader = CacheReader(cache_client, prefix, unix_clock=lambda: now)
-    await near_miss(cache_client, prefix, now, 0.91)
+    clock = Clock(NOON - 60)
+    reader = CacheReader(cache_client, prefix, unix_clock=clock)
+    await near_miss(cache_client, prefix, clock(), 0.91)
     assert await reader.read(REVIEWS) == {"reviews": CacheReading({}, None)}
-    await near_miss(cache_client, prefix, now, 0.91)
+    await near_miss(cache_client, prefix, clock(), 0.91)
     assert await reader.read(REVIEWS) == {"reviews": CacheReading({91: 1}, None)}
-    now = NOON + 60
+    clock.now = NOON + 60
     await near_miss(cache_client, prefix, NOON - 1, 0.91)
-    await near_miss(cache_client, prefix, now, 0.95)
+    await near_miss(cache_client, prefix, clock(), 0.95)
     assert await reader.read(REVIEWS) == {"reviews": CacheReading({91: 2, 95: 1}, None)}
 
 

@@ -132,24 +132,34 @@ def test_vectors_that_cant_be_used_are_paid_all_the_same(data: object, says: str
 @pytest.mark.parametrize(
     ("error", "alone", "begun", "says"),
     [
-        ({"message": "slow down", "code": 429}, "rate_limited", "rate_limited", "429: slow down"),
-        ({"message": "slow down", "code": "429"}, "rate_limited", "rate_limited", "429: slow down"),
+        (
+            {"message": "slow down", "code": 429},
+            ErrorKind.RATE_LIMITED,
+            ErrorKind.RATE_LIMITED,
+            "429: slow down",
+        ),
+        (
+            {"message": "slow down", "code": "429"},
+            ErrorKind.RATE_LIMITED,
+            ErrorKind.RATE_LIMITED,
+            "429: slow down",
+        ),
         (
             {"message": "key sk-1 is spent", "code": "x"},
-            *("server_error", "malformed_answer", "key *** is spent"),
+            *(ErrorKind.SERVER, ErrorKind.MALFORMED, "key *** is spent"),
         ),
         (
             {"message": "no", "code": "4290"},
-            *("server_error", "malformed_answer", "an answer: no"),
+            *(ErrorKind.SERVER, ErrorKind.MALFORMED, "an answer: no"),
         ),
         (
             "overloaded",
-            *("server_error", "malformed_answer", "in place of an answer: overloaded"),
+            *(ErrorKind.SERVER, ErrorKind.MALFORMED, "in place of an answer: overloaded"),
         ),
     ],
 )
 def test_an_error_in_place_of_an_answer_is_told(
-    error: object, alone: str, begun: str, says: str
+    error: object, alone: ErrorKind, begun: ErrorKind, says: str
 ) -> None:
     choice = {"message": {"content": "Prai"}, "finish_reason": "error", "error": error}
     for body, kind in (({"error": error}, alone), ({"choices": [choice]}, begun)):
@@ -158,7 +168,8 @@ def test_an_error_in_place_of_an_answer_is_told(
             chat_answer(reply, prompt_tokens=1)
         found = error_in_answer(reply, formatted=False, secret="sk-1")
         assert found is not None
-        assert (found.kind, found.message[-len(says) :]) == (kind, says)
+        assert found.kind is kind
+        assert found.message.endswith(says)
         assert found.begun is ("choices" in body)
 
 
@@ -220,47 +231,50 @@ def refused(status: int, body: object, headers: dict[str, str] | None = None) ->
 @pytest.mark.parametrize(
     ("story", "status", "body", "kind"),
     [
-        ("OpenAI's limit", 429, {"message": "Rate limit reached"}, "rate_limited"),
+        ("OpenAI's limit", 429, {"message": "Rate limit reached"}, ErrorKind.RATE_LIMITED),
         ("one request above the limit", 429,
          {"message": "Request too large for gpt-4o on tokens per min (TPM): Limit 30000,"
                      " Requested 36278.", "code": "rate_limit_exceeded", "type": "tokens"},
-         "refused"),
+         ErrorKind.REFUSED),
         ("the same in other words", 429, {"message": "TPM: Limit: 30,000, Requested: 36,278"},
-         "refused"),
+         ErrorKind.REFUSED),
         ("a limit that others use", 429,
          {"message": "Rate limit reached: Limit 30000, Used 29000, Requested 2000."},
-         "rate_limited"),
+         ErrorKind.RATE_LIMITED),
         ("OpenAI's spent account", 429, {"message": "x", "code": "insufficient_quota"},
-         "quota_exhausted"),
-        ("Hugging Face's spent credits", 402, {"error": "exceeded"}, "quota_exhausted"),
-        ("a wrong key", 401, {"message": "Incorrect API key"}, "key_refused"),
-        ("a key without the right", 403, None, "key_refused"),
+         ErrorKind.QUOTA),
+        ("Hugging Face's spent credits", 402, {"error": "exceeded"}, ErrorKind.QUOTA),
+        ("a wrong key", 401, {"message": "Incorrect API key"}, ErrorKind.AUTH),
+        ("a key without the right", 403, None, ErrorKind.AUTH),
         ("a text that moderation refused", 403,
-         {"error": {"message": "forbidden", "metadata": {"flagged_input": "…"}}}, "refused"),
+         {"error": {"message": "forbidden", "metadata": {"flagged_input": "…"}}},
+         ErrorKind.REFUSED),
         ("the same with its reasons", 403,
-         {"error": {"message": "forbidden", "metadata": {"reasons": ["violence"]}}}, "refused"),
-        ("the same in words", 403, {"message": "Your input was flagged"}, "refused"),
-        ("a gateway's moderation", 403, {"message": "gpt-4o requires moderation"}, "refused"),
+         {"error": {"message": "forbidden", "metadata": {"reasons": ["violence"]}}},
+         ErrorKind.REFUSED),
+        ("the same in words", 403, {"message": "Your input was flagged"}, ErrorKind.REFUSED),
+        ("a gateway's moderation", 403, {"message": "gpt-4o requires moderation"},
+         ErrorKind.REFUSED),
         ("an account that was blocked", 403, {"message": "Your account has been flagged"},
-         "key_refused"),
+         ErrorKind.AUTH),
         ("a key with other metadata", 403, {"error": {"message": "no", "metadata": {"a": 1}}},
-         "key_refused"),
+         ErrorKind.AUTH),
         ("Gemini's wrong key", 400, [{"error": {"message": "API key not valid."}}],
-         "key_refused"),
+         ErrorKind.AUTH),
         ("a schema it does not know", 400, {"message": "Invalid schema for response_format"},
-         "format_refused"),
+         ErrorKind.FORMAT),
         ("Gemini on schemas", 400,
          [{"error": {"message": "Unknown name \"x\" at 'generation_config.response_schema'"}}],
-         "format_refused"),
-        ("too long", 400, {"message": "maximum context length is 8192"}, "refused"),
-        ("no such model", 404, {"message": "does not exist"}, "refused"),
-        ("a body of its own kind", 422, "what?", "refused"),
-        ("overloaded", 503, None, "server_error"),
-        ("too slow", 408, None, "server_error"),
+         ErrorKind.FORMAT),
+        ("too long", 400, {"message": "maximum context length is 8192"}, ErrorKind.REFUSED),
+        ("no such model", 404, {"message": "does not exist"}, ErrorKind.REFUSED),
+        ("a body of its own kind", 422, "what?", ErrorKind.REFUSED),
+        ("overloaded", 503, None, ErrorKind.SERVER),
+        ("too slow", 408, None, ErrorKind.SERVER),
     ],
 )  # fmt: skip
-def test_what_a_status_means(story: str, status: int, body: object, kind: str) -> None:
-    assert refused(status, body).kind == kind
+def test_what_a_status_means(story: str, status: int, body: object, kind: ErrorKind) -> None:
+    assert refused(status, body).kind is kind
 
 
 def test_the_providers_own_words_are_given_in_part() -> None:
