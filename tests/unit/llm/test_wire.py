@@ -277,6 +277,20 @@ def test_what_a_status_means(story: str, status: int, body: object, kind: ErrorK
     assert refused(status, body).kind is kind
 
 
+def test_kinds_have_the_names_that_alerts_and_dashboards_ask_for() -> None:
+    assert {kind.name: str(kind) for kind in ErrorKind} == {
+        "RATE_LIMITED": "rate_limited",
+        "QUOTA": "quota_exhausted",
+        "AUTH": "key_refused",
+        "FORMAT": "format_refused",
+        "REFUSED": "refused",
+        "SERVER": "server_error",
+        "TIMEOUT": "timeout",
+        "CONNECTION": "connection",
+        "MALFORMED": "malformed_answer",
+    }
+
+
 def test_the_providers_own_words_are_given_in_part() -> None:
     assert refused(404, {"message": "No such model"}).message == "404: No such model"
     assert refused(404, {"detail": "Not Found"}).message == "404: Not Found"
