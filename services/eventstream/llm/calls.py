@@ -26,7 +26,7 @@ from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.limits import Freeze, Limiter, Refused, Reservation
 from eventstream.llm.patience import Patience
 from eventstream.llm.spending import BudgetState, Hold, Spending
-from eventstream.llm.transport import NotSent, Sending
+from eventstream.llm.transport import Sending
 from eventstream.llm.wire import Answered
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
@@ -286,10 +286,9 @@ class Calls:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
         freeze = self._freeze(error, attempt)
-        counted, tokens = _counted(error, estimate)
+        tokens = error.counts_as(estimate)
         if tokens.total:
-            guessed = counted == "estimate"
-            await self._told(spec, self._pay(spec, tokens, hold, tally, guessed=guessed))
+            await self._told(spec, self._pay(spec, tokens, hold, tally, guessed=error.estimated))
         else:
             await self._told(spec, self._spending.release(hold))
         await self._told(
@@ -304,7 +303,7 @@ class Calls:
             kind=error.kind.value,
             attempt=attempt,
             reason=error.message,
-            counted=counted,
+            counted="estimate" if error.estimated else "usage" if tokens.total else "nothing",
         )
         if error.kind in (ErrorKind.AUTH, ErrorKind.QUOTA):
             assert freeze is not None
@@ -391,15 +390,3 @@ class Calls:
         metrics.GEN_AI_DURATION.labels(
             spec.operation, spec.endpoint.facts.metric_name, spec.model, error_type
         ).observe(max(0.0, self._clock() - started))
-
-
-def _counted(error: ProviderError, estimate: Tokens) -> tuple[str, Tokens]:
-    """What a failed call counts as, in a word and in tokens."""
-    if error.tokens is not None:
-        return "usage", error.earlier + error.tokens
-    unread = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED)
-    if error.begun or (unread and not isinstance(error, NotSent)):
-        # The provider may have answered it, and bills that. Nobody says how much: were it nothing,
-        # a budget could be passed without end.
-        return "estimate", error.earlier + estimate
-    return "usage" if error.earlier.total else "nothing", error.earlier
