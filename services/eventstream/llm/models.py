@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from eventstream import metrics
-from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
+from eventstream.errors import ConfigurationError, Reason
 from eventstream.events import Event
 from eventstream.keys import DEFAULT_STREAM, Keys
 from eventstream.llm.call_spec import CallSpec, Tally
@@ -49,12 +49,9 @@ from eventstream.llm.providers import (
 from eventstream.llm.structured import Checked, OutputProblem, check
 from eventstream.llm.tokens import estimate_conversation
 from eventstream.llm.wire import ChatAnswer
-from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import BUILT_IN_TASK_TYPES, StreamSpec
-
-log = get_logger(__name__)
 
 
 class Models:
@@ -303,10 +300,7 @@ class Models:
         metrics.GEN_AI_DURATION.labels(*labels, "").observe(max(0.0, self._clock() - started))
         metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
         metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(tokens.completion)
-        try:
-            await self._calls.record(event.stream, tokens, 0)
-        except StoreUnavailable as error:
-            log.warning("a call's usage could not be recorded", stream=event.stream, why=str(error))
+        await self._calls.record_local(event.stream, tokens)
         return ChatAnswer(tokens, content=said.response)
 
     def _final(self, answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> Checked:
