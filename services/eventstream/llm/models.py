@@ -123,10 +123,9 @@ class Models:
         # All digits of it; "0", not "0.0", as what is stored was written.
         temperature = repr(float(event.temperature)).removesuffix(".0")
         parameters = "" if endpoint.local else f"{temperature}/{event.max_tokens}"
-        if spec.model.base_url is None and endpoint.base_url != (endpoint.facts.base_url or ""):
-            # The same name at another server is another model; a stream's own address is in the
-            # scope as it is.
-            parameters += f"@{endpoint.base_url}"
+        if spec.model.base_url is None and endpoint.server:
+            # A stream's own address is in the scope as it is.
+            parameters += f"@{endpoint.server}"
         return CallPlan(
             provider=endpoint.facts.name,
             model=model,
