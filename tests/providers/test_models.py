@@ -23,7 +23,7 @@ from eventstream.llm.limits import Limiter
 from eventstream.llm.models import CallDeferred, CallFailed, ModelReply, Models
 from eventstream.llm.patience import PATIENCE_SECONDS
 from eventstream.llm.spending import Hold, Spending, Usage
-from eventstream.llm.tokens import estimate_conversation
+from eventstream.llm.tokens import estimate_conversation, estimate_tokens
 from eventstream.redis_client import AsyncRedis
 from eventstream.spec import Budget, KeySource, Limits, Model, StreamSpec, Task
 from eventstream.tasks import end
@@ -676,6 +676,44 @@ async def test_a_format_that_is_refused_in_a_paid_answer_is_counted(
 
 
 @pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        (response("200 OK", orjson.dumps(STARRED)), []),
+        (response("400 No", b'{"error": {"message": "no"}}'), ["estimate"]),
+    ],
+)
+async def test_a_format_that_is_refused_beside_the_beginning_of_an_answer_counts_as_the_estimate(
+    make_models: MakeModels,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    answer: bytes,
+    counted: list[str],
+) -> None:
+    """Nobody says what that beginning costs; the question without the format counts beside it."""
+    refusal = {"code": 400, "message": "response_format is not supported"}
+    begun = {"choices": [{"message": {"content": '{"st'}, "error": refusal}]}
+    spec = STARS.model_copy(update={"limits": Limits(budget=Budget(usd=1))})
+    async with raw_server() as server:
+        server.first, server.answer = [response("200 OK", orjson.dumps(begun))], answer
+        models = make_models(openai_base_url=server.url, sleep=no_nap)
+        with capture_logs() as lines, contextlib.suppress(CallFailed):
+            await ask(models, event(spec=STARS), spec)
+        assert len(server.requests) == 2
+        lost = estimate_of(server)
+
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    prompts, completions = (0, 0) if counted else (10, 5)
+    assert (usage.prompt_tokens, usage.completion_tokens) == (
+        lost.prompt_tokens + prompts,
+        lost.completion_tokens + completions,
+    )
+    assert (usage.calls, usage.held_microdollars) == (1, 0)
+    assert usage.cost_microdollars >= lost.cost_microdollars
+    assert [line["counted"] for line in lines if "counted" in line] == counted
+
+
+@pytest.mark.parametrize(
     ("then", "body", "seconds"),
     [
         ("hang", None, 1.2),
@@ -990,7 +1028,7 @@ async def test_many_texts_go_in_batches_and_are_counted(
     assert len(aimock.requests("/v1/embeddings")) == 2
     spending = Spending(redis_client, keys)
     usage = await spending.usage("reviews", spending.today())
-    assert usage.calls == 2
+    assert usage.calls == 3  # the vectors that are of no use are paid for, too
     assert usage.prompt_tokens > 0
 
 
@@ -1009,6 +1047,21 @@ async def test_paid_vectors_that_cant_be_read_are_counted(
     spending = Spending(redis_client, keys)
     # Five times 5000 x 0.02 micro-dollars.
     assert await spending.usage("reviews", spending.today()) == Usage(5, 25_000, 0, 500)
+
+
+async def test_vectors_of_another_length_that_name_no_usage_count_as_the_estimate(
+    make_models: MakeModels, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    async with raw_server() as server:
+        body = {"data": [{"embedding": [1.0, 0.0]}]}
+        server.answer = response("200 OK", orjson.dumps(body))
+        embedder = make_models(openai_base_url=server.url).embedder(REVIEWS, "reviews")
+        assert embedder is not None
+        with pytest.raises(CallFailed, match="see VECTOR_DIMENSION"):
+            await embedder.embed(["text"])
+    spending = Spending(redis_client, keys)
+    usage = await spending.usage("reviews", spending.today())
+    assert (usage.calls, usage.prompt_tokens) == (1, estimate_tokens("text"))
 
 
 async def test_vectors_that_do_not_come_are_a_deferral(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from eventstream.errors import StoreUnavailable
 from eventstream.keys import Keys
 from eventstream.llm.cost import Tokens
-from eventstream.llm.spending import COPIES_SECONDS, BudgetState, Spending, Usage
+from eventstream.llm.spending import COPIES_SECONDS, BudgetState, Hold, Spending, Usage
 from eventstream.redis_client import AsyncRedis, connect
 from tests.providers.spender import BUDGET, NOON, held
 from tests.support.clock import Clock
@@ -318,3 +319,40 @@ async def test_who_waits_for_a_telling_that_fails_does_not_wait_for_one_more(
     assert tried == 1
     await held(spending, 100)
     assert (await spending.usage("reviews", paid.day)).cost_microdollars == 45
+
+
+async def test_who_is_told_along_while_it_waits_hears_nothing_of_another_calls_trouble(
+    spending: Spending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier, waits, refused = (spending.no_hold("reviews") for _ in range(3))
+    replies = spending._replies
+
+    def record(hold: Hold) -> Coroutine[Any, Any, None]:
+        return spending.record(hold, calls=1, tokens=Tokens(5, 1), cost=45)
+
+    async def fails(calls: Any, done_with: list[str]) -> list[object]:
+        raise RedisTimeoutError("no reply")
+
+    async def takes_the_others(calls: Any, done_with: list[str]) -> list[object]:
+        if refused.member in [call.args[0] for call in calls]:
+            return await fails(calls, done_with)
+        with contextlib.suppress(StoreUnavailable):
+            await record(refused)
+        return await replies(calls, done_with)
+
+    await record(spending.no_hold("reviews"))  # Redis knows the script
+    monkeypatch.setattr(spending, "_replies", fails)
+    with pytest.raises(StoreUnavailable):
+        await record(earlier)
+    monkeypatch.setattr(spending, "_replies", takes_the_others)
+    await spending._telling_again.acquire()
+    asking = asyncio.create_task(spending.hold("reviews", BUDGET, 100))
+    await asyncio.sleep(0)
+    telling = asyncio.create_task(record(waits))
+    # It comes between this and the one who asks for money, and who tells of both calls.
+    spending._telling_again.release()
+
+    with pytest.raises(StoreUnavailable):
+        await asking
+    await telling
+    assert (await spending.usage("reviews", waits.day)).calls == 3

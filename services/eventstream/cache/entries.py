@@ -12,10 +12,11 @@ from typing import Any, Final
 import numpy as np
 from redisvl.query.filter import Tag
 
-from eventstream.cache.contract import SCHEMA, CacheEntry, CacheQuery, FloatArray
+from eventstream.cache.contract import SCHEMA, CacheAnswer, CacheEntry, CacheQuery, FloatArray
 from eventstream.cache.index import model_digest, vector_field
 from eventstream.cache.keys import CacheKeys
 from eventstream.cache.normalise import clean_text
+from eventstream.cache.server import unavailable
 from eventstream.cache.similarity import Similarity, from_distance
 
 _SCHEMA: Final = str(SCHEMA).encode()
@@ -109,6 +110,16 @@ def read_exact(reply: Any) -> bytes | None:
         return None
     schema, response = reply[: len(_EXACT_FIELDS)]
     return response if schema == _SCHEMA and isinstance(response, bytes) else None
+
+
+def exact_answer(query: CacheQuery, reply: Any) -> CacheAnswer:
+    """The exact hit in the reply of `append_exact_read`, or a miss."""
+    response = read_exact(reply)
+    if response is not None:
+        return CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0)
+    refused = isinstance(reply, Exception) and not str(reply).startswith("WRONGTYPE")
+    # A key that holds something else is just a miss.
+    return CacheAnswer.miss(query, unavailable(reply) if refused else "")
 
 
 def append_write(pipeline: Any, keys: CacheKeys, entry: CacheEntry) -> None:

@@ -6,11 +6,12 @@ drain ends, after which no look-up may come (`SemanticCache.flush`).
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from eventstream.cache.contract import Outcome
+from eventstream import metrics
+from eventstream.cache.contract import CacheAnswer, CacheQuery, Outcome
 from eventstream.cache.keys import CacheKeys
 
 BUCKETS_PER_UNIT: Final = 100
@@ -73,6 +74,41 @@ class PendingCounts:
             counts[f"kind|{bucket}|{kind}"] += times
         if compared is not None:
             counts[f"pair|{bucket}|{compared}"] += times
+
+    def count_look_ups(
+        self, queries: Sequence[CacheQuery], answers: Sequence[CacheAnswer], *, now_seconds: float
+    ) -> None:
+        """Count what each query met, here and in the metrics."""
+        # A claim's exact hits met the same: counted as one, they cost next to nothing.
+        met = Counter(
+            (
+                query.scope.stream,
+                query.scope.task_type,
+                answer.outcome,
+                None if answer.kind == "exact" else answer.similarity,
+                answer.refused_kinds,
+                None if answer.pair is None else answer.pair.kinds,
+                answer.pair is not None and answer.pair.opened,
+            )
+            for query, answer in zip(queries, answers, strict=True)
+        )
+        for each, times in met.items():
+            stream, task_type, outcome, similarity, refused_kinds, compared, opened = each
+            metrics.CACHE_LOOK_UPS.labels(stream, task_type, outcome).inc(times)
+            if outcome == "off":
+                continue
+            self.add(
+                stream=stream,
+                task_type=task_type,
+                now_seconds=now_seconds,
+                outcome=outcome,
+                similarity=similarity,
+                refused_kinds=refused_kinds,
+                compared=compared,
+                times=times,
+            )
+            if opened:
+                metrics.CACHE_OPENED_HITS.labels(stream, task_type).inc(times)
 
     def take_due(self, now_seconds: float) -> dict[str, Counter[str]]:
         """All counts, once in `TOLD_EVERY_SECONDS`; otherwise none."""

@@ -6,7 +6,6 @@ look-ups miss, within the time-out, and the answers say so. Only the calls that 
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -25,7 +24,7 @@ from eventstream.cache.entries import (
     append_exact_reads,
     append_reads_with_vectors,
     append_write,
-    read_exact,
+    exact_answer,
     read_kept_vector,
     read_together,
     read_writes,
@@ -48,7 +47,7 @@ from eventstream.cache.keys import CacheKeys
 from eventstream.cache.plan import GRAPH_FROM_ENTRIES
 from eventstream.cache.policy import wants_candidate
 from eventstream.cache.search import Searcher
-from eventstream.cache.server import BoundedPipelines, unavailable
+from eventstream.cache.server import BoundedPipelines
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 _VECTORS_AT_ONCE: Final = 8
@@ -132,7 +131,7 @@ class SemanticCache:
             by_identity.get(identity) or CacheAnswer("miss", "off", query.key)
             for identity, query in zip(identities, queries, strict=True)
         ]
-        self._count(queries, result)
+        self._counts.count_look_ups(queries, result, now_seconds=self._clock())
         metrics.CACHE_LOOK_UP_SECONDS.observe(max(0.0, self._monotonic() - started))
         return result
 
@@ -148,7 +147,9 @@ class SemanticCache:
             return pipeline
 
         replies, problem = await self._execute_patiently(build, "look_up")
-        return CacheAnswer.miss(query, problem) if replies is None else _exact(query, replies[0])
+        if replies is None:
+            return CacheAnswer.miss(query, problem)
+        return exact_answer(query, replies[0])
 
     async def store(self, entries: Sequence[CacheEntry], flight: FlightLease | None = None) -> int:
         """Keep answers; how many were kept (0 when the cache is away). Never raises an error.
@@ -182,7 +183,7 @@ class SemanticCache:
     def learn(self, query: CacheQuery, looked_up: CacheAnswer, *, agreed: bool) -> None:
         """Count whether the model's answer to `query` was its candidate's too.
 
-        Costs no round trip: it leaves with the next `store` or `look_up`.
+        Costs no round trip: it leaves with the next `store`, `look_up` or `flush`.
         """
         if looked_up.pair is not None and looked_up.embedding is not None:
             model = looked_up.embedding.model
@@ -211,7 +212,7 @@ class SemanticCache:
         flight, reply = await self._flights.claim_and_read(
             query.key, lambda pipeline: append_exact_read(pipeline, self._keys, query)
         )
-        return flight, CacheAnswer.miss(query) if reply is None else _exact(query, reply)
+        return flight, CacheAnswer.miss(query) if reply is None else exact_answer(query, reply)
 
     async def _look_up_unique(
         self, queries: list[CacheQuery], embedder: Embedder | None
@@ -279,7 +280,7 @@ class SemanticCache:
             return [CacheAnswer.miss(query, problem) for query in queries], None
         self._evidence.read(known, replies[exact_reads : exact_reads + len(known)])
         read = read_together(replies[0], len(queries)) if in_one_step else replies[:exact_reads]
-        answers = [_exact(query, reply) for query, reply in zip(queries, read, strict=True)]
+        answers = [exact_answer(query, reply) for query, reply in zip(queries, read, strict=True)]
         return answers, [read_kept_vector(reply) for reply in read] if with_vectors else None
 
     async def check(self) -> bool:
@@ -349,39 +350,6 @@ class SemanticCache:
         if not self._pipelines.paused:
             self._evidence.append(pipeline)
 
-    def _count(self, queries: Sequence[CacheQuery], answers: Sequence[CacheAnswer]) -> None:
-        now = self._clock()
-        # A claim's exact hits met the same: counted as one, they cost next to nothing.
-        met = Counter(
-            (
-                query.scope.stream,
-                query.scope.task_type,
-                answer.outcome,
-                None if answer.kind == "exact" else answer.similarity,
-                answer.refused_kinds,
-                None if answer.pair is None else answer.pair.kinds,
-                answer.pair is not None and answer.pair.opened,
-            )
-            for query, answer in zip(queries, answers, strict=True)
-        )
-        for each, times in met.items():
-            stream, task_type, outcome, similarity, refused_kinds, compared, opened = each
-            metrics.CACHE_LOOK_UPS.labels(stream, task_type, outcome).inc(times)
-            if outcome == "off":
-                continue
-            self._counts.add(
-                stream=stream,
-                task_type=task_type,
-                now_seconds=now,
-                outcome=outcome,
-                similarity=similarity,
-                refused_kinds=refused_kinds,
-                compared=compared,
-                times=times,
-            )
-            if opened:
-                metrics.CACHE_OPENED_HITS.labels(stream, task_type).inc(times)
-
     async def _execute(self, pipeline: Any, call: str) -> tuple[list[Any] | None, str]:
         return _counted(call, *await self._pipelines.execute(pipeline))
 
@@ -399,17 +367,3 @@ def _counted(call: str, replies: list[Any] | None, problem: str) -> tuple[list[A
 
 def _identity(query: CacheQuery) -> tuple[str, str, float | None, float | None]:
     return (query.key, query.policy, query.threshold, query.bound)
-
-
-def _exact(query: CacheQuery, reply: Any) -> CacheAnswer:
-    response = read_exact(reply)
-    if response is None:
-        return CacheAnswer.miss(query, _refusal(reply))
-    return CacheAnswer("exact", "exact", query.key, response, 1.0, 1.0)
-
-
-def _refusal(reply: Any) -> str:
-    """Why the server refused to read; a key that holds something else is just a miss."""
-    if not isinstance(reply, Exception) or str(reply).startswith("WRONGTYPE"):
-        return ""
-    return unavailable(reply)

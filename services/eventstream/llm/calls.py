@@ -25,8 +25,9 @@ from eventstream.llm.cost import PriceList, Tokens
 from eventstream.llm.failures import ErrorKind, ProviderError
 from eventstream.llm.limits import Freeze, Limiter, Refused, Reservation
 from eventstream.llm.patience import Patience
+from eventstream.llm.settling import Attempt, Settling
 from eventstream.llm.spending import BudgetState, Hold, Spending
-from eventstream.llm.transport import NotSent, Sending
+from eventstream.llm.transport import Sending
 from eventstream.llm.wire import Answered
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
@@ -70,13 +71,12 @@ class Calls:
         self._now = now
         self._limiter = Limiter(redis, keys)
         self._spending = Spending(redis, keys, now=now)
+        self._settling = Settling(prices, self._spending, self._limiter)
         self._patience = Patience(redis, keys)
 
-    async def record(self, stream: str, tokens: Tokens, cost: int | None) -> None:
+    async def record_local(self, stream: str, tokens: Tokens) -> None:
         """Count a call that needed neither limit nor budget: the local model's."""
-        await self._spending.record(
-            self._spending.no_hold(stream), calls=1, tokens=tokens, cost=cost
-        )
+        await self._settling.record_local(stream, tokens)
 
     async def leave(self, spec: CallSpec) -> None:
         """Give back a place in line that the holder will not come back for."""
@@ -98,7 +98,7 @@ class Calls:
 
         Raises CallDeferred, CallFailed, StoreUnavailable.
         """
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for number in range(1, MAX_ATTEMPTS + 1):
             hold = await self._hold(spec, estimate)
             try:
                 reservation = await self._turn(spec, estimate)
@@ -108,23 +108,22 @@ class Calls:
                     await asyncio.shield(self._spending.release(hold))
                 raise
             tally.attempts += 1
+            attempt = Attempt(spec, estimate, hold, reservation, tally)
             started, sending = self._clock(), Sending()
             try:
                 answer = await send(self._timeout(spec), sending)
             except asyncio.CancelledError:
                 if sending.begun:
-                    await self._after_cut(spec, estimate, hold, tally)
+                    await self._settling.cut_off(attempt)
                 else:
-                    await self._after_no_call(spec, hold, reservation)
+                    await self._settling.not_sent(attempt)
                 raise
             except ProviderError as error:
                 self._measure(spec, started, error.kind.value)
-                wait = await self._after_error(
-                    spec, attempt, error, estimate, hold, reservation, tally
-                )
+                wait = await self._after_error(attempt, number, error)
             else:
                 self._measure(spec, started, "")
-                await self._after_answer(spec, answer, hold, reservation, tally)
+                await self._settling.answered(attempt, answer)
                 return answer
             if wait is None:
                 break
@@ -206,103 +205,21 @@ class Calls:
 
     # -- after a call --------------------------------------------------------------------------
 
-    async def _after_answer(
-        self,
-        spec: CallSpec,
-        answer: Answered,
-        hold: Hold,
-        reservation: Reservation,
-        tally: Tally,
-    ) -> None:
-        await self._told(spec, self._pay(spec, answer.tokens, hold, tally))
-        await self._told(
-            spec,
-            self._limiter.settle(reservation, tokens=answer.tokens.total, said=answer.said),
-        )
-
-    async def _pay(
-        self,
-        spec: CallSpec,
-        tokens: Tokens,
-        hold: Hold,
-        tally: Tally,
-        *,
-        guessed: bool = False,
-    ) -> None:
-        """Count what a call has used, wherever usage is counted."""
-        cost = self._prices.cost_microdollars(spec.endpoint.facts.name, spec.model, tokens)
-        (tally.guess if guessed else tally.add)(tokens, cost)
-        labels = (spec.operation, spec.endpoint.facts.metric_name, spec.model)
-        metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
-        if spec.operation == "chat":
-            metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(tokens.completion)
-        if cost:
-            metrics.MODEL_COST.labels(spec.stream).inc(cost)
-        await self._spending.record(hold, calls=1, tokens=tokens, cost=cost)
-
-    async def _after_cut(self, spec: CallSpec, estimate: Tokens, hold: Hold, tally: Tally) -> None:
-        """Count a call that nobody waits for any more: the provider bills it all the same.
-
-        What it reserved of the limit stays counted. Cut off once more, the hold is told of later.
-        """
-        self._say_cut_off(spec, counted="estimate")
-        await self._told(spec, self._pay(spec, estimate, hold, tally, guessed=True))
-
-    async def _after_no_call(self, spec: CallSpec, hold: Hold, reservation: Reservation) -> None:
-        """Let go of what was meant for a call that was cut off before any of it was sent."""
-        self._say_cut_off(spec, counted="nothing")
-        await self._told(spec, self._spending.release(hold))
-        await self._told(spec, self._limiter.settle(reservation, tokens=0))
-
-    def _say_cut_off(self, spec: CallSpec, *, counted: str) -> None:
-        log.info(
-            "a model call was cut off",
-            stream=spec.stream,
-            provider=spec.endpoint.facts.name,
-            model=spec.model,
-            counted=counted,
-        )
-
-    async def _told(self, spec: CallSpec, telling: Awaitable[None]) -> None:
-        """Tell Redis of a call that is over: what became of it stands, whether Redis hears or not.
-
-        What was set aside is told of later, and what was reserved of the limit lapses by itself.
-        """
-        try:
-            await telling
-        except StoreUnavailable as error:
-            log.warning("a call's usage could not be recorded", stream=spec.stream, why=str(error))
-
     async def _after_error(
-        self,
-        spec: CallSpec,
-        attempt: int,
-        error: ProviderError,
-        estimate: Tokens,
-        hold: Hold,
-        reservation: Reservation,
-        tally: Tally,
+        self, attempt: Attempt, number: int, error: ProviderError
     ) -> float | None:
         """Seconds until the next attempt; None: no more. Raises what ends the call."""
+        spec, tally = attempt.spec, attempt.tally
         tally.history.append(f"attempt {tally.attempts}: {error.message}")
-        freeze = self._freeze(error, attempt)
-        counted, tokens = _counted(error, estimate)
-        if tokens.total:
-            guessed = counted == "estimate"
-            await self._told(spec, self._pay(spec, tokens, hold, tally, guessed=guessed))
-        else:
-            await self._told(spec, self._spending.release(hold))
-        await self._told(
-            spec,
-            self._limiter.settle(reservation, tokens=tokens.total, said=error.said, freeze=freeze),
-        )
+        freeze = self._freeze(error, number)
+        counted = await self._settling.failed(attempt, error, freeze)
         log.info(
             "a model call failed",
             stream=spec.stream,
             provider=spec.endpoint.facts.name,
             model=spec.model,
             kind=error.kind.value,
-            attempt=attempt,
+            attempt=number,
             reason=error.message,
             counted=counted,
         )
@@ -318,7 +235,7 @@ class Calls:
             raise await self._deferral(spec, freeze.seconds, error.kind, tally.history)
         if error.kind is ErrorKind.RATE_LIMITED:
             assert freeze is not None
-            if freeze.seconds > spec.longest_wait_seconds or attempt == MAX_ATTEMPTS:
+            if freeze.seconds > spec.longest_wait_seconds or number == MAX_ATTEMPTS:
                 raise CallDeferred(
                     self._spread(freeze.seconds),
                     "rate_limit",
@@ -333,16 +250,16 @@ class Calls:
                 f"{spec.who} refused the request, {error.message}",
                 tuple(tally.history),
             )
-        wait = self._back_off(attempt, error.retry_after_seconds)
-        if attempt == MAX_ATTEMPTS or wait > self._left(spec) - 1:
+        wait = self._back_off(number, error.retry_after_seconds)
+        if number == MAX_ATTEMPTS or wait > self._left(spec) - 1:
             return None
         self._retry(spec, error.kind)
         return wait
 
-    def _freeze(self, error: ProviderError, attempt: int) -> Freeze | None:
+    def _freeze(self, error: ProviderError, number: int) -> Freeze | None:
         if error.kind is ErrorKind.RATE_LIMITED:
             asked = error.retry_after_seconds
-            seconds = self._back_off(attempt, None) if asked is None else asked
+            seconds = self._back_off(number, None) if asked is None else asked
             return Freeze(min(max(seconds, _LEAST_SECONDS), MAX_RETRY_AFTER_SECONDS), error.kind)
         if error.kind is ErrorKind.AUTH:
             return Freeze(AWAY_SECONDS, error.kind)
@@ -375,9 +292,9 @@ class Calls:
     def _timeout(self, spec: CallSpec) -> float:
         return max(_LEAST_SECONDS, min(ATTEMPT_TIMEOUT_SECONDS, self._left(spec)))
 
-    def _back_off(self, attempt: int, asked_seconds: float | None) -> float:
+    def _back_off(self, number: int, asked_seconds: float | None) -> float:
         """Full jitter over the upper half: half to all of 0.5, 1, 2, 4, 8 s; longer if asked."""
-        longest = min(MAX_BACK_OFF_SECONDS, math.ldexp(FIRST_BACK_OFF_SECONDS, attempt - 1))
+        longest = min(MAX_BACK_OFF_SECONDS, math.ldexp(FIRST_BACK_OFF_SECONDS, number - 1))
         return max(longest * (0.5 + 0.5 * self._jitter()), asked_seconds or 0.0)
 
     def _spread(self, seconds: float) -> float:
@@ -391,15 +308,3 @@ class Calls:
         metrics.GEN_AI_DURATION.labels(
             spec.operation, spec.endpoint.facts.metric_name, spec.model, error_type
         ).observe(max(0.0, self._clock() - started))
-
-
-def _counted(error: ProviderError, estimate: Tokens) -> tuple[str, Tokens]:
-    """What a failed call counts as, in a word and in tokens."""
-    if error.tokens is not None:
-        return "usage", error.earlier + error.tokens
-    unread = error.kind in (ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED)
-    if error.begun or (unread and not isinstance(error, NotSent)):
-        # The provider may have answered it, and bills that. Nobody says how much: were it nothing,
-        # a budget could be passed without end.
-        return "estimate", error.earlier + estimate
-    return "usage" if error.earlier.total else "nothing", error.earlier

@@ -78,7 +78,7 @@ class ProviderClient:
         form = _response_format(request.output_schema)
         prompt_tokens = estimate_conversation(request.messages)
         wanted = (request.model, orjson.dumps(form))
-        earlier = Tokens()
+        refused: ProviderError | None = None
         if form is not None and wanted not in self._refused_formats:
             try:
                 formatted = {**payload, "response_format": form}
@@ -87,14 +87,17 @@ class ProviderClient:
                 if error.kind is not ErrorKind.FORMAT:
                     raise
                 self._refused_formats.add(wanted)
-                # A gateway may say so with status 200, and bill it.
-                earlier = error.tokens or earlier
+                refused = error
         try:
             answer = await self._ask(payload, prompt_tokens, timeout_seconds, sending)
         except ProviderError as error:
-            error.earlier = earlier
+            error.earlier = refused
             raise
-        return replace(answer, tokens=answer.tokens + earlier)
+        if refused is None:
+            return answer
+        # A gateway may refuse with status 200, and bill it.
+        lost = refused.counts_as(Tokens(prompt_tokens, request.max_tokens))
+        return replace(answer, tokens=answer.tokens + lost)
 
     async def embed(
         self,

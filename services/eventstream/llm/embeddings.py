@@ -77,9 +77,7 @@ class ProviderEmbedder:
 
     @property
     def server(self) -> str:
-        """Its address, where that is not the provider's own."""
-        address = self.endpoint.base_url
-        return "" if address == self.endpoint.facts.base_url else address
+        return self.endpoint.server
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """A (texts, dimension) float32 array of unit rows. Raises CallDeferred, CallFailed."""

@@ -46,6 +46,9 @@ class ErrorKind(StrEnum):
         )
 
 
+_PERHAPS_ANSWERED: Final = frozenset({ErrorKind.TIMEOUT, ErrorKind.CONNECTION, ErrorKind.MALFORMED})
+
+
 class ProviderError(Exception):
     """A call that brought no answer."""
 
@@ -58,6 +61,7 @@ class ProviderError(Exception):
         retry_after_seconds: float | None = None,
         said: Advertised | None = None,
         tokens: Tokens | None = None,
+        begun: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -67,10 +71,28 @@ class ProviderError(Exception):
         self.said = said
         self.tokens = tokens
         """What the provider counted all the same, and bills."""
-        self.earlier = Tokens()
-        """What it counted of a request that was sent before, in the same call."""
-        self.begun = False
-        """Whether it stands beside the beginning of an answer, which may be billed."""
+        self.earlier: ProviderError | None = None
+        """What became of a request that was sent before, in the same call."""
+        self.begun = begun
+        """Whether an answer came that can't be used, or the beginning of one."""
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider may have answered, and bills that: `tokens` says how much, if
+        anybody does."""
+        return self.begun or self.kind in _PERHAPS_ANSWERED
+
+    @property
+    def estimated(self) -> bool:
+        """Whether `counts_as` goes by the estimate."""
+        unsaid = self.may_be_billed and self.tokens is None
+        return unsaid or (self.earlier is not None and self.earlier.estimated)
+
+    def counts_as(self, estimate: Tokens) -> Tokens:
+        """What the call has used, `estimate` for each request that may be billed and that nobody
+        says more of. Were it nothing, a budget could be passed without end."""
+        own = self.tokens or (estimate if self.may_be_billed else Tokens())
+        return own if self.earlier is None else self.earlier.counts_as(estimate) + own
 
 
 def status_error(reply: Reply, *, formatted: bool, secret: str | None = None) -> ProviderError:

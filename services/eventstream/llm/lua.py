@@ -11,6 +11,8 @@ from eventstream.redis_client import AsyncRedis
 
 
 def script(redis: AsyncRedis, name: str) -> AsyncScript:
-    """The script in `scripts/<name>.lua`, bound to a client (sent once, then called by digest)."""
+    """The script in `scripts/<name>.lua` behind the helpers that all may use (`common.lua`), bound
+    to a client (sent once, then called by digest)."""
     folder = resources.files("eventstream.llm").joinpath("scripts")
-    return redis.register_script(ALSO_WHEN_FULL + folder.joinpath(f"{name}.lua").read_text("utf-8"))
+    common, own = (folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+    return redis.register_script(f"{ALSO_WHEN_FULL}{common}\n{own}")

@@ -19,15 +19,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from eventstream import metrics
-from eventstream.errors import ConfigurationError, Reason, StoreUnavailable
+from eventstream.errors import ConfigurationError, Reason
 from eventstream.events import Event
 from eventstream.keys import DEFAULT_STREAM, Keys
 from eventstream.llm.call_spec import CallSpec, Tally
 from eventstream.llm.calls import Calls
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.contract import (
-    CONTENT_FILTER,
-    TRUNCATED,
     CallDeferred,
     CallFailed,
     CallPlan,
@@ -37,6 +35,7 @@ from eventstream.llm.contract import (
 )
 from eventstream.llm.cost import Tokens, load_price_list
 from eventstream.llm.embeddings import EMBED_SECONDS, LocalEmbedder, ProviderEmbedder
+from eventstream.llm.judging import judge, judge_last, unusable
 from eventstream.llm.limits import limit_of
 from eventstream.llm.local import LocalModelCannot, LocalRequest
 from eventstream.llm.prompts import SENTIMENTS, Message, TaskForm, form_of, repair
@@ -46,15 +45,12 @@ from eventstream.llm.providers import (
     embedding_model,
     resolve_endpoint,
 )
-from eventstream.llm.structured import Checked, OutputProblem, check
+from eventstream.llm.structured import Checked, OutputProblem
 from eventstream.llm.tokens import estimate_conversation
 from eventstream.llm.wire import ChatAnswer
-from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis
 from eventstream.settings import Settings
 from eventstream.spec import BUILT_IN_TASK_TYPES, StreamSpec
-
-log = get_logger(__name__)
 
 
 class Models:
@@ -126,10 +122,9 @@ class Models:
         # All digits of it; "0", not "0.0", as what is stored was written.
         temperature = repr(float(event.temperature)).removesuffix(".0")
         parameters = "" if endpoint.local else f"{temperature}/{event.max_tokens}"
-        if spec.model.base_url is None and endpoint.base_url != (endpoint.facts.base_url or ""):
-            # The same name at another server is another model; a stream's own address is in the
-            # scope as it is.
-            parameters += f"@{endpoint.base_url}"
+        if spec.model.base_url is None and endpoint.server:
+            # A stream's own address is in the scope as it is.
+            parameters += f"@{endpoint.server}"
         return CallPlan(
             provider=endpoint.facts.name,
             model=model,
@@ -189,7 +184,7 @@ class Models:
         endpoint = self._endpoint(spec)
         if endpoint.local:
             answer = await self._ask_local(event, form, plan, tally)
-            checked = self._final(answer, form, plan, tally)
+            checked = judge_last(answer, form, plan, tally)
         else:
             call = CallSpec(
                 stream=event.stream,
@@ -252,7 +247,7 @@ class Models:
         messages = form.messages(event.text)
         answer = await ask(call, messages)
         try:
-            return answer, _judge(answer, form, plan, tally)
+            return answer, judge(answer, form, plan, tally)
         except OutputProblem as problem:
             tally.history.append(f"attempt {tally.attempts}: {problem}")
             metrics.MODEL_RETRIES.labels(event.stream, Reason.OUTPUT_INVALID.value).inc()
@@ -272,8 +267,8 @@ class Models:
                     raise
                 await self._calls.leave(repairing)
                 tally.history.append(f"not repaired: {deferral.message}")
-                raise _unusable(plan, problem, tally) from deferral
-        return answer, self._final(answer, form, plan, tally)
+                raise unusable(plan, problem, tally) from deferral
+        return answer, judge_last(answer, form, plan, tally)
 
     async def _ask_local(
         self, event: Event, form: TaskForm, plan: CallPlan, tally: Tally
@@ -303,18 +298,8 @@ class Models:
         metrics.GEN_AI_DURATION.labels(*labels, "").observe(max(0.0, self._clock() - started))
         metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "input").observe(tokens.prompt)
         metrics.GEN_AI_TOKEN_USAGE.labels(*labels, "output").observe(tokens.completion)
-        try:
-            await self._calls.record(event.stream, tokens, 0)
-        except StoreUnavailable as error:
-            log.warning("a call's usage could not be recorded", stream=event.stream, why=str(error))
+        await self._calls.record_local(event.stream, tokens)
         return ChatAnswer(tokens, content=said.response)
-
-    def _final(self, answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> Checked:
-        try:
-            return _judge(answer, form, plan, tally)
-        except OutputProblem as problem:
-            tally.history.append(f"attempt {tally.attempts}: {problem}")
-            raise _unusable(plan, problem, tally) from problem
 
     # -- parts -------------------------------------------------------------------------------------
 
@@ -358,36 +343,6 @@ class Models:
         if client is None:
             client = self._clients[endpoint] = ProviderClient(endpoint, self._environment)
         return client
-
-
-def _unusable(plan: CallPlan, problem: OutputProblem, tally: Tally) -> CallFailed:
-    return CallFailed(
-        Reason.OUTPUT_INVALID,
-        f"{plan.display_model} gave no usable answer: {problem}",
-        tuple(tally.history),
-    )
-
-
-def _judge(answer: ChatAnswer, form: TaskForm, plan: CallPlan, tally: Tally) -> Checked:
-    """The answer in its form; raises OutputProblem for what a model can repair, else CallFailed."""
-    history = tuple(tally.history)
-    who = plan.display_model
-    if answer.refusal or answer.finish_reason == CONTENT_FILTER:
-        words = answer.refusal or "its content filter stopped the answer"
-        raise CallFailed(Reason.PROVIDER_REFUSED, f"{who} declined: {words}", history)
-    if answer.finish_reason == TRUNCATED and (form.structured or not answer.content.strip()):
-        raise CallFailed(
-            Reason.OUTPUT_TRUNCATED,
-            f"{who} reached max_tokens before its answer was whole: raise max_tokens",
-            history,
-        )
-    try:
-        return check(answer.content, form)
-    except ConfigurationError as error:
-        # Asked again, the event would only be paid for again.
-        raise CallFailed(
-            Reason.OUTPUT_INVALID, f"the answer of {who} can't be checked: {error}", history
-        ) from error
 
 
 __all__ = [

@@ -98,6 +98,11 @@ class Endpoint:
         return self.facts.name == "local"
 
     @property
+    def server(self) -> str:
+        """Its address, where that is not the provider's own; a model's name means another there."""
+        return "" if self.base_url == (self.facts.base_url or "") else self.base_url
+
+    @property
     def account(self) -> str:
         """A short digest of address and key: who the provider counts against, without the key."""
         return hashlib.sha256(f"{self.base_url}\n{self.key}".encode()).hexdigest()[:12]

@@ -161,6 +161,8 @@ class Spending:
         # The rest of an outage goes along with one, not with everybody, and costs no wait of its
         # own: the answer that was paid for is not given out yet.
         async with self._telling_again:
+            if name not in self._untold:
+                return  # another task told it, while this one waited for its turn
             rest = [other for other in self._left() if other != name]
             await self._tell([name, *rest[:_TOLD_AT_ONCE]])
 
@@ -187,9 +189,7 @@ class Spending:
 
     async def _tell(self, names: Sequence[str]) -> None:
         """Tell calls in one go. What Redis does not take stays untold; raises the first one's."""
-        calls = {name: self._untold[name] for name in names if name in self._untold}
-        if not calls:
-            return  # told by another task, while this one waited for its turn
+        calls = {name: self._untold[name] for name in names}
         done_with = [name for name in self._done_with() if name not in calls]
         for call in calls.values():
             call.under_way = True
@@ -220,6 +220,8 @@ class Spending:
             return [await self._record(keys=first.keys, args=more)]
         pipe = self._redis.pipeline(transaction=False)
         for call, args in [(first, more), *((call, call.args) for call in rest)]:
+            # Not `self._record(..., client=pipe)`: redis-py asks first whether the server has the
+            # script, a round trip of its own, and keeps the connection where that is not answered.
             pipe.evalsha(self._record.sha, len(call.keys), *call.keys, *args)
         replies: list[object] = await pipe.execute(raise_on_error=False)
         if isinstance(replies[0], NoScriptError):

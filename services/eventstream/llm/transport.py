@@ -32,6 +32,10 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 class NotSent(ProviderError):
     """The call failed before any of it was sent: nobody bills it."""
 
+    @property
+    def may_be_billed(self) -> bool:
+        return False
+
 
 @dataclass
 class Sending:

@@ -162,6 +162,7 @@ def vectors_of(reply: Reply, shape: tuple[int, int], estimate: Tokens) -> Vector
             f"the vectors came as {rows.shape}, {shape} was expected: see VECTOR_DIMENSION",
             said=said,
             tokens=counted,
+            begun=True,
         )
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.all(np.isfinite(lengths)) or not np.all(lengths > 0):

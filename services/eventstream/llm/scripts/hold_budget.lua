@@ -6,19 +6,13 @@
 -- Gives 0: held; 1: what is in flight may use the rest up; 2: too little is left.
 local usage, held = KEYS[1], KEYS[2]
 local budget, estimate = tonumber(ARGV[1]), tonumber(ARGV[2])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-
-local function money_of(member) return tonumber(string.match(member, '(%d+)$')) end
+local now = now_ms()
 
 -- A process that died never settles; what it held comes back when it lapses. The hold stays without
 -- its money, for a process that lives and tells late: in 0.1 one that is gone was told before.
 for _, lapsed in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now)) do
   redis.call('ZADD', held, '+inf', lapsed)
-  if redis.call('HEXISTS', usage, 'held_microdollars') == 1
-    and redis.call('HINCRBY', usage, 'held_microdollars', -money_of(lapsed)) < 0 then
-    redis.call('HSET', usage, 'held_microdollars', 0)
-  end
+  give_back(usage, lapsed)
 end
 
 -- What lapses later than any hold does was made by a clock that has gone back since.

@@ -13,13 +13,7 @@ redis.call('PEXPIRE', told, ARGV[7])
 local lapses = redis.call('ZSCORE', held, call)
 if lapses then
   redis.call('ZREM', held, call)
-  -- A sum that is gone (evicted, or deleted by hand) is made anew by hold_budget.lua.
-  if lapses ~= 'inf' and redis.call('HEXISTS', usage, 'held_microdollars') == 1 then
-    local money = tonumber(string.match(call, '(%d+)$'))
-    if redis.call('HINCRBY', usage, 'held_microdollars', -money) < 0 then
-      redis.call('HSET', usage, 'held_microdollars', 0)
-    end
-  end
+  if lapses ~= 'inf' then give_back(usage, call) end
 end
 for index, field in ipairs({'calls', 'prompt_tokens', 'completion_tokens', 'cost_microdollars'}) do
   if ARGV[index + 1] ~= '0' then redis.call('HINCRBY', usage, field, ARGV[index + 1]) end

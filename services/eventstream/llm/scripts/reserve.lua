@@ -21,17 +21,10 @@
 local SLOTS = 60
 -- So long newcomers leave room for a holder who is late; a late one is served even after that.
 local LATE = 5
--- Nobody freezes a bucket for longer (calls.py); what is frozen longer was frozen by a clock that has
--- gone back since.
-local LONGEST_FREEZE = 300000
 -- From now to the end of the last window of the last slot that can be booked.
 local AHEAD = 3 * SLOTS + 2
 local bucket, place = KEYS[1], KEYS[2]
-local now = tonumber(ARGV[6])
-if not now then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-end
+local now = tonumber(ARGV[6]) or now_ms()
 
 -- What is refused is counted by what was short (and by whose limit: a bucket's users may have
 -- different ones), for those who watch the bucket (limit_buckets.py), and kept for a minute at least, so
@@ -46,7 +39,7 @@ local function refused(wait_ms, short, why, limit)
 end
 
 local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
-if frozen_until > now and frozen_until <= now + LONGEST_FREEZE then
+if frozen_until > now and frozen_until <= now + LONGEST_FREEZE_MS then
   return refused(frozen_until - now, 'frozen', redis.call('HGET', bucket, 'frozen_why') or '')
 end
 
@@ -57,8 +50,8 @@ if kept then
   for field, value in string.gmatch(kept, '(%S+) (%S+)') do
     if field == 'at' then
       due = tonumber(value) <= now
-    elseif redis.call('HEXISTS', bucket, field) == 1 then
-      redis.call('HINCRBY', bucket, field, '-' .. value)
+    else
+      change_slot(bucket, field, '-' .. value)
     end
   end
   redis.call('DEL', place)

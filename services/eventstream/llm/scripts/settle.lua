@@ -6,21 +6,12 @@
 --       ms to freeze for (0: not), why,
 --       requests: limit, remaining, ms until full ("" where not said), tokens: likewise,
 --       now in ms ("" : the server's own clock)
-local LONGEST_FREEZE = 300000
 local bucket = KEYS[1]
-local now = tonumber(ARGV[13])
-if not now then
-  local clock = redis.call('TIME')
-  now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-end
+local now = tonumber(ARGV[13]) or now_ms()
 
 for index = 1, 3, 2 do
   local field, change = ARGV[index], tonumber(ARGV[index + 1])
-  if field ~= '' and change ~= 0 and redis.call('HEXISTS', bucket, field) == 1 then
-    if redis.call('HINCRBY', bucket, field, change) <= 0 then
-      redis.call('HDEL', bucket, field)
-    end
-  end
+  if field ~= '' and change ~= 0 then change_slot(bucket, field, change) end
 end
 
 local keep = 0
@@ -32,7 +23,7 @@ if freeze > 0 then
   keep = 60000
   local frozen_until = tonumber(redis.call('HGET', bucket, 'frozen_until') or '0')
   -- What is farther off than any freeze counts for nothing, as in reserve.lua.
-  if now + freeze > frozen_until or frozen_until > now + LONGEST_FREEZE then
+  if now + freeze > frozen_until or frozen_until > now + LONGEST_FREEZE_MS then
     redis.call('HSET', bucket, 'frozen_until', now + freeze, 'frozen_why', ARGV[6])
     keep = math.max(keep, freeze)
   end

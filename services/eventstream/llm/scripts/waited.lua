@@ -3,8 +3,7 @@
 -- KEYS  when it began, as the sum tells: so 0.1 reads it, too; when it was looked at last
 -- ARGV  for how many ms to remember it; how many ms between two looks count at most; 1: it has failed
 --       now, 0: only look
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = now_ms()
 local began = tonumber(redis.call('GET', KEYS[1]) or '')
 local waited = 0
 if began then
