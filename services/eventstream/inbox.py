@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 
 from redis.commands.core import AsyncScript
 
-from eventstream import lua
+from eventstream import inbox_endings, lua
 from eventstream.claims import (
     Acceptance,
     Answered,
@@ -33,7 +33,7 @@ from eventstream.claims import (
     key_is_foreign,
 )
 from eventstream.errors import Reason, StoreUnavailable
-from eventstream.events import Failure, State
+from eventstream.events import Failure
 from eventstream.inbox_entries import read_entries
 from eventstream.keys import INBOX_GROUP, Keys, queue_for
 from eventstream.logs import get_logger
@@ -175,7 +175,7 @@ class Inbox:
                 pipe.zcard(self._keys.deferred(queue))
                 pipe.xrange(self._keys.inbox(queue), count=1)
             pipe.time()
-            replies = [
+            replies: list[Any] = [
                 # An inbox that nobody has claimed from yet has no group: nothing is pending there.
                 None if "NOGROUP" in str(reply) else own_reply(reply)
                 for reply in await pipe.execute(raise_on_error=False)
@@ -256,47 +256,11 @@ class Inbox:
         """Finish a batch in one step. False: that event was finished before and is not counted."""
         if not endings:
             return []
-        keys: list[str] = [self._keys.finished_channel]
+        keys = [self._keys.finished_channel]
         arguments: list[Any] = [INBOX_GROUP, self._ttl_seconds]
         for ending in endings:
-            if isinstance(ending, Answered):
-                queue, entry = ending.held.queue, ending.held.entry
-                event_id, stream = ending.held.event.id, ending.held.event.stream
-                arguments += [
-                    entry,
-                    event_id,
-                    ending.held.acceptance,
-                    State.SUCCESS.value,
-                    ending.result.to_json(),
-                    b"",
-                    ending.source,
-                    ending.tokens,
-                    ending.cost_microdollars,
-                    ending.tokens_saved,
-                    ending.saved_microdollars,
-                    round(ending.result.processing_time * 1_000_000),
-                ]
-            else:
-                queue, entry = ending.queue, ending.entry
-                event_id, stream = ending.event_id, ending.stream
-                arguments += [
-                    entry,
-                    event_id,
-                    ending.acceptance,
-                    State.FAILURE.value,
-                    b"",
-                    ending.failure.model_dump_json(),
-                    ending.failure.reason.value,
-                    *(0, 0, 0, 0, 0),
-                ]
-            keys += [
-                self._keys.inbox(queue),
-                self._keys.task_meta(event_id),
-                self._keys.result(event_id),
-                self._keys.counters(stream),
-                self._keys.deferred(queue),
-                self._keys.deferred_entries(queue),
-            ]
+            keys += inbox_endings.keys_of(self._keys, ending)
+            arguments += inbox_endings.arguments_of(ending)
         async with reading_or_writing("finishing events"):
             answers = await self._finish(keys=keys, args=arguments)
         return [bool(answer) for answer in answers]
