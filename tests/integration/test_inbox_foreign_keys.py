@@ -201,6 +201,7 @@ async def test_nothing_is_claimed_around_another_programs_key_which_is_told_once
 ) -> None:
     await inbox.accept([Arrival(an_event(f"of-{each}", stream=each)) for each in STREAMS])
     waiting = await redis_client.dump(keys.inbox("support"))
+    assert waiting is not None
 
     with capture_logs() as lines:
         for _ in range(2):
