@@ -253,7 +253,9 @@ class Inbox:
         (self._foreign.add if keys else self._foreign.discard)(queue)
 
     async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
-        """Finish a batch in one step. False: that event was finished before and is not counted."""
+        """Finish a batch in one step. False: that event was finished before, or its id was accepted
+        anew since; it is not counted.
+        """
         if not endings:
             return []
         keys = [self._keys.finished_channel]

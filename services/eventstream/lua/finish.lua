@@ -3,7 +3,7 @@
 --       deferred, deferred entries
 -- ARGV  group, TTL seconds; an event: entry id, event id, acceptance or '', status, result JSON or '',
 --       failure JSON or '', source, tokens, cost, tokens saved, cost saved, processing µs
--- Returns 1 (finished now) or 0 (was finished before) an event.
+-- Returns 1 (finished now) or 0 (was finished before, or its id was accepted anew since) an event.
 local group, ttl = ARGV[1], ARGV[2]
 local now = now_ms()
 local answers, names, totals = {}, {}, {}
