@@ -65,6 +65,7 @@ class Inbox:
             return redis.register_script(lua.ALSO_WHEN_FULL + lua.source(name))
 
         self._accept = redis.register_script(lua.source("accept"))
+        self._oldest_open = redis.register_script(lua.source("oldest_open"))
         self._claim = also_when_full("claim")
         self._finish = also_when_full("finish")
         self._put_back = also_when_full("put_back")
@@ -166,27 +167,33 @@ class Inbox:
         return Cancellation(answer.decode())
 
     async def depth(self, queues: Sequence[str]) -> dict[str, Depth]:
-        """How full the named queues are, in one round trip; another program's key holds nothing."""
+        """How full the named queues are; another program's key holds nothing."""
         async with reading_or_writing("reading queue lengths"):
             pipe = self._redis.pipeline(transaction=False)
             for queue in queues:
                 pipe.xlen(self._keys.inbox(queue))
                 pipe.xpending(self._keys.inbox(queue), INBOX_GROUP)
                 pipe.zcard(self._keys.deferred(queue))
-                pipe.xrange(self._keys.inbox(queue), count=1)
             pipe.time()
             replies: list[Any] = [
                 # An inbox that nobody has claimed from yet has no group: nothing is pending there.
                 None if "NOGROUP" in str(reply) else own_reply(reply)
                 for reply in await pipe.execute(raise_on_error=False)
             ]
+            ends = await self._oldest_open(
+                keys=[
+                    key(queue) for queue in queues for key in (self._keys.inbox, self._keys.again)
+                ],
+                args=[self._keys.task_meta("")],
+            )
         seconds, microseconds = replies[-1]
         now_ms = seconds * 1000 + microseconds // 1000
         depths: dict[str, Depth] = {}
         for index, queue in enumerate(queues):
-            length, pending, deferred, first = replies[index * 4 : index * 4 + 4]
+            length, pending, deferred = replies[index * 3 : index * 3 + 3]
             in_flight = int(pending["pending"]) if pending else 0
-            oldest_ms = int(first[0][0].split(b"-")[0]) if first else now_ms
+            oldest = ends[index * 2 + 1]
+            oldest_ms = int(oldest.split(b"-")[0]) if oldest else now_ms
             depths[queue] = Depth(
                 queued=max(0, (length or 0) - in_flight),
                 in_flight=in_flight,

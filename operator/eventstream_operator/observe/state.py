@@ -25,7 +25,7 @@ from eventstream_operator.observe.observation import InboxDepth
 from eventstream_operator.observe.usage import DayUsage, read_usage
 
 _COMMON_REPLIES = 3
-_QUEUE_REPLIES = 4
+_QUEUE_REPLIES = 5
 _HASH_REPLIES = 3
 
 log = get_logger(__name__)

@@ -28,8 +28,7 @@ for i = 0, count - 1 do
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
   local found = ours and redis.call('XRANGE', inbox, entry, entry)[1]
   local fields = found and found[2] or {}
-  local from_kafka = field_of(fields, 'raw')
-  local in_the_way = wait > 0 and (taken[deferred] or taken[entries]) or from_kafka and taken[again]
+  local in_the_way = taken[again] or wait > 0 and (taken[deferred] or taken[entries])
   local known, foreign = fields_of(meta, 'status')
   if not found then
     answers[#answers + 1] = 0
@@ -42,10 +41,8 @@ for i = 0, count - 1 do
   else
     let_go(inbox, entry)
     if foreign then redis.call('DEL', meta) end
-    if from_kafka then
-      -- From Kafka: how far back its unfinished events reach must not be lost with the entry's id.
-      redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
-    end
+    -- How old it is, and how far back unfinished events reach, must not be lost with the entry's id.
+    redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
     if ending ~= '' and not field_of(fields, 'ending') then
       fields[#fields + 1] = 'ending'
       fields[#fields + 1] = ending

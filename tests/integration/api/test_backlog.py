@@ -174,13 +174,17 @@ async def test_the_gauges_follow_and_go_with_their_stream(
     watch: BacklogWatch, inbox: Inbox, registry: Registry
 ) -> None:
     await inbox.accept(events(3))
+    [held] = (await inbox.claim("ai_processing", "worker", 1)).fresh
+    await inbox.put_back("worker", [held.wait(60)])
     await watch.refresh()
     labels = {"stream": "default", "queue": "ai_processing"}
-    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 3
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 2
+    assert REGISTRY.get_sample_value("eventstream_deferred_events", labels) == 1
     assert REGISTRY.get_sample_value("eventstream_oldest_event_seconds", labels) is not None
     await registry.delete("default")
     await watch.refresh()
-    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) is None
+    for gauge in ("queue_length", "deferred_events", "oldest_event_seconds"):
+        assert REGISTRY.get_sample_value(f"eventstream_{gauge}", labels) is None
 
 
 async def test_a_full_backlog_is_503_with_a_time_to_come_back(
