@@ -19,8 +19,9 @@ from benchmarks.options import Options
 from benchmarks.parts import parts
 from benchmarks.streams import KEYS
 from eventstream.claims import Answered, Arrival, Held
-from eventstream.events import ProcessRequest, Result, event_from_request
+from eventstream.events import ProcessRequest, Result
 from eventstream.inbox import Inbox
+from eventstream.incoming import event_from_request
 from eventstream.keys import QUEUE_HTTP
 from eventstream.redis_client import connect
 from eventstream.spec import StreamSpec

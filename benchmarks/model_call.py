@@ -20,7 +20,8 @@ from benchmarks.options import Options
 from benchmarks.parts import RedisServer, parts
 from benchmarks.provider import EMBEDDING_MODEL, KEY, MODEL
 from benchmarks.streams import KEYS, texts
-from eventstream.events import ProcessRequest, event_from_request
+from eventstream.events import ProcessRequest
+from eventstream.incoming import event_from_request
 from eventstream.llm.client import ChatRequest, ProviderClient
 from eventstream.llm.models import Models
 from eventstream.llm.prompts import form_of

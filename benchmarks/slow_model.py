@@ -20,8 +20,9 @@ from benchmarks.profiles import profile_of
 from benchmarks.provider import TAIL_SIGMA
 from benchmarks.streams import KEYS, Answers, register, texts
 from eventstream.claims import Arrival
-from eventstream.events import ProcessRequest, event_from_request
+from eventstream.events import ProcessRequest
 from eventstream.inbox import Inbox
+from eventstream.incoming import event_from_request
 from eventstream.redis_client import connect
 from eventstream.settings import Settings
 from eventstream.spec import StreamSpec

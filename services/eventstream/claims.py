@@ -176,6 +176,7 @@ class Depth:
     in_flight: int
     deferred: int
     oldest_age_seconds: float
+    """Of the oldest unfinished event, since it was accepted; 0 when there is none."""
 
     @property
     def length(self) -> int:

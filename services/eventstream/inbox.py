@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 
 from redis.commands.core import AsyncScript
 
-from eventstream import lua
+from eventstream import inbox_endings, lua
 from eventstream.claims import (
     Acceptance,
     Answered,
@@ -33,17 +33,18 @@ from eventstream.claims import (
     key_is_foreign,
 )
 from eventstream.errors import Reason, StoreUnavailable
-from eventstream.events import Failure, State
+from eventstream.events import Failure
 from eventstream.inbox_entries import read_entries
 from eventstream.keys import INBOX_GROUP, Keys, queue_for
-from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.logs import get_logger
+from eventstream.redis_client import AsyncRedis, own_reply, reading_or_writing
+
+log = get_logger(__name__)
 
 MAX_DETAIL_CHARS: Final = 300
 """Of why an event waits: as many may wait as the inbox holds."""
 WAKE_TTL_MS: Final = 10_000
 """How long a wake-up counts as under way; a lost one is made good by the workers' own look."""
-
-
 LONGEST_WAIT_SECONDS: Final = 300.0
 """A deferred event is looked at again after so long at most; as in lua/common.lua."""
 
@@ -58,11 +59,13 @@ class Inbox:
         self._keys = keys
         self._ttl_seconds = result_ttl_seconds
         self._lease_ms = int(lease_seconds * 1000)
+        self._foreign: set[str] = set()  # queues with another program's key, by the last claim
 
         def also_when_full(name: str) -> AsyncScript:
             return redis.register_script(lua.ALSO_WHEN_FULL + lua.source(name))
 
         self._accept = redis.register_script(lua.source("accept"))
+        self._oldest_open = redis.register_script(lua.source("oldest_open"))
         self._claim = also_when_full("claim")
         self._finish = also_when_full("finish")
         self._put_back = also_when_full("put_back")
@@ -164,32 +167,37 @@ class Inbox:
         return Cancellation(answer.decode())
 
     async def depth(self, queues: Sequence[str]) -> dict[str, Depth]:
-        """How full the named queues are, in one round trip."""
+        """How full the named queues are; another program's key holds nothing."""
         async with reading_or_writing("reading queue lengths"):
             pipe = self._redis.pipeline(transaction=False)
             for queue in queues:
                 pipe.xlen(self._keys.inbox(queue))
                 pipe.xpending(self._keys.inbox(queue), INBOX_GROUP)
                 pipe.zcard(self._keys.deferred(queue))
-                pipe.xrange(self._keys.inbox(queue), count=1)
             pipe.time()
-            replies = await pipe.execute(raise_on_error=False)
-        for reply in replies:
-            # An inbox that nobody has claimed from yet has no group: nothing is pending there.
-            if isinstance(reply, Exception) and "NOGROUP" not in str(reply):
-                async with reading_or_writing("reading queue lengths"):
-                    raise reply
+            replies: list[Any] = [
+                # An inbox that nobody has claimed from yet has no group: nothing is pending there.
+                None if "NOGROUP" in str(reply) else own_reply(reply)
+                for reply in await pipe.execute(raise_on_error=False)
+            ]
+            ends = await self._oldest_open(
+                keys=[
+                    key(queue) for queue in queues for key in (self._keys.inbox, self._keys.again)
+                ],
+                args=[self._keys.task_meta("")],
+            )
         seconds, microseconds = replies[-1]
         now_ms = seconds * 1000 + microseconds // 1000
         depths: dict[str, Depth] = {}
         for index, queue in enumerate(queues):
-            length, pending, deferred, first = replies[index * 4 : index * 4 + 4]
-            in_flight = 0 if isinstance(pending, Exception) else int(pending["pending"])
-            oldest_ms = int(first[0][0].split(b"-")[0]) if first else now_ms
+            length, pending, deferred = replies[index * 3 : index * 3 + 3]
+            in_flight = int(pending["pending"]) if pending else 0
+            oldest = ends[index * 2 + 1]
+            oldest_ms = int(oldest.split(b"-")[0]) if oldest else now_ms
             depths[queue] = Depth(
-                queued=max(0, length - in_flight),
+                queued=max(0, (length or 0) - in_flight),
                 in_flight=in_flight,
-                deferred=deferred,
+                deferred=deferred or 0,
                 oldest_age_seconds=max(0, now_ms - oldest_ms) / 1000,
             )
         return depths
@@ -212,9 +220,11 @@ class Inbox:
         `suspects`: events whose lease has ended are left alone (`none`), looked for (`peek`), or
         one of them is taken (`take`); `own` takes one that a dead predecessor of the same consumer
         name left, before its lease ends.
+
+        Nothing while one of the queue's keys is another program's: that is told, once.
         """
         async with reading_or_writing("claiming events"):
-            fresh, suspicious, suspect_waits, wake = await self._claim(
+            fresh, suspicious, suspect_waits, wake, *foreign = await self._claim(
                 keys=[
                     self._keys.inbox(queue),
                     self._keys.deferred(queue),
@@ -232,6 +242,7 @@ class Inbox:
                     WAKE_TTL_MS,
                 ],
             )
+        self._tell_foreign(queue, foreign)
         taken, unreadable = read_entries(queue, fresh)
         suspects_taken, others_unreadable = read_entries(queue, suspicious)
         return Claim(
@@ -242,51 +253,23 @@ class Inbox:
             wake=bool(wake),
         )
 
+    def _tell_foreign(self, queue: str, keys: Sequence[bytes]) -> None:
+        if keys and queue not in self._foreign:
+            problem = str(key_is_foreign(keys[0].decode()))
+            log.warning("queue_not_claimed", queue=queue, problem=problem)
+        (self._foreign.add if keys else self._foreign.discard)(queue)
+
     async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
-        """Finish a batch in one step. False: that event was finished before and is not counted."""
+        """Finish a batch in one step. False: that event was finished before, or its id was accepted
+        anew since; it is not counted.
+        """
         if not endings:
             return []
-        keys: list[str] = [self._keys.finished_channel]
+        keys = [self._keys.finished_channel]
         arguments: list[Any] = [INBOX_GROUP, self._ttl_seconds]
         for ending in endings:
-            if isinstance(ending, Answered):
-                queue, entry = ending.held.queue, ending.held.entry
-                event_id, stream = ending.held.event.id, ending.held.event.stream
-                arguments += [
-                    entry,
-                    event_id,
-                    ending.held.acceptance,
-                    State.SUCCESS.value,
-                    ending.result.to_json(),
-                    b"",
-                    ending.source,
-                    ending.tokens,
-                    ending.cost_microdollars,
-                    ending.tokens_saved,
-                    ending.saved_microdollars,
-                    round(ending.result.processing_time * 1_000_000),
-                ]
-            else:
-                queue, entry = ending.queue, ending.entry
-                event_id, stream = ending.event_id, ending.stream
-                arguments += [
-                    entry,
-                    event_id,
-                    ending.acceptance,
-                    State.FAILURE.value,
-                    b"",
-                    ending.failure.model_dump_json(),
-                    ending.failure.reason.value,
-                    *(0, 0, 0, 0, 0),
-                ]
-            keys += [
-                self._keys.inbox(queue),
-                self._keys.task_meta(event_id),
-                self._keys.result(event_id),
-                self._keys.counters(stream),
-                self._keys.deferred(queue),
-                self._keys.deferred_entries(queue),
-            ]
+            keys += inbox_endings.keys_of(self._keys, ending)
+            arguments += inbox_endings.arguments_of(ending)
         async with reading_or_writing("finishing events"):
             answers = await self._finish(keys=keys, args=arguments)
         return [bool(answer) for answer in answers]
@@ -338,14 +321,17 @@ class Inbox:
             )
             pipe.zrange(self._keys.deferred(queue), 0, 0, withscores=True)
             pipe.zrange(self._keys.deferred(queue), -1, -1, withscores=True)
+            pipe.hlen(self._keys.deferred_entries(queue))
             pipe.time()
-            length, pending, late, *deferred, time = await pipe.execute(raise_on_error=False)
-        if isinstance(length, Exception) or isinstance(time, Exception):
+            replies = await pipe.execute(raise_on_error=False)
+        length, pending, late, *deferred, entries, time = replies
+        if any(isinstance(reply, Exception) for reply in (length, *deferred, entries, time)):
+            # Another program's key among them: no worker could claim anything.
             return False
         now_ms = time[0] * 1000 + time[1] // 1000
         for scored in deferred:
             # One that is too far off is due, too: claim.lua says why.
-            if scored and not isinstance(scored, Exception):
+            if scored:
                 wait_ms = scored[0][1] - now_ms
                 if not 0 < wait_ms <= LONGEST_WAIT_SECONDS * 1000:
                     return True

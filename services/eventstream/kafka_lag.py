@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eventstream.keys import SCHEMA, Keys
 from eventstream.metrics import KAFKA_LAG
@@ -18,6 +18,8 @@ from eventstream.redis_client import AsyncRedis, reading_or_writing
 
 KEEP_SECONDS: Final = 60
 """Figures of consumers that are gone vanish; `measured_at` says how old one is before that."""
+LAG_FRESH_SECONDS: Final = 15.0
+"""Consumers measure every second; older than this, nobody measures."""
 
 
 class PartitionLag(BaseModel):
@@ -72,13 +74,44 @@ async def publish(
         await pipe.execute()
 
 
+def read_figures(stored: Mapping[bytes, bytes]) -> dict[str, PartitionLag]:
+    """A `kafka_lag:{stream}` hash; figures that can't be read (a newer version's) are left out."""
+    found = {}
+    for name, packed in stored.items():
+        try:
+            found[name.decode()] = PartitionLag.model_validate_json(packed)
+        except ValueError:  # a name that is no text, or what pydantic refuses
+            continue
+    return found
+
+
+def total_lag(fields: Mapping[bytes, bytes], topic: str, now: float) -> int | None:
+    """The sum over the topic's partitions; None unless each of them is measured now.
+
+    A partition that nobody measures may hide any amount: a sum of the others would count it as 0.
+    """
+    total = None
+    for name, stored in fields.items():
+        if name.rpartition(b":")[0] != topic.encode():
+            continue  # Of the topic that the stream read before.
+        try:
+            partition = PartitionLag.model_validate_json(stored)
+        except ValidationError:
+            return None  # Written by a newer consumer, in a form that is not known here.
+        if now - partition.measured_at > LAG_FRESH_SECONDS:
+            return None
+        total = (total or 0) + partition.lag
+    return total
+
+
 async def read(redis: AsyncRedis, keys: Keys, stream: str) -> dict[str, PartitionLag]:
-    """`topic:partition` -> the last figure of whichever consumer holds it."""
+    """`topic:partition` -> the last figure of whichever consumer holds it, where it can be read.
+
+    Raises StoreUnavailable.
+    """
     async with reading_or_writing("reading Kafka lag"):
         stored = cast(dict[bytes, bytes], await redis.hgetall(keys.kafka_lag(stream)))
-    return {
-        name.decode(): PartitionLag.model_validate_json(packed) for name, packed in stored.items()
-    }
+    return read_figures(stored)
 
 
 def forget(stream: str, topic: str, partitions: Iterable[int]) -> None:

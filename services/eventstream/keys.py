@@ -89,7 +89,10 @@ class Keys:
         return f"{self.prefix}deferred_entries:{queue}"
 
     def again(self, queue: str) -> str:
-        """Sorted set: id of a Kafka event that was put back -> time of its first entry (ms)."""
+        """Sorted set: id of an event that was put back -> time of its first entry (ms).
+
+        Those that are finished since leave it when they are the first (`oldest_open.lua`).
+        """
         return f"{self.prefix}again:{queue}"
 
     def wake(self, queue: str) -> str:

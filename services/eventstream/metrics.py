@@ -109,9 +109,14 @@ QUEUE_LENGTH = Gauge(
     "The documented queue length: queued + in flight, as the API last saw it.",
     ["stream", "queue"],
 )
+DEFERRED_EVENTS = Gauge(
+    "eventstream_deferred_events",
+    "Events that wait for a provider, a limit or a budget, as the API last saw it.",
+    ["stream", "queue"],
+)
 OLDEST_EVENT_SECONDS = Gauge(
     "eventstream_oldest_event_seconds",
-    "Age of the oldest unfinished event, as the API last saw it.",
+    "Age of the oldest unfinished event, deferred ones too, as the API last saw it.",
     ["stream", "queue"],
 )
 BUSY_SECONDS = Counter(

@@ -170,6 +170,18 @@ def _sentinels(parts: SplitResult) -> _Sentinels:
     )
 
 
+def own_reply(reply: Any) -> Any:
+    """One of a pipeline's replies; None for what another program keeps under the key.
+
+    Raises what else went wrong: such a key is the matter of its own stream, that of all of them.
+    """
+    if not isinstance(reply, Exception):
+        return reply
+    if "WRONGTYPE" in str(reply):
+        return None
+    raise reply
+
+
 @asynccontextmanager
 async def reading_or_writing(what: str) -> AsyncIterator[None]:
     """Turn what Redis raises into one StoreUnavailable that names `what` was being done."""

@@ -77,9 +77,13 @@ class Registry:
         self._snapshot: _Snapshot | None = None
         self._last_read: tuple[dict[bytes, bytes], dict[str, RegisteredStream]] = ({}, {})
         self._newer: dict[str, RegisteredStream] = {}
+        self._unreadable: set[str] = set()
 
     def look_again(self) -> None:
-        """The next answer comes from Redis; what can't be read there stays what it was."""
+        """Redis is asked before the next answer.
+
+        While it is away, and of what can't be read there, the last that is known goes on.
+        """
         if self._snapshot is not None:
             self._snapshot = replace(self._snapshot, looked_at=float("-inf"))
 
@@ -153,7 +157,7 @@ class Registry:
     async def unknown(self) -> set[str]:
         """Streams that are there and can't be read, of which nothing earlier is known either."""
         streams = await self._streams()
-        return {name.decode("utf-8", "replace") for name in self._last_read[0]} - streams.keys()
+        return self._unreadable - streams.keys()
 
     async def owners(self) -> dict[str, str]:
         """Who owns each stream that exists; streams that are nobody's are left out."""
@@ -264,8 +268,9 @@ class Registry:
                     name: stream for name, stream in last.streams.items() if name not in streams
                 }
                 # What can't be read any more is there still, so what it was before stays valid.
-                stored = {name.decode("utf-8", "replace") for name in self._last_read[0]}
-                lost = {name: stream for name, stream in missing.items() if name not in stored}
+                lost = {
+                    name: stream for name, stream in missing.items() if name not in self._unreadable
+                }
                 if lost:
                     # An emptied Redis, not a deletion (that leaves a tombstone): write it again.
                     # Some may be there already: a process that started meanwhile wrote them.
@@ -295,31 +300,25 @@ class Registry:
             return dict(read)
         streams: dict[str, RegisteredStream] = {}
         self._newer = {}
-        for name, packed in stored.items():
+        self._unreadable = set()
+        for field_name, packed in stored.items():
             try:
-                if (newer := _of_newer_version(packed)) is not None:
-                    # What is new in it would be left out: it stays what it was, for this process.
-                    log.error(
-                        "stream_unreadable",
-                        stream=name.decode("utf-8", "replace"),
-                        problem=f"a newer version wrote it (schema {newer.schema_number})",
-                    )
-                    self._newer[name.decode()] = newer
-                    continue
-                streams[name.decode()] = RegisteredStream.model_validate_json(packed)
+                name = field_name.decode()
             except UnicodeDecodeError:
-                # Nobody can ask for it; what else stands there must not suffer from it.
-                log.error(
-                    "stream_unreadable",
-                    stream=name.decode("utf-8", "replace"),
-                    problem="its name is not UTF-8",
-                )
+                # No stream has such a name, and nobody can ask for it: it is none that is unknown.
+                _say_unreadable(field_name.decode("utf-8", "replace"), "its name is not UTF-8")
+                continue
+            try:
+                if (newer := _of_newer_version(packed)) is None:
+                    streams[name] = RegisteredStream.model_validate_json(packed)
+                    continue
+                # What is new in it would be left out: it stays what it was, for this process.
+                self._newer[name] = newer
+                problem = f"a newer version wrote it (schema {newer.schema_number})"
             except ValidationError as error:
-                log.error(
-                    "stream_unreadable",
-                    stream=name.decode("utf-8", "replace"),
-                    problem=error.errors(include_input=False, include_url=False)[0]["msg"],
-                )
+                problem = error.errors(include_input=False, include_url=False)[0]["msg"]
+            self._unreadable.add(name)
+            _say_unreadable(name, problem)
         self._last_read = (stored, dict(streams))
         return streams
 
@@ -332,6 +331,10 @@ def spec_of_default(settings: Settings) -> StreamSpec:
         consumer_group=settings.kafka_consumer_group,
         cache_ttl_seconds=settings.cache_ttl,
     )
+
+
+def _say_unreadable(name: str, problem: str) -> None:
+    log.error("stream_unreadable", stream=name, problem=problem)
 
 
 def _pack(stream: RegisteredStream) -> bytes:

@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
@@ -20,7 +19,7 @@ from redis.exceptions import RedisError
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Failure, Result, State, TaskStatus
 from eventstream.keys import Keys
-from eventstream.redis_client import AsyncRedis, reading_or_writing
+from eventstream.redis_client import AsyncRedis, own_reply, reading_or_writing
 from eventstream.tasks import end
 
 
@@ -136,38 +135,30 @@ class Results:
             for event_id in event_ids:
                 pipe.hgetall(self._keys.task_meta(event_id))
                 pipe.get(self._keys.result(event_id))
-            replies = [_own(reply) for reply in await pipe.execute(raise_on_error=False)]
+            replies = [own_reply(reply) for reply in await pipe.execute(raise_on_error=False)]
         return [
             _status(event_id, replies[index * 2] or {}, replies[index * 2 + 1])
             for index, event_id in enumerate(event_ids)
         ]
 
     async def counters(self, streams: Sequence[str]) -> dict[str, StreamCounters]:
-        """The counts of the named streams, in one round trip."""
+        """The counts of the named streams, in one round trip; what can't be read counts as none."""
         if not streams:
             return {}
         async with reading_or_writing("reading counters"):
             pipe = self._redis.pipeline(transaction=False)
             for stream in streams:
                 pipe.hgetall(self._keys.counters(stream))
-            replies = await pipe.execute()
+            replies = [own_reply(reply) for reply in await pipe.execute(raise_on_error=False)]
         return {
-            stream: read_counters(reply) for stream, reply in zip(streams, replies, strict=True)
+            stream: read_counters(reply or {})
+            for stream, reply in zip(streams, replies, strict=True)
         }
 
     async def add_to_counter(self, stream: str, name: str, amount: int = 1) -> None:
         """Count something that no inbox script counts (`dead_lettered`)."""
         async with reading_or_writing("counting"):
             await self._redis.hincrby(self._keys.counters(stream), name, amount)
-
-
-def _own(reply: Any) -> Any:
-    """A reply; None for what another program keeps under the key. Raises what else went wrong."""
-    if not isinstance(reply, Exception):
-        return reply
-    if "WRONGTYPE" in str(reply):
-        return None
-    raise reply
 
 
 def _status(event_id: str, meta: Mapping[bytes, bytes], result: bytes | None) -> TaskStatus | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.claims import Answered, Arrival, Claim, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
@@ -522,6 +523,22 @@ async def test_what_can_not_be_given_back_holds_back_no_other_and_stays_held(
     depths = await bench.inbox.depth([QUEUE_HTTP, QUEUE_KAFKA])
     assert (depths[QUEUE_HTTP].queued, depths[QUEUE_HTTP].in_flight) == (1, 0)
     assert (depths[QUEUE_KAFKA].queued, depths[QUEUE_KAFKA].in_flight) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["inbox", "deferred", "deferred_entries"])
+async def test_a_queue_whose_key_is_another_programs_holds_up_no_other(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys, name: str
+) -> None:
+    await redis_client.set(keys.prefix + f"{name}:{QUEUE_HTTP}", "of another program")
+    await bench.accept("a", "b", via="kafka")
+
+    with capture_logs() as lines:
+        await bench.drain(ScriptedPipeline()).run()
+
+    assert await bench.states("a", "b") == [State.SUCCESS, State.SUCCESS]
+    [warning] = [line for line in lines if line["log_level"] == "warning"]
+    assert f"under {keys.prefix}{name}:{QUEUE_HTTP}:" in warning["problem"]
+    assert bench.woken == []
 
 
 async def test_a_stopping_worker_finishes_what_it_can_and_gives_back_the_rest(

@@ -471,6 +471,25 @@ async def test_what_was_finished_by_a_late_process_does_not_begin_again(
     assert (counters.accepted, counters.answered, counters.open) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("wait_seconds", [0, 60])
+async def test_what_is_put_back_is_as_old_as_before(
+    wait_seconds: float, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    [held] = (await inbox.claim(QUEUE_HTTP, ME, 1)).fresh
+    assert await inbox.put_back(ME, [held.wait(wait_seconds)]) == [True]
+    # Made older than it is, for a clock that nobody waits for.
+    made_older = await redis_client.zadd(keys.again(QUEUE_HTTP), {"a": 1_000}, xx=True, ch=True)
+
+    assert made_older == 1
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].oldest_age_seconds > 86_400
+
+    await inbox.finish([an_answer(held)])
+    depth = (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP]
+    assert (depth.unfinished, depth.oldest_age_seconds) == (0, 0)
+    assert not await redis_client.exists(keys.again(QUEUE_HTTP))
+
+
 async def test_a_late_answer_takes_what_was_put_back_out_of_the_inbox(
     inbox: Inbox, short_lease: Inbox
 ) -> None:

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstream.answers import MOST_MICRODOLLARS
 from eventstream.claims import (
@@ -14,6 +15,7 @@ from eventstream.claims import (
     Answered,
     Arrival,
     Cancellation,
+    Claim,
     Failed,
     Held,
     Outcome,
@@ -34,6 +36,7 @@ STREAMS = (*GOOD[:2], "support", GOOD[2])
 
 KEYS = ("inbox:support", "counters:support")
 """Which of the keys of the stream `support` is somebody else's."""
+NOTHING = Claim((), (), (), suspect_waits=False, wake=False)
 DEFERRING = ("deferred:support", "deferred_entries:support", "again:support")
 
 
@@ -186,11 +189,48 @@ async def test_what_is_due_stays_deferred_while_the_inbox_is_another_programs(
     await redis_client.zadd(keys.deferred("support"), {"a": 1})
     await taken(redis_client, keys, "inbox:support")
 
-    with pytest.raises(StoreUnavailable):
-        await inbox.claim("support", ME, 1)
+    assert await inbox.claim("support", ME, 1) == NOTHING
 
     await redis_client.delete(keys.inbox("support"))
     assert [each.event.id for each in (await inbox.claim("support", ME, 1)).fresh] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["inbox:support", "deferred:support", "deferred_entries:support"])
+async def test_nothing_is_claimed_around_another_programs_key_which_is_told_once_a_time(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys, name: str
+) -> None:
+    await inbox.accept([Arrival(an_event(f"of-{each}", stream=each)) for each in STREAMS])
+    waiting = await redis_client.dump(keys.inbox("support"))
+    assert waiting is not None
+
+    with capture_logs() as lines:
+        for _ in range(2):
+            await taken(redis_client, keys, name)
+            for _ in range(2):
+                assert await inbox.claim("support", ME, 1) == NOTHING
+                assert not await inbox.needs_a_worker("support")
+            await redis_client.delete(keys.prefix + name)
+            await redis_client.restore(keys.inbox("support"), 0, waiting, replace=True)
+            await inbox.claim("support", ME, 0, suspects="peek")
+
+    assert [line["event"] for line in lines] == ["queue_not_claimed"] * 2
+    assert f"under {keys.prefix}{name}:" in lines[0]["problem"]
+    assert len((await inbox.claim("support", ME, 1)).fresh) == 1
+
+
+@pytest.mark.parametrize("name", ["inbox:support", "deferred:support", "counters:support"])
+async def test_the_figures_of_other_streams_are_there_beside_another_programs_key(
+    inbox: Inbox, results: Results, redis_client: AsyncRedis, keys: Keys, name: str
+) -> None:
+    await held_of_all(inbox)
+    await taken(redis_client, keys, name)
+
+    depths, counters = await inbox.depth(STREAMS), await results.counters(STREAMS)
+
+    assert [depths[stream].in_flight for stream in GOOD] == [1, 1, 1]
+    assert [counters[stream].open for stream in GOOD] == [1, 1, 1]
+    assert depths["support"].in_flight == (0 if name == "inbox:support" else 1)
+    assert counters["support"].open == (0 if name == "counters:support" else 1)
 
 
 async def test_a_sum_that_redis_can_not_count_costs_no_answer_and_no_other_count(

@@ -83,6 +83,21 @@ async def test_an_unreadable_stream_does_not_hide_the_others(
     assert list(await registry.all()) == ["reviews"]
 
 
+async def test_a_name_that_is_not_utf8_is_no_stream_and_none_that_is_unknown(
+    registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    """Topics of deleted streams stay while a stream is unknown: this one can never be read."""
+    await redis_client.hset(keys.streams, b"\xff", SPEC.model_dump_json())
+    await redis_client.hset(keys.streams, b"\xfe", b'{"schema_number": 99}')
+    await redis_client.hset(keys.streams, "broken", b"{")
+
+    with capture_logs() as lines:
+        assert await registry.all() == {}
+
+    assert await registry.unknown() == {"broken"}
+    assert [line["event"] for line in lines] == ["stream_unreadable"] * 3
+
+
 async def test_a_stream_that_a_newer_operator_wrote_stays_as_it_was_and_is_not_restored(
     registry: Registry, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -19,7 +19,8 @@ from structlog.typing import EventDict
 from eventstream.consumer import poller
 from eventstream.embedded.apache_kafka import ApacheKafka
 from eventstream.errors import Reason
-from eventstream.events import State, default_event_id
+from eventstream.events import State
+from eventstream.incoming import default_event_id
 from eventstream.kafka.config import producer_config
 from eventstream.kafka.topics import TopicPlan, plans_for
 from eventstream.keys import queue_for

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from structlog.testing import capture_logs
 
 from eventstream import kafka_gap
 from eventstream.claims import Answered
 from eventstream.consumer.gaps import GapWatch
-from eventstream.consumer.poller import Poller
+from eventstream.consumer.offsets import Offsets
 from eventstream.errors import StoreUnavailable
 from eventstream.events import Result
 from eventstream.kafka.topics import plans_for
@@ -229,25 +229,6 @@ async def test_an_emptied_redis_with_nothing_unfinished_leaves_no_gap(
         assert await gaps_of(here) == ()
 
 
-@dataclass
-class Held:
-    """A poller that holds one partition of a real topic, as far as a GapWatch sees."""
-
-    partition: int
-    committed: int
-    progress: Progress
-    position: int
-
-    def positions(self) -> dict[int, int]:
-        return {self.partition: self.position}
-
-    def carried(self) -> dict[int, tuple[int, Progress | None]]:
-        return {self.partition: (self.committed, self.progress)}
-
-    def carry(self, progress: Mapping[int, Progress]) -> None:
-        pass
-
-
 @pytest.mark.parametrize(
     ("position", "taken", "end"),
     [(3, {}, 3), (5, {}, 5), (5, {0: 8}, 8)],
@@ -257,11 +238,13 @@ async def test_what_was_taken_before_the_first_look_is_in_the_gap(
     stream: Stream, position: int, taken: dict[int, int], end: int
 ) -> None:
     await stream.tools.admin.ensure_topics(plans_for(stream.spec))
-    held = Held(0, committed=3, progress=Progress("another Redis", 2), position=position)
+    offsets = Offsets(stream.topic)
+    offsets.begin({0: (3, Progress("another Redis", 2))})
+    offsets.stored([TopicPartition(stream.topic, 0, position)])
     watch = GapWatch(
         stream.name,
         stream.topic,
-        cast(Poller, held),
+        offsets,
         lambda: taken,
         redis=stream.tools.redis,
         keys=stream.tools.keys,

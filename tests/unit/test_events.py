@@ -19,9 +19,8 @@ from eventstream.events import (
     KafkaSource,
     ProcessRequest,
     Result,
-    event_from_kafka,
-    event_from_request,
 )
+from eventstream.incoming import event_from_kafka, event_from_request
 from eventstream.spec import Model, StreamSpec, Task, default_stream
 
 SPEC = default_stream()

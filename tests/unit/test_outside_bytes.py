@@ -21,9 +21,9 @@ from eventstream.api.problems import Problem
 from eventstream.cache.entries import read_candidate, read_exact
 from eventstream.claims import Held
 from eventstream.cli.texts import Format, Line, parse_line
-from eventstream.cli.top import total_lag
 from eventstream.errors import ConfigurationError, EventRefused
 from eventstream.events import Event, ProcessRequest
+from eventstream.kafka_lag import read_figures, total_lag
 from eventstream.llm.cost import Tokens
 from eventstream.llm.failures import ProviderError, status_error
 from eventstream.llm.reply import Reply, advertised, retry_after
@@ -186,6 +186,7 @@ def test_an_ending_that_is_kept_with_its_event(stored: bytes) -> None:
 def test_a_lag_that_a_consumer_wrote(fields: dict[bytes, bytes]) -> None:
     lag = total_lag(fields, "t", now=0.0)
     assert lag is None or isinstance(lag, int)
+    assert read_figures(fields).keys() <= {name.decode("utf-8", "replace") for name in fields}
 
 
 redis_replies: st.SearchStrategy[Any] = st.recursive(

@@ -45,7 +45,7 @@ def build_status(
         "history": history,
         "backlog": figures.backlog,
         "lag": figures.lag,
-        "oldestEventSeconds": round(inbox.oldest_age_seconds, 1) if inbox else None,
+        "oldestEventSeconds": round(inbox.oldest_unfinished_seconds, 1) if inbox else None,
         "arrivalsPerSecond": _rounded(figures.arrivals_per_second),
         "capacityPerSecond": _rounded(figures.capacity_per_second),
         "hitRatePercent": _rounded(hit_rate),

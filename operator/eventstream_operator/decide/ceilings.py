@@ -133,7 +133,11 @@ def _ahead(use: ProviderUse, capacity: float, finished: float, current: int) -> 
         # workers = limit a second / (calls an event x events a second of one worker)
         calls_per_event = own / (finished * 60)
         left = max(0.0, a_second - others / 60)
-        workers = max(1, math.ceil(left / (calls_per_event * capacity)))
+        by_a_worker = calls_per_event * capacity
+        reached_by = left / by_a_worker if by_a_worker else math.inf
+        if math.isinf(reached_by):
+            continue  # So little is used that no number of workers would reach the limit.
+        workers = max(1, math.ceil(reached_by))
         why = f"{workers} workers use all of {a_second * 60:.0f} {name} a minute"
         if others:
             why += f", of which others use {others:.0f}"

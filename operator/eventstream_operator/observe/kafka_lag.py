@@ -59,17 +59,6 @@ class GroupTopic:
     """By the spec; where the topic does not exist yet."""
 
 
-def read_figures(stored: Mapping[bytes, bytes]) -> dict[str, PartitionLag]:
-    """A `kafka_lag:{stream}` hash; figures of a newer schema are left out."""
-    found = {}
-    for name, packed in stored.items():
-        try:
-            found[name.decode()] = PartitionLag.model_validate_json(packed)
-        except ValueError:  # a name that is no text, or what pydantic refuses
-            continue
-    return found
-
-
 def consumers_figure(
     figures: Mapping[str, PartitionLag], topic: str, partitions: int, unix_now: float
 ) -> Measured[KafkaBacklog] | None:

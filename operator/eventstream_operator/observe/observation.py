@@ -32,7 +32,9 @@ class InboxDepth:
     deferred: int = 0
     """Put back until a limit or a budget allows: no work for a worker now."""
     oldest_age_seconds: float = 0.0
-    """Of the oldest event that is queued or in flight; 0 when there is none."""
+    """How long the first event that is queued or in flight has been so; 0 when there is none."""
+    oldest_unfinished_seconds: float = 0.0
+    """Since the oldest unfinished event was accepted, deferred or not; 0 when there is none."""
 
 
 @dataclass(frozen=True, slots=True)

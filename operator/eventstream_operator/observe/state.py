@@ -14,19 +14,18 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from eventstream.heartbeat import WorkerHeartbeat
-from eventstream.kafka_lag import PartitionLag
+from eventstream.kafka_lag import PartitionLag, read_figures
 from eventstream.keys import INBOX_GROUP, Keys, queues_of
 from eventstream.logs import get_logger
 from eventstream.redis_client import AsyncRedis, reading_or_writing
 from eventstream.results import StreamCounters, read_counters
 from eventstream_operator.observe.backlog import add_queue, depth_of
 from eventstream_operator.observe.heartbeats import read_heartbeats
-from eventstream_operator.observe.kafka_lag import read_figures
 from eventstream_operator.observe.observation import InboxDepth
 from eventstream_operator.observe.usage import DayUsage, read_usage
 
 _COMMON_REPLIES = 3
-_QUEUE_REPLIES = 4
+_QUEUE_REPLIES = 5
 _HASH_REPLIES = 3
 
 log = get_logger(__name__)

@@ -30,7 +30,8 @@ from eventstream.api.schemas import (
 from eventstream.api.waiting import finished_within, status_reply
 from eventstream.claims import FOREIGN_KEY, Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason, StoreUnavailable
-from eventstream.events import Event, ProcessRequest, event_from_request
+from eventstream.events import Event, ProcessRequest
+from eventstream.incoming import event_from_request
 from eventstream.metrics import EVENTS_ACCEPTED, EVENTS_DUPLICATE, EVENTS_REFUSED
 
 VALIDATED_AT_ONCE: Final = 100

@@ -18,7 +18,7 @@ from eventstream.errors import StoreUnavailable
 from eventstream.inbox import Inbox
 from eventstream.keys import queues_of
 from eventstream.logs import get_logger
-from eventstream.metrics import OLDEST_EVENT_SECONDS, QUEUE_LENGTH
+from eventstream.metrics import DEFERRED_EVENTS, OLDEST_EVENT_SECONDS, QUEUE_LENGTH
 from eventstream.registry import Registry
 from eventstream.results import Results, StreamCounters
 from eventstream.spec import StreamSpec
@@ -128,9 +128,11 @@ class BacklogWatch:
     def _show(self, queues: set[tuple[str, str]], depths: Mapping[str, Depth]) -> None:
         for stream, queue in queues:
             QUEUE_LENGTH.labels(stream, queue).set(depths[queue].length)
+            DEFERRED_EVENTS.labels(stream, queue).set(depths[queue].deferred)
             OLDEST_EVENT_SECONDS.labels(stream, queue).set(depths[queue].oldest_age_seconds)
         for stream, queue in self._shown - queues:
             QUEUE_LENGTH.remove(stream, queue)
+            DEFERRED_EVENTS.remove(stream, queue)
             OLDEST_EVENT_SECONDS.remove(stream, queue)
         self._shown = queues
 

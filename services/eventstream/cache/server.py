@@ -66,10 +66,8 @@ class BoundedPipelines:
 
     async def execute_aside(self, pipeline: Any) -> tuple[list[Any] | None, str]:
         """`execute` of what no event waits for: if it fails, the next one's look-up goes all the
-        same.
+        same. Whoever has it looks first whether the server is `paused`.
         """
-        if self.paused:
-            return None, self._problem
         return await self._try(pipeline, aside=True)
 
     async def execute_patiently(self, build: Callable[[], Any]) -> tuple[list[Any] | None, str]:

@@ -85,7 +85,7 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
     """What each read brings. Raises InputLost where it is not all that there was."""
     name = getattr(source, "name", "<stdin>")
     before = _Before(source)
-    largest = size_bytes(source) or 0
+    size_before = size_bytes(source) or 0
     while True:
         try:
             chunk = _read(source)
@@ -100,11 +100,11 @@ def _chunks(source: BinaryIO) -> Iterator[bytes]:
             before.add(chunk)
             yield chunk
         size = size_bytes(source) or 0
-        if size < largest:
+        if size < size_before:
             raise InputLost(f"{name}: became shorter while it was read (rotated, or written anew)")
         if not chunk:
             return
-        largest = size
+        size_before = size
 
 
 class _Before:

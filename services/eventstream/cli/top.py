@@ -11,10 +11,8 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Final
 
 import click
-from pydantic import ValidationError
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -36,14 +34,11 @@ from eventstream.cli.common import (
 from eventstream.errors import StoreUnavailable
 from eventstream.heartbeat import WorkerHeartbeat
 from eventstream.kafka_gap import Gap
-from eventstream.kafka_lag import PartitionLag
+from eventstream.kafka_lag import total_lag
 from eventstream.keys import queues_of
-from eventstream.redis_client import reading_or_writing
+from eventstream.redis_client import own_reply, reading_or_writing
 from eventstream.results import StreamCounters
 from eventstream.settings import Settings, load_settings
-
-LAG_FRESH_SECONDS: Final = 15.0
-"""Consumers measure every second; older than this, nobody measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,34 +244,15 @@ def with_rates(snapshot: Snapshot, before: Snapshot) -> Snapshot:
     )
 
 
-def total_lag(fields: Mapping[bytes, bytes], topic: str, now: float) -> int | None:
-    """The sum over the topic's partitions; None unless each of them is measured now.
-
-    A partition that nobody measures may hide any amount: a sum of the others would count it as 0.
-    """
-    total = None
-    for name, stored in fields.items():
-        if name.rpartition(b":")[0] != topic.encode():
-            continue  # Of the topic that the stream read before.
-        try:
-            partition = PartitionLag.model_validate_json(stored)
-        except ValidationError:
-            return None  # Written by a newer consumer, in a form that is not known here.
-        if now - partition.measured_at > LAG_FRESH_SECONDS:
-            return None
-        total = (total or 0) + partition.lag
-    return total
-
-
 async def _kafka_lags(state: State, topics: Mapping[str, str], now: float) -> dict[str, int | None]:
     """The lag of each stream in `topics`, which names the one that it reads."""
     async with reading_or_writing("reading Kafka lags"):
         pipe = state.redis.pipeline(transaction=False)
         for name in topics:
             pipe.hgetall(state.keys.kafka_lag(name))
-        replies = await pipe.execute()
+        replies = [own_reply(reply) for reply in await pipe.execute(raise_on_error=False)]
     return {
-        name: total_lag(fields, topic, now)
+        name: total_lag(fields or {}, topic, now)
         for (name, topic), fields in zip(topics.items(), replies, strict=True)
     }
 

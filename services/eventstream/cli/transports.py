@@ -22,7 +22,7 @@ from eventstream.cli.client import Answer, ApiClient
 from eventstream.cli.common import Unreachable, say
 from eventstream.cli.texts import Text
 from eventstream.errors import ConfigurationError, EventRefused, EventStreamError, Reason
-from eventstream.events import decide_task_type
+from eventstream.incoming import decide_task_type
 from eventstream.kafka.config import describe, producer_config
 from eventstream.kafka.errors import TOO_LARGE, kafka_error, reason_of
 from eventstream.settings import Settings

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from eventstream import kafka_gap
-from eventstream.consumer.poller import Poller
+from eventstream.consumer.offsets import Offsets
 from eventstream.kafka.config import reader_config
 from eventstream.kafka.ranges import Range, RangeReader
 from eventstream.kafka_gap import Finished, Gap, Look, Progress
@@ -28,7 +28,7 @@ class GapWatch:
         self,
         stream: str,
         topic: str,
-        poller: Poller,
+        offsets: Offsets,
         taken: Callable[[], Mapping[int, int]],
         *,
         redis: AsyncRedis,
@@ -37,7 +37,7 @@ class GapWatch:
     ) -> None:
         self._stream = stream
         self._topic = topic
-        self._poller = poller
+        self._offsets = offsets
         self._taken = taken
         self._redis = redis
         self._keys = keys
@@ -49,8 +49,8 @@ class GapWatch:
 
     async def look(self) -> None:
         """Look once. Raises StoreUnavailable; the next look sees the same again."""
-        positions = self._poller.positions()
-        carried = self._poller.carried()
+        positions = self._offsets.positions()
+        carried = self._offsets.carried()
         held = positions.keys() & carried.keys()
         seen = await kafka_gap.look(
             self._redis, self._keys, self._stream, queue_for(self._stream, "kafka")
@@ -95,7 +95,7 @@ class GapWatch:
             self._finished.forget_looks()
         else:
             self._finished.look(positions, seen.newest, seen.oldest_unfinished)
-        self._poller.carry(
+        self._offsets.carry(
             {number: Progress(seen.mark, at) for number, at in self._finished.offsets.items()}
         )
         self._show(

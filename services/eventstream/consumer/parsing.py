@@ -8,7 +8,8 @@ from datetime import datetime
 
 from eventstream.claims import FOREIGN_KEY, Acceptance, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
-from eventstream.events import Event, default_event_id, event_from_kafka
+from eventstream.events import Event
+from eventstream.incoming import default_event_id, event_from_kafka
 from eventstream.kafka import dead_letters
 from eventstream.kafka.dead_letters import Record
 from eventstream.kafka.records import SourceRecord

@@ -11,7 +11,7 @@ import contextvars
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from confluent_kafka import (
@@ -25,6 +25,7 @@ from confluent_kafka import (
 
 from eventstream.consumer.handover import Handover, Polled
 from eventstream.consumer.jumps import Jumps
+from eventstream.consumer.offsets import Offsets
 from eventstream.kafka.config import Config
 from eventstream.kafka.errors import kafka_error, reason_of
 from eventstream.kafka.records import record_from
@@ -39,8 +40,6 @@ LET_GO_SECONDS: Final = 5.0
 """How long a rebalance or a stop waits for the batch in hand; beyond it, others read it again."""
 LOOK_UP_SECONDS: Final = 2.0
 LOOK_UP_AGAIN_SECONDS: Final = 5.0
-TELL_PROGRESS_SECONDS: Final = 5.0
-"""How often what is finished is committed, also where no new offset is."""
 SAY_AGAIN_SECONDS: Final = 30.0
 
 # A broker that is away is said elsewhere, once (`stream`); librdkafka tries again by itself.
@@ -56,9 +55,9 @@ _CONNECTION_TROUBLE: Final = (
 class Poller:
     """Polls `topic` in a group from a thread of its own, from `start` until `stop`.
 
-    `positions`, `carried` and `carry` are safe from any thread. `on_end` is called from the thread
-    when it ends, with what ended it (None: `stop`). `from_beginning`: the topic is another one than
-    the group's offsets tell of, so they do not count.
+    `offsets` is safe from any thread. `on_end` is called from the thread when it ends, with what
+    ended it (None: `stop`). `from_beginning`: the topic is another one than the group's offsets
+    tell of, so they do not count.
     """
 
     def __init__(
@@ -83,11 +82,7 @@ class Poller:
         self._thread = threading.Thread(
             target=context.run, args=(self._run,), name=f"kafka-{stream}", daemon=True
         )
-        self._lock = threading.Lock()
-        self._positions: dict[int, int] = {}
-        self._carried: dict[int, tuple[int, Progress | None]] = {}
-        self._progress: dict[int, Progress] = {}
-        self._tell_progress_at = 0.0
+        self.offsets = Offsets(topic)
         # Only the thread touches what follows.
         self._assignments: dict[int, int] = {}
         self._assignment_count = 0
@@ -97,7 +92,6 @@ class Poller:
         self._look_up_at = 0.0
         self._jumps = Jumps()
         self._ask_at = 0.0
-        self._acknowledged: dict[tuple[int, int], int] = {}
         self._said: dict[int, float] = {}
 
     def start(self) -> None:
@@ -111,24 +105,6 @@ class Poller:
     def join(self) -> None:
         """Blocks until the thread has ended."""
         self._thread.join()
-
-    def positions(self) -> dict[int, int]:
-        """Partition -> the offset up to which everything is safe, of the partitions held now."""
-        with self._lock:
-            return dict(self._positions)
-
-    def carried(self) -> dict[int, tuple[int, Progress | None]]:
-        """Partition -> the offset that was committed when it came to us, and what came with it."""
-        with self._lock:
-            return dict(self._carried)
-
-    def carry(self, progress: Mapping[int, Progress]) -> None:
-        """What is to be committed with the partitions' offsets from now on."""
-        marks = {number: each.mark for number, each in progress.items()}
-        with self._lock:
-            if marks != {number: each.mark for number, each in self._progress.items()}:
-                self._tell_progress_at = 0.0  # at once: another Redis, or another partition
-            self._progress = dict(progress)
 
     # -- everything below runs in the thread -----------------------------------------------
 
@@ -189,54 +165,18 @@ class Poller:
             self._handover.offer(polled)
 
     def _store_acknowledged(self, consumer: Consumer) -> None:
-        """Store what was acknowledged, of partitions that are still held as they were then.
-
-        Not before it is known what was committed with the offset that they begin from: that would
-        be overwritten unread.
-        """
-        acknowledged = self._acknowledged | self._handover.acknowledged()
-        still = {
-            (partition, assignment): offset
-            for (partition, assignment), offset in acknowledged.items()
-            if self._assignments.get(partition) == assignment
-        }
-        with self._lock:
-            known = self._carried.keys()
-            self._acknowledged = {at: off for at, off in still.items() if at[0] not in known}
-            offsets = [
-                self._place(partition, offset)
-                for (partition, _), offset in still.items()
-                if partition in known
-            ]
-        if offsets:
-            consumer.store_offsets(offsets=offsets)
-            with self._lock:
-                self._positions.update({each.partition: each.offset for each in offsets})
-
-    def _place(self, partition: int, offset: int) -> TopicPartition:
-        """An offset to commit, with what is finished; under the lock."""
-        _, carried = self._carried[partition]
-        progress = self._progress.get(partition, carried)
-        if progress is None:
-            return TopicPartition(self._topic, partition, offset)
-        return TopicPartition(self._topic, partition, offset, metadata=progress.pack())
+        places = self.offsets.to_store(self._handover.acknowledged(), self._assignments)
+        if places:
+            consumer.store_offsets(offsets=places)
+            self.offsets.stored(places)
 
     def _tell_progress(self, consumer: Consumer) -> None:
-        """Commit what is finished now and then: where nothing new comes, no offset would tell."""
-        with self._lock:
-            if time.monotonic() < self._tell_progress_at:
-                return
-            self._tell_progress_at = time.monotonic() + TELL_PROGRESS_SECONDS
-            offsets = [
-                self._place(number, self._positions[number])
-                for number in self._progress
-                if number in self._carried and number in self._positions
-            ]
-        if offsets:
+        places = self.offsets.to_tell(time.monotonic())
+        if places:
             try:
                 # Stored too: what is stored is committed once more when the partition is let go.
-                consumer.store_offsets(offsets=offsets)
-                consumer.commit(offsets=offsets, asynchronous=True)
+                consumer.store_offsets(offsets=places)
+                consumer.commit(offsets=places, asynchronous=True)
             except KafkaException as error:
                 self._log.debug("kafka_progress_not_told", problem=reason_of(error))
 
@@ -258,34 +198,29 @@ class Poller:
 
     def _look_up_positions(self, consumer: Consumer) -> None:
         """Find where newly assigned partitions begin, for the lag of those that bring nothing."""
-        with self._lock:
-            unknown = [number for number in self._assignments if number not in self._carried]
+        unknown = self.offsets.unknown(self._assignments)
         if not unknown or time.monotonic() < self._look_up_at:
             return
         try:
             committed = consumer.committed(
                 [TopicPartition(self._topic, number) for number in unknown], LOOK_UP_SECONDS
             )
-            found: dict[int, int] = {}
             carried: dict[int, tuple[int, Progress | None]] = {}
             for place in committed:
                 low, _ = consumer.get_watermark_offsets(place, LOOK_UP_SECONDS)
                 if 0 <= place.offset < low and place.partition not in self._begun_anew:
                     self._say_gone(place.partition, place.offset, low)
                 anew = place.partition in self._begun_anew
-                found[place.partition] = low if anew else max(place.offset, low)
                 carried[place.partition] = (
-                    found[place.partition],
+                    low if anew else max(place.offset, low),
                     None if anew else Progress.unpack(place.metadata),
                 )
         except KafkaException as error:
             self._look_up_at = time.monotonic() + LOOK_UP_AGAIN_SECONDS
             self._log.debug("kafka_position_unknown", problem=reason_of(error))
             return
-        with self._lock:
-            self._positions = found | self._positions
-            self._carried |= carried
-        for number, offset in found.items():
+        self.offsets.begin(carried)
+        for number, (offset, _) in carried.items():
             self._jumps.begin(number, offset)
 
     def _look_into_jumps(self, consumer: Consumer) -> None:
@@ -371,11 +306,7 @@ class Poller:
             self._assignments.pop(number, None)
             self._begun_anew.discard(number)
             self._jumps.forget(number)
-        with self._lock:
-            for number in partitions:
-                self._positions.pop(number, None)
-                self._carried.pop(number, None)
-                self._progress.pop(number, None)
+        self.offsets.forget(partitions)
         if self._paused:
             KAFKA_PAUSED.labels(self._stream).set(len(self._assignments))
 

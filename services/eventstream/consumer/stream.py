@@ -193,7 +193,7 @@ class StreamConsumer:
         gaps = GapWatch(
             self._stream,
             self._topic,
-            poller,
+            poller.offsets,
             lambda: intake.taken,
             redis=self._tools.redis,
             keys=self._tools.keys,
@@ -224,7 +224,7 @@ class StreamConsumer:
             gaps.forget()
 
     async def _publish_lag(self, poller: Poller, published: set[int]) -> set[int]:
-        positions = poller.positions()
+        positions = poller.offsets.positions()
         ends = await self._tools.admin.end_offsets(self._topic, list(positions))
         measured = lag.lags(positions, ends, self._tools.now().timestamp())
         lag.forget(self._stream, self._topic, published - measured.keys())

@@ -30,7 +30,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from eventstream.errors import Reason
-from eventstream.events import Event, EventId, Failure, KafkaSource, default_event_id
+from eventstream.events import Event, EventId, Failure, KafkaSource
+from eventstream.incoming import default_event_id
 from eventstream.kafka.records import Headers, SourceRecord
 from eventstream.keys import SCHEMA
 

@@ -142,15 +142,15 @@ class AsyncProducer:
         return KafkaUnavailable(f"Kafka did not acknowledge a record for {topic!r}: {why}")
 
     def _replace(self, client: _Client, why: KafkaError) -> None:
-        used = [alone for alone, each in self._clients.items() if each is client]
-        for alone in used:
-            log.warning("kafka_producer_replaced", problem=reason_of(why))
-            del self._clients[alone]
-            if why.fatal() or why.code() == KafkaError._FATAL:
-                client.stop()
-            else:
-                client.leave()
-            self._leaving = [*(each for each in self._leaving if each.works), client]
+        if client not in self._clients.values():
+            return  # another record's error has done it
+        log.warning("kafka_producer_replaced", problem=reason_of(why))
+        self._clients = {alone: each for alone, each in self._clients.items() if each is not client}
+        if why.fatal() or why.code() == KafkaError._FATAL:
+            client.stop()
+        else:
+            client.leave()
+        self._leaving = [*(each for each in self._leaving if each.works), client]
 
 
 class _Client:

@@ -1,9 +1,9 @@
 """How long an event waits for a provider that does not answer, or refuses the key.
 
 It is deferred again and again, by whichever process has it; only after PATIENCE_SECONDS, counted
-from its own first failed call, it fails. Redis sums them up, by its own clock. That may leap
-(another server takes over): so of the time between two looks only MOST_BETWEEN_LOOKS_SECONDS count.
-An event that is looked at less often, since many others wait, ends after eight looks.
+from its own first failed call, it fails. Redis sums the time up by its own clock, which may leap
+(another server takes over): between two looks MOST_BETWEEN_LOOKS_SECONDS count at most.
+An event that is looked at less often, since many others wait, fails at its eighth look.
 """
 
 from __future__ import annotations

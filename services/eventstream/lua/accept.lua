@@ -33,11 +33,6 @@ for i = 0, count - 1 do
 end
 local taken = foreign_keys(kinds)
 local answers, wanted, woken, totals = {}, {}, {}, {}
-local function add(counters, field)
-  local of = totals[counters] or {}
-  totals[counters] = of
-  of[field] = (of[field] or 0) + 1
-end
 local now = now_ms()
 for i = 0, count - 1 do
   local k = i * 5
@@ -49,7 +44,7 @@ for i = 0, count - 1 do
   if taken[inbox] then
     answers[#answers + 1] = 'no_inbox'
   elseif foreign then
-    add(counters, 'conflicts')
+    tally(totals, counters, 'conflicts', 1)
     answers[#answers + 1] = 'foreign'
   elseif not known then
     local fields = { 'id', ARGV[a + 1], 'event', ARGV[a + 7], 'acceptance', token }
@@ -69,18 +64,18 @@ for i = 0, count - 1 do
     redis.call('HSET', meta, 'schema', 1, 'status', 'PENDING', 'digest', digest, 'sent', sent,
       'stream', ARGV[a + 3], 'queue', ARGV[a + 4], 'task_type', ARGV[a + 5], 'via', ARGV[a + 6],
       'entry', entry, 'accepted_at_ms', now, 'acceptance', token, 'since', entry)
-    add(counters, 'accepted')
+    tally(totals, counters, 'accepted', 1)
     if not woken[wake] then
       woken[wake] = true
       if redis.call('SET', wake, '1', 'NX', 'PX', ARGV[1]) then wanted[#wanted + 1] = i + 1 end
     end
     answers[#answers + 1] = 'accepted'
   elseif known == digest or stored[2] == sent then
-    add(counters, 'accepted')
-    add(counters, 'duplicates')
+    tally(totals, counters, 'accepted', 1)
+    tally(totals, counters, 'duplicates', 1)
     answers[#answers + 1] = 'duplicate'
   else
-    add(counters, 'conflicts')
+    tally(totals, counters, 'conflicts', 1)
     answers[#answers + 1] = 'conflict'
   end
 end

@@ -5,7 +5,8 @@
 --       stands under this consumer's name, left by a predecessor: no lease has to end), task_meta
 --       prefix, '1' for the first claim of a drain, wake TTL ms
 -- Returns {fresh, suspects, suspect waits (0|1), wake (0|1)}; an event is
--- {entry id, deliveries, accepted_at ms, fields}.
+-- {entry id, deliveries, accepted_at ms, fields}. Nothing is claimed where one of the keys is another
+-- program's: that key stands behind the four.
 --
 -- The wake key stands for a wake-up that no drain has answered yet. A drain that begins takes it
 -- away; one that sees more waiting than it took wants another, unless there is one. So one process
@@ -13,6 +14,8 @@
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local most, lease, mode, prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local now = now_ms()
+local foreign = next(foreign_keys({ [inbox] = 'stream', [KEYS[2]] = 'zset', [KEYS[3]] = 'hash' }))
+if foreign then return { {}, {}, 0, 0, foreign } end
 if ARGV[7] == '1' then redis.call('DEL', KEYS[4]) end
 
 local function taken(entry, fields, deliveries)
@@ -31,9 +34,7 @@ local function taken(entry, fields, deliveries)
   return { entry, deliveries, tonumber(known[2] or now), fields }
 end
 
--- What was deferred and is due stands at the end of the inbox again. Where it can't (the inbox is
--- another program's key) it stays deferred; behind it nothing may fail, or each claim would put another
--- copy there.
+-- What was deferred and is due stands at the end of the inbox again.
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 256)
 if #due == 0 then
   due = redis.call('ZRANGEBYSCORE', KEYS[2], now + LONGEST_WAIT_MS + 1, '+inf', 'LIMIT', 0, 256)

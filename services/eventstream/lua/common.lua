@@ -45,8 +45,16 @@ local function foreign_keys(kinds)
   return foreign
 end
 
+-- Count in `totals` (key -> field -> amount), for `count_all`.
+local function tally(totals, counters, field, amount)
+  if amount == 0 then return end
+  local of = totals[counters] or {}
+  totals[counters] = of
+  of[field] = (of[field] or 0) + amount
+end
+
 -- Add to counters, behind everything that is written by then: what can't be counted (the key is another
--- program's, or the sum beyond what Redis counts) must not undo the rest. `totals`: key -> field -> amount.
+-- program's, or the sum beyond what Redis counts) must not undo the rest. `totals`: of `tally`.
 local function count_all(totals)
   for counters, of in pairs(totals) do
     for field, amount in pairs(of) do redis.pcall('HINCRBY', counters, field, amount) end

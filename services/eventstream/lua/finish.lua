@@ -3,20 +3,10 @@
 --       deferred, deferred entries
 -- ARGV  group, TTL seconds; an event: entry id, event id, acceptance or '', status, result JSON or '',
 --       failure JSON or '', source, tokens, cost, tokens saved, cost saved, processing µs
--- Returns 1 (finished now) or 0 (was finished before) an event.
+-- Returns 1 (finished now) or 0 (was finished before, or its id was accepted anew since) an event.
 local group, ttl = ARGV[1], ARGV[2]
 local now = now_ms()
 local answers, names, totals = {}, {}, {}
-
-local function add(counters, field, amount)
-  if amount == 0 then return end
-  local of = totals[counters]
-  if not of then
-    of = {}
-    totals[counters] = of
-  end
-  of[field] = (of[field] or 0) + amount
-end
 
 -- Latency is kept as a histogram of powers of two (ms): enough for a median and a 95th percentile.
 local function latency_field(ms)
@@ -55,14 +45,14 @@ for i = 0, count - 1 do
   -- It was accepted under this key, which somebody has written over since.
   if foreign then redis.call('DEL', meta) end
   if finished(known[1]) or is_of_another(known[4], known[5], known[6], ARGV[a + 3], ARGV[a + 1]) then
-    add(counters, 'late_answers', 1)
+    tally(totals, counters, 'late_answers', 1)
     answers[#answers + 1] = 0
   else
     if not known[1] and not foreign then
       -- The store lost its data while the event was being worked on: the answer is kept, and
       -- acceptance is counted again so that the sums still hold.
-      add(counters, 'accepted', 1)
-      add(counters, 'recovered', 1)
+      tally(totals, counters, 'accepted', 1)
+      tally(totals, counters, 'recovered', 1)
     end
     if known[1] == 'RETRY' and redis.pcall('ZREM', KEYS[k + 5], id) == 1 then
       -- Whoever took it over had deferred it; the answer came from the first one after all.
@@ -81,20 +71,20 @@ for i = 0, count - 1 do
         -- It may have been finished before, and its metadata evicted.
         redis.call('SET', result, ARGV[a + 5], 'NX', 'EX', ttl)
       end
-      add(counters, 'answered', 1)
-      add(counters, 'source:' .. source, 1)
-      add(counters, 'tokens', tonumber(ARGV[a + 8]))
-      add(counters, 'cost_microdollars', tonumber(ARGV[a + 9]))
-      add(counters, 'tokens_saved', tonumber(ARGV[a + 10]))
-      add(counters, 'saved_microdollars', tonumber(ARGV[a + 11]))
-      add(counters, 'processing_us', tonumber(ARGV[a + 12]))
+      tally(totals, counters, 'answered', 1)
+      tally(totals, counters, 'source:' .. source, 1)
+      tally(totals, counters, 'tokens', tonumber(ARGV[a + 8]))
+      tally(totals, counters, 'cost_microdollars', tonumber(ARGV[a + 9]))
+      tally(totals, counters, 'tokens_saved', tonumber(ARGV[a + 10]))
+      tally(totals, counters, 'saved_microdollars', tonumber(ARGV[a + 11]))
+      tally(totals, counters, 'processing_us', tonumber(ARGV[a + 12]))
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now)
     else
-      add(counters, 'failed', 1)
-      add(counters, 'failed:' .. source, 1)
+      tally(totals, counters, 'failed', 1)
+      tally(totals, counters, 'failed:' .. source, 1)
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now, 'failure', failure)
     end
-    add(counters, latency_field(now - (tonumber(known[2]) or now)), 1)
+    tally(totals, counters, latency_field(now - (tonumber(known[2]) or now)), 1)
     redis.call('EXPIRE', meta, ttl)
     names[#names + 1] = id
     answers[#answers + 1] = 1

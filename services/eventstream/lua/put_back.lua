@@ -13,6 +13,12 @@ for i = 0, count - 1 do
   kinds[KEYS[k + 2]], kinds[KEYS[k + 3]], kinds[KEYS[k + 5]] = 'zset', 'hash', 'zset'
 end
 local taken = foreign_keys(kinds)
+
+local function let_go(inbox, entry)
+  redis.call('XACK', inbox, ARGV[1], entry)
+  redis.call('XDEL', inbox, entry)
+end
+
 for i = 0, count - 1 do
   local k, a = i * 5, i * 6 + 2
   local inbox, deferred, entries, meta, again = KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5]
@@ -20,30 +26,23 @@ for i = 0, count - 1 do
   wait = math.min(wait, LONGEST_WAIT_MS)
   local held = redis.pcall('XPENDING', inbox, ARGV[1], entry, entry, 1)
   local ours = not held.err and #held > 0 and held[1][2] == ARGV[2]
-  local found = ours and redis.call('XRANGE', inbox, entry, entry) or {}
-  -- Finished by a process that had lost its lease: what is over must not begin again.
+  local found = ours and redis.call('XRANGE', inbox, entry, entry)[1]
+  local fields = found and found[2] or {}
+  local in_the_way = taken[again] or wait > 0 and (taken[deferred] or taken[entries])
   local known, foreign = fields_of(meta, 'status')
-  local over = #found == 0 or finished(known[1])
-  local fields = not over and found[1][2] or {}
-  local from_kafka = field_of(fields, 'raw')
-  local in_the_way = not over
-    and (wait > 0 and (taken[deferred] or taken[entries]) or from_kafka and taken[again])
-  if not in_the_way then
-    if #found > 0 then
-      redis.call('XACK', inbox, ARGV[1], entry)
-      redis.call('XDEL', inbox, entry)
-    end
-    if foreign then redis.call('DEL', meta) end
-  end
-  if in_the_way then
-    answers[#answers + 1] = in_the_way
-  elseif over then
+  if not found then
     answers[#answers + 1] = 0
+  elseif finished(known[1]) then
+    -- By a process that had lost its lease: what is over must not begin again.
+    let_go(inbox, entry)
+    answers[#answers + 1] = 0
+  elseif in_the_way then
+    answers[#answers + 1] = in_the_way
   else
-    if from_kafka then
-      -- From Kafka: how far back its unfinished events reach must not be lost with the entry's id.
-      redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
-    end
+    let_go(inbox, entry)
+    if foreign then redis.call('DEL', meta) end
+    -- How old it is, and how far back unfinished events reach, must not be lost with the entry's id.
+    redis.call('ZADD', again, 'NX', string.match(entry, '^(%d+)'), id)
     if ending ~= '' and not field_of(fields, 'ending') then
       fields[#fields + 1] = 'ending'
       fields[#fields + 1] = ending

@@ -21,8 +21,9 @@ from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import FOREIGN_KEY, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
-from eventstream.events import ProcessRequest, State, TaskStatus, event_from_request, first_problem
+from eventstream.events import ProcessRequest, State, TaskStatus, first_problem
 from eventstream.inbox import Inbox
+from eventstream.incoming import event_from_request
 from eventstream.kafka.config import admin_config, describe, producer_config
 from eventstream.kafka.producer import AsyncProducer
 from eventstream.kafka.topics import KafkaAdmin

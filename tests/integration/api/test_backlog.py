@@ -137,17 +137,46 @@ async def test_a_pass_that_fails_is_not_the_last(
     await end(running)
 
 
+@pytest.mark.parametrize("name", ["inbox:reviews", "deferred:reviews", "counters:reviews"])
+async def test_a_key_of_another_program_costs_the_figures_of_no_other_stream(
+    watch: BacklogWatch,
+    inbox: Inbox,
+    registry: Registry,
+    redis_client: AsyncRedis,
+    keys: Keys,
+    answer: Answer,
+    name: str,
+) -> None:
+    await registry.write({"reviews": StreamSpec()})
+    await redis_client.set(keys.prefix + name, "of another program")
+    await inbox.accept(events(4))
+    await answer()
+    await inbox.accept(events(7))
+
+    await watch.refresh()
+
+    labels = {"stream": "default", "queue": "ai_processing"}
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 3
+    assert watch.estimated_seconds("default") == 0.25
+    labels = {"stream": "reviews", "queue": "reviews"}
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 0
+
+
 async def test_the_gauges_follow_and_go_with_their_stream(
     watch: BacklogWatch, inbox: Inbox, registry: Registry
 ) -> None:
     await inbox.accept(events(3))
+    [held] = (await inbox.claim("ai_processing", "worker", 1)).fresh
+    await inbox.put_back("worker", [held.wait(60)])
     await watch.refresh()
     labels = {"stream": "default", "queue": "ai_processing"}
-    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 3
+    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) == 2
+    assert REGISTRY.get_sample_value("eventstream_deferred_events", labels) == 1
     assert REGISTRY.get_sample_value("eventstream_oldest_event_seconds", labels) is not None
     await registry.delete("default")
     await watch.refresh()
-    assert REGISTRY.get_sample_value("eventstream_queue_length", labels) is None
+    for gauge in ("queue_length", "deferred_events", "oldest_event_seconds"):
+        assert REGISTRY.get_sample_value(f"eventstream_{gauge}", labels) is None
 
 
 async def test_a_full_backlog_is_503_with_a_time_to_come_back(

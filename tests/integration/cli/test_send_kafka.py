@@ -16,8 +16,9 @@ from eventstream import kafka_lag
 from eventstream.claims import Arrival
 from eventstream.embedded.process import LocalProcess
 from eventstream.embedded.tansu import demo_broker, find_broker
-from eventstream.events import KafkaSource, event_from_kafka
+from eventstream.events import KafkaSource
 from eventstream.inbox import Inbox
+from eventstream.incoming import event_from_kafka
 from eventstream.keys import Keys
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry

@@ -50,6 +50,21 @@ async def test_the_default_stream_adds_up_its_three_queues(
     assert ended.json["streams"][0]["queued"] == 3
 
 
+async def test_another_programs_key_costs_the_lag_of_its_own_stream_only(
+    env: dict[str, str], registry: Registry, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    reads = StreamSpec(source=Source(topic="t"))
+    await registry.write({"foreign": reads, "ours": reads})
+    await redis_client.set(keys.kafka_lag("foreign"), "of another program")
+    figure = PartitionLag(lag=5, end=5, position=0, measured_at=time.time()).model_dump_json()
+    await redis_client.hset(keys.kafka_lag("ours"), "t:0", figure)
+
+    ended = await run("top", "--once", "--json", env=env)
+
+    rows = {row["stream"]: row["kafka_lag"] for row in ended.json["streams"]}
+    assert rows == {"foreign": None, "ours": 5}
+
+
 async def test_kafka_lag_is_summed_while_it_is_measured(
     env: dict[str, str], registry: Registry, redis_client: AsyncRedis, keys: Keys
 ) -> None:

@@ -64,8 +64,26 @@ async def test_what_waits_is_told_from_what_is_in_hand(reader: StateReader, inbo
     await inbox.finish([an_answer(claim.fresh[0])])
     one = (await reader.read(("reviews",), unix_now=0)).streams["reviews"]
     assert (one.inbox.queued, one.inbox.in_flight) == (3, 1)
-    assert one.inbox.oldest_age_seconds > 0
+    assert one.inbox.oldest_age_seconds == one.inbox.oldest_unfinished_seconds > 0
     assert (counts_of(one.counters).accepted, counts_of(one.counters).finished) == (5, 1)
+
+
+async def test_what_is_deferred_is_old_but_waits_for_no_worker(
+    reader: StateReader, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    [arrival] = some("reviews", 1)
+    await inbox.accept([arrival])
+    [held] = (await inbox.claim("reviews", "worker/0", 1)).fresh
+    await inbox.put_back("worker/0", [held.wait(60)])
+    await redis_client.zadd(keys.again("reviews"), {arrival.event.id: 1_000}, xx=True)
+
+    one = (await reader.read(("reviews",), unix_now=0)).streams["reviews"].inbox
+    assert (one.deferred, one.oldest_age_seconds) == (1, 0)
+    assert one.oldest_unfinished_seconds > 86_400
+
+    await inbox.finish([an_answer(held)])
+    one = (await reader.read(("reviews",), unix_now=0)).streams["reviews"].inbox
+    assert (one.deferred, one.oldest_unfinished_seconds) == (0, 0)
 
 
 async def test_the_default_stream_is_the_sum_of_its_queues(

@@ -10,15 +10,12 @@ from rich.console import Console
 
 from eventstream.cli.common import dollars
 from eventstream.cli.top import (
-    LAG_FRESH_SECONDS,
     Snapshot,
     StreamRow,
     WorkerRow,
     render,
-    total_lag,
     with_rates,
 )
-from eventstream.kafka_lag import PartitionLag
 
 ROW = StreamRow(
     stream="reviews",
@@ -59,43 +56,6 @@ def test_answers_a_second(
     story: str, before: Snapshot, after: Snapshot, expected: float | None
 ) -> None:
     assert with_rates(after, before).streams[0].answered_per_second == expected, story
-
-
-@pytest.mark.parametrize(
-    ("story", "fields", "expected"),
-    [
-        ("nobody has measured", [], None),
-        ("all is read", [(0, 0), (0, 0)], 0),
-        ("partitions add up", [(5, 0), (7, 1)], 12),
-        ("one is stale: it may hide any amount", [(5, 0), (7, LAG_FRESH_SECONDS + 1)], None),
-        ("all is stale", [(5, 60), (7, 60)], None),
-    ],
-)
-def test_kafka_lag(story: str, fields: list[tuple[int, float]], expected: int | None) -> None:
-    stored = {
-        f"t:{partition}".encode(): PartitionLag(lag=lag, end=lag, position=0, measured_at=NOW - age)
-        .model_dump_json()
-        .encode()
-        for partition, (lag, age) in enumerate(fields)
-    }
-
-    assert total_lag(stored, "t", NOW) == expected, story
-
-
-def test_a_lag_written_in_a_newer_form_is_not_known() -> None:
-    fresh = PartitionLag(lag=5, end=5, position=0, measured_at=NOW).model_dump_json().encode()
-
-    assert total_lag({b"t:0": b'{"records": 5}'}, "t", NOW) is None
-    assert total_lag({b"t:0": b'{"records": 5}', b"t:1": fresh}, "t", NOW) is None
-
-
-def test_what_was_measured_of_an_earlier_topic_does_not_count() -> None:
-    fresh, stale = (
-        PartitionLag(lag=5, end=5, position=0, measured_at=NOW - age).model_dump_json().encode()
-        for age in (0, 3600)
-    )
-
-    assert total_lag({b"t:0": fresh, b"earlier:0": fresh, b"earlier:1": stale}, "t", NOW) == 5
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,15 @@ def test_workers_that_would_use_all_of_a_limit_are_not_exceeded() -> None:
     assert "3 workers use all of 1200 requests a minute" in decision.sentence
 
 
+@pytest.mark.parametrize("own", [2.3e-308, 5e-324], ids=["all but infinite", "all but nothing"])
+def test_a_limit_that_no_number_of_workers_reaches_is_none(own: float) -> None:
+    memory = finishing(remembering(arrivals=100), per_second=10)
+    use = ProviderUse(requests_per_minute=Allowance(limit=1200, used=600, own=own))
+    observation = with_provider(seen(queued=5000, workers=2, finished=9_000), use)
+
+    assert decide(spec(), observation, memory, NOW).workers.target == 4
+
+
 @pytest.mark.parametrize(
     "use",
     [
