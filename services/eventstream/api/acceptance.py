@@ -18,7 +18,7 @@ from eventstream.api.context import context_of
 from eventstream.api.parameters import idempotent_id, wait_seconds
 from eventstream.api.parsing import read_model
 from eventstream.api.parts import Parts, parts_of
-from eventstream.api.problems import FieldError, HttpReason, Problem
+from eventstream.api.problems import MAX_ERRORS, FieldError, HttpReason, Problem
 from eventstream.api.replies import Reply, json_reply
 from eventstream.api.schemas import (
     MAX_BATCH_EVENTS,
@@ -115,11 +115,7 @@ async def process_batch(request: Request) -> Reply:
         raise Problem(
             HttpReason.NOTHING_ACCEPTED,
             f"None of the {len(outcomes)} events was accepted; `errors` says why",
-            errors=[
-                FieldError(error.field, error.reason, error.message)
-                for outcome in outcomes
-                for error in outcome.errors
-            ],
+            errors=_errors_of_all(outcomes),
         )
     return json_reply(
         BatchAccepted(
@@ -209,6 +205,18 @@ def _refused(index: int, problem: Problem, event: Event | None = None) -> BatchO
             for error in problem.errors
         ],
     )
+
+
+def _errors_of_all(outcomes: Sequence[BatchOutcome]) -> list[FieldError]:
+    """As many errors as an answer holds, in order; each event's first before any second."""
+    ranked = [
+        (rank, outcome.index, error)
+        for outcome in outcomes
+        for rank, error in enumerate(outcome.errors)
+    ]
+    ranked.sort(key=lambda each: each[0])
+    kept = sorted(ranked[:MAX_ERRORS], key=lambda each: (each[1], each[0]))
+    return [FieldError(error.field, error.reason, error.message) for _, _, error in kept]
 
 
 async def _in_time(parts: Parts, accepting: Awaitable[Answer]) -> Answer:

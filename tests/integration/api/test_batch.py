@@ -55,6 +55,23 @@ async def test_nothing_to_accept_is_a_problem_that_names_every_event(
     ]  # fmt: skip
 
 
+async def test_an_event_with_many_errors_crowds_out_no_other_ones(
+    client: httpx.AsyncClient,
+) -> None:
+    many = {f"field{number}": 1 for number in range(20)}
+    answer = await send(client, [many] * 999 + [{"text": ""}])
+    named = [error["field"].split(".")[1] for error in answer.json()["errors"]]
+    assert named == [str(index) for index in range(1000)]
+
+
+async def test_errors_are_told_in_the_order_of_the_events(client: httpx.AsyncClient) -> None:
+    two = {"text": "", "model": ""}
+    answer = await send(client, [two, {"text": ""}, two])
+    assert [error["field"] for error in answer.json()["errors"]] == [
+        "events.0.text", "events.0.model", "events.1.text", "events.2.text", "events.2.model",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "body",
     [
