@@ -59,8 +59,8 @@ async def process(request: Request) -> Reply:
         acceptance = await _in_time(parts, parts.acceptor.submit(Arrival(event)))
         if acceptance.outcome is Outcome.CONFLICT:
             raise _conflict(acceptance)
-    except (Problem, EventRefused) as refusal:
-        EVENTS_REFUSED.labels(stream, "http", refusal.reason).inc()
+    except (Problem, EventRefused, StoreUnavailable) as refusal:
+        _count_refused(stream, refusal)
         raise
     _count_accepted(stream, acceptance)
     if wait:
@@ -88,18 +88,16 @@ async def process_batch(request: Request) -> Reply:
     again as it is.
     """
     parts = parts_of(request)
-    principal = context_of(request).principal
-    read: list[Event | Problem] = []
-    for index, item in enumerate(_batch_items(await parts.body.read_json(request))):
-        if index and index % VALIDATED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        event_id = idempotent_id(request, principal, str(index))
-        read.append(await _batch_event(parts, item, f"events.{index}", event_id))
-    events = [event for event in read if isinstance(event, Event)]
-    if events:
-        _refuse_when_full(parts)
-    accepting = parts.accept([Arrival(event) for event in events])
-    answers = await _in_time(parts, accepting)
+    try:
+        read = await _read_batch(request, parts)
+        events = [event for event in read if isinstance(event, Event)]
+        if events:
+            _refuse_when_full(parts)
+        answers = await _in_time(parts, parts.accept([Arrival(event) for event in events]))
+    except (Problem, StoreUnavailable) as refusal:
+        # As a whole, once: of a body that can't be read nobody knows how many events it holds.
+        _count_refused(UNKNOWN_STREAM, refusal)
+        raise
     acceptances = iter(answers)
     outcomes = [
         _refused(index, problem_or_event)
@@ -128,6 +126,18 @@ async def process_batch(request: Request) -> Reply:
         ),
         status=202,
     )
+
+
+async def _read_batch(request: Request, parts: Parts) -> list[Event | Problem]:
+    """What is in a batch, or what is wrong with it, in order. Raises Problem."""
+    principal = context_of(request).principal
+    read: list[Event | Problem] = []
+    for index, item in enumerate(_batch_items(await parts.body.read_json(request))):
+        if index and index % VALIDATED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        event_id = idempotent_id(request, principal, str(index))
+        read.append(await _batch_event(parts, item, f"events.{index}", event_id))
+    return read
 
 
 def _batch_items(document: Any) -> Sequence[Any]:
@@ -193,8 +203,7 @@ def _outcome(index: int, event: Event, acceptance: Acceptance | StoreUnavailable
 
 
 def _refused(index: int, problem: Problem, event: Event | None = None) -> BatchOutcome:
-    stream = event.stream if event else UNKNOWN_STREAM
-    EVENTS_REFUSED.labels(stream, "http", problem.reason).inc()
+    _count_refused(event.stream if event else UNKNOWN_STREAM, problem)
     return BatchOutcome(
         index=index,
         status="refused",
@@ -251,6 +260,13 @@ def _conflict(acceptance: Acceptance) -> Problem:
         message,
         errors=[FieldError("Idempotency-Key", Reason.ID_CONFLICT, message)],
     )
+
+
+def _count_refused(stream: str, refusal: Problem | EventRefused | StoreUnavailable) -> None:
+    reason = (
+        HttpReason.STORE_UNAVAILABLE if isinstance(refusal, StoreUnavailable) else refusal.reason
+    )
+    EVENTS_REFUSED.labels(stream, "http", reason).inc()
 
 
 def _count_accepted(stream: str, acceptance: Acceptance) -> None:
