@@ -56,7 +56,8 @@ EVENTS_DUPLICATE = Counter(
 )
 EVENTS_REFUSED = Counter(
     "eventstream_events_refused",
-    "Events that were not accepted, by stable reason.",
+    "Events that were not accepted, by stable reason; a batch that is refused as a whole"
+    " (unreadable, backlog_full, store_unavailable) counts once.",
     ["stream", "via", "reason"],
 )
 EVENTS_FINISHED = Counter(

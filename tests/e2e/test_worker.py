@@ -101,6 +101,9 @@ async def test_a_celery_client_gets_its_result_through_celery(bench: Bench) -> N
         await asyncio.to_thread(call, text="  ")
     with pytest.raises(ValueError, match=r"stream_not_found: .*'nowhere'"):
         await asyncio.to_thread(call, text="hello", stream="nowhere")
+    for wrong in ("\ud800", "a\nb", ""):
+        with pytest.raises(ValueError, match="invalid_field: event_id"):
+            await asyncio.to_thread(call, text="hello", event_id=wrong)
 
 
 async def test_two_hundred_recycled_processes_leave_no_files_and_lose_no_counts(

@@ -113,6 +113,18 @@ class AwayAtFirst(Inbox):
         return await super().claim(*args, **kwargs)
 
 
+class AwayForHistory(Inbox):
+    """An inbox whose Redis is away when it is first asked who had an event."""
+
+    away = True
+
+    async def history(self, event_id: str) -> tuple[str, ...]:
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("Redis is away")
+        return await super().history(event_id)
+
+
 @dataclass
 class Bench:
     """A drain on a real inbox, with the knobs that a test turns."""
@@ -377,6 +389,25 @@ async def test_an_event_that_kills_its_process_every_time_is_found(
     assert status.progress is not None
     assert len(status.progress["history"]) == 4
     assert {type(ending).__name__ for ending in published.endings} == {"Failed", "Answered"}
+    await bench.assert_the_counts_add_up()
+
+
+async def test_an_event_that_kills_its_process_ends_although_redis_was_away_when_it_was_found(
+    bench: Bench, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await bench.accept("killer")
+    no_lease = AwayForHistory(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    await no_lease.claim(QUEUE_HTTP, "dead/0", 10)
+    for life in (1, 2):
+        await no_lease.claim(QUEUE_HTTP, f"dead/{life}", 0, suspects="take")
+
+    await bench.drain(ScriptedPipeline(), inbox=no_lease).run()
+
+    assert await bench.reason("killer") == Reason.DELIVERED_TOO_OFTEN
+    status = await bench.results.status("killer")
+    assert status is not None
+    assert status.progress is not None
+    assert status.progress["deliveries"] == 4, "it was ended at once, and not taken over again"
     await bench.assert_the_counts_add_up()
 
 

@@ -18,7 +18,7 @@ from eventstream.api.context import context_of
 from eventstream.api.parameters import idempotent_id, wait_seconds
 from eventstream.api.parsing import read_model
 from eventstream.api.parts import Parts, parts_of
-from eventstream.api.problems import FieldError, HttpReason, Problem
+from eventstream.api.problems import MAX_ERRORS, FieldError, HttpReason, Problem
 from eventstream.api.replies import Reply, json_reply
 from eventstream.api.schemas import (
     MAX_BATCH_EVENTS,
@@ -60,8 +60,8 @@ async def process(request: Request) -> Reply:
         acceptance = await _in_time(parts, parts.acceptor.submit(Arrival(event)))
         if acceptance.outcome is Outcome.CONFLICT:
             raise _conflict(acceptance)
-    except (Problem, EventRefused) as refusal:
-        EVENTS_REFUSED.labels(stream, "http", refusal.reason).inc()
+    except (Problem, EventRefused, StoreUnavailable) as refusal:
+        _count_refused(stream, refusal)
         raise
     _count_accepted(stream, acceptance)
     if wait:
@@ -89,18 +89,16 @@ async def process_batch(request: Request) -> Reply:
     again as it is.
     """
     parts = parts_of(request)
-    principal = context_of(request).principal
-    read: list[Event | Problem] = []
-    for index, item in enumerate(_batch_items(await parts.body.read_json(request))):
-        if index and index % VALIDATED_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        event_id = idempotent_id(request, principal, str(index))
-        read.append(await _batch_event(parts, item, f"events.{index}", event_id))
-    events = [event for event in read if isinstance(event, Event)]
-    if events:
-        _refuse_when_full(parts)
-    accepting = parts.accept([Arrival(event) for event in events])
-    answers = await _in_time(parts, accepting)
+    try:
+        read = await _read_batch(request, parts)
+        events = [event for event in read if isinstance(event, Event)]
+        if events:
+            _refuse_when_full(parts)
+        answers = await _in_time(parts, parts.accept([Arrival(event) for event in events]))
+    except (Problem, StoreUnavailable) as refusal:
+        # As a whole, once: of a body that can't be read nobody knows how many events it holds.
+        _count_refused(UNKNOWN_STREAM, refusal)
+        raise
     acceptances = iter(answers)
     outcomes = [
         _refused(index, problem_or_event)
@@ -116,11 +114,7 @@ async def process_batch(request: Request) -> Reply:
         raise Problem(
             HttpReason.NOTHING_ACCEPTED,
             f"None of the {len(outcomes)} events was accepted; `errors` says why",
-            errors=[
-                FieldError(error.field, error.reason, error.message)
-                for outcome in outcomes
-                for error in outcome.errors
-            ],
+            errors=_errors_of_all(outcomes),
         )
     return json_reply(
         BatchAccepted(
@@ -133,6 +127,18 @@ async def process_batch(request: Request) -> Reply:
         ),
         status=202,
     )
+
+
+async def _read_batch(request: Request, parts: Parts) -> list[Event | Problem]:
+    """What is in a batch, or what is wrong with it, in order. Raises Problem."""
+    principal = context_of(request).principal
+    read: list[Event | Problem] = []
+    for index, item in enumerate(_batch_items(await parts.body.read_json(request))):
+        if index and index % VALIDATED_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        event_id = idempotent_id(request, principal, str(index))
+        read.append(await _batch_event(parts, item, f"events.{index}", event_id))
+    return read
 
 
 def _batch_items(document: Any) -> Sequence[Any]:
@@ -198,8 +204,7 @@ def _outcome(index: int, event: Event, acceptance: Acceptance | StoreUnavailable
 
 
 def _refused(index: int, problem: Problem, event: Event | None = None) -> BatchOutcome:
-    stream = event.stream if event else UNKNOWN_STREAM
-    EVENTS_REFUSED.labels(stream, "http", problem.reason).inc()
+    _count_refused(event.stream if event else UNKNOWN_STREAM, problem)
     return BatchOutcome(
         index=index,
         status="refused",
@@ -210,6 +215,18 @@ def _refused(index: int, problem: Problem, event: Event | None = None) -> BatchO
             for error in problem.errors
         ],
     )
+
+
+def _errors_of_all(outcomes: Sequence[BatchOutcome]) -> list[FieldError]:
+    """As many errors as an answer holds, in order; each event's first before any second."""
+    ranked = [
+        (rank, outcome.index, error)
+        for outcome in outcomes
+        for rank, error in enumerate(outcome.errors)
+    ]
+    ranked.sort(key=lambda each: each[0])
+    kept = sorted(ranked[:MAX_ERRORS], key=lambda each: (each[1], each[0]))
+    return [FieldError(error.field, error.reason, error.message) for _, _, error in kept]
 
 
 async def _in_time(parts: Parts, accepting: Awaitable[Answer]) -> Answer:
@@ -244,6 +261,13 @@ def _conflict(acceptance: Acceptance) -> Problem:
         message,
         errors=[FieldError("Idempotency-Key", Reason.ID_CONFLICT, message)],
     )
+
+
+def _count_refused(stream: str, refusal: Problem | EventRefused | StoreUnavailable) -> None:
+    reason = (
+        HttpReason.STORE_UNAVAILABLE if isinstance(refusal, StoreUnavailable) else refusal.reason
+    )
+    EVENTS_REFUSED.labels(stream, "http", reason).inc()
 
 
 def _count_accepted(stream: str, acceptance: Acceptance) -> None:

@@ -19,6 +19,7 @@ from eventstream.api.schemas import (
     Workers,
 )
 from eventstream.errors import EventRefused, Reason
+from eventstream.registry import Registry
 from eventstream.spec import BUILT_IN_TASK_TYPES, TASK_TYPE_ALIASES, StreamSpec
 
 
@@ -78,8 +79,7 @@ async def get_metrics(request: Request) -> Reply:
         encode, content_type = choose_encoder(accept)
         return Reply(200, encode(REGISTRY), (NO_STORE,), media_type=content_type.encode())
     parts = parts_of(request)
-    streams = await parts.registry.all()
-    counted = (await parts.results.counters(list(streams))).values()
+    counted = (await parts.results.counters(await _every_stream(parts.registry))).values()
     answered = sum(counters.answered for counters in counted)
     total = sum(counters.accepted - counters.duplicates for counters in counted)
     failed = sum(counters.failed for counters in counted)
@@ -95,6 +95,19 @@ async def get_metrics(request: Request) -> Reply:
             avg_processing_time=worked_us / answered / 1_000_000 if answered else 0.0,
             uptime=time.monotonic() - parts.lifecycle.started_at,
         )
+    )
+
+
+async def _every_stream(registry: Registry) -> list[str]:
+    # A deleted stream's counters stay: without them the totals would go back, and what still waits
+    # in its queue would not be told as active. One that can't be read is there all the same.
+    return sorted(
+        {
+            *await registry.all(),
+            *await registry.tombstones(),
+            *await registry.settled(),
+            *await registry.unknown(),
+        }
     )
 
 

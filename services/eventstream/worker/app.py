@@ -117,9 +117,11 @@ def drain() -> None:
 def process(self: Any, event: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     """Answer one event: the body of `POST /process`, as one dict or as keyword arguments."""
     body = {**(event or {}), **fields}
-    event_id = body.pop("event_id", None) or self.request.id
+    event_id = body.pop("event_id", None)
+    if event_id is None:
+        event_id = self.request.id
     try:
-        return state.here().process(body, str(event_id))
+        return state.here().process(body, event_id)
     except EventRefused as refusal:
         # Celery clients get the reason and the sentence; our class may not be importable there.
         raise ValueError(f"{refusal.reason.value}: {refusal}") from None

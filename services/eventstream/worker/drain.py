@@ -305,10 +305,13 @@ class Drain:
                 # It is still held, and given back with the rest.
                 return
             if held.deliveries > self._settings.max_deliveries:
-                await self._end(held, await self._suspects.delivered_too_often(held))
+                self._spawn(held, self._end_too_often(held))
             else:
                 await self._start([held])
-                await self._until_fewer_run(1)
+            await self._until_fewer_run(1)
+
+    async def _end_too_often(self, held: Held) -> None:
+        await self._end(held, await self._suspects.delivered_too_often(held))
 
     async def _until_fewer_run(self, count: int) -> None:
         """Wait until fewer than `count` run, or the worker stops."""

@@ -109,7 +109,7 @@ class Endings:
                 detail=ending.message,
             )
         elif await self._published(held, ending):
-            if await self._persist(lambda: self._finish.submit(ending)):
+            if await self.persist(lambda: self._finish.submit(ending)):
                 self._observe([(held, ending)])
         else:
             await self._put_back(
@@ -133,7 +133,7 @@ class Endings:
 
     async def store_all(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
         """Finish many events in one step, of which `is_only_stored` is true."""
-        finished = await self._persist(lambda: self._inbox.finish([end for _, end in ended]))
+        finished = await self.persist(lambda: self._inbox.finish([end for _, end in ended]))
         self._observe([each for each, now in zip(ended, finished, strict=True) if now])
 
     async def end_unreadable(self, entry: Unreadable) -> None:
@@ -152,10 +152,22 @@ class Endings:
             acceptance=entry.acceptance,
             failure=Failure(reason=entry.refusal.reason, message=str(entry.refusal)),
         )
-        await self._persist(lambda: self._finish.submit(failed))
+        await self.persist(lambda: self._finish.submit(failed))
+
+    async def persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        """What `write` returns, as soon as Redis is there: what ends an event waits for it."""
+        back_off = 0.05
+        while True:
+            try:
+                return await write()
+            except StoreUnavailable as error:
+                STORE_UNAVAILABLE.labels("finish").inc()
+                log.warning("finish_failed", error=str(error))
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
 
     async def _put_back(self, wait: Wait) -> None:
-        await self._persist(lambda: self._wait.submit(wait))
+        await self.persist(lambda: self._wait.submit(wait))
 
     async def _put_back_all(self, waits: list[Wait]) -> list[bool | StoreUnavailable]:
         return await self._inbox.put_back(self._consumer, waits)
@@ -200,17 +212,6 @@ class Endings:
         """Seconds that a publication may take while nothing is known to be wrong."""
         took = self._publish_took.get(stream, 0.0)
         return min(max(took * PATIENCE, PUBLISH_SECONDS), PATIENT_PUBLISH_SECONDS)
-
-    async def _persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
-        back_off = 0.05
-        while True:
-            try:
-                return await write()
-            except StoreUnavailable as error:
-                STORE_UNAVAILABLE.labels("finish").inc()
-                log.warning("finish_failed", error=str(error))
-                await asyncio.sleep(back_off)
-                back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
 
     def _observe(self, ended: Sequence[tuple[Held, Answered | Failed]]) -> None:
         now = self._wall_clock()

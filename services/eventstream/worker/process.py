@@ -12,16 +12,16 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eventstream.cache.advisor import REFRESH_SECONDS as ADVICE_SECONDS
 from eventstream.cache.advisor import Advised, Advisor
 from eventstream.cache.store import SemanticCache
 from eventstream.claims import FOREIGN_KEY, Arrival, Outcome
 from eventstream.errors import EventRefused, Reason
-from eventstream.events import ProcessRequest, State, TaskStatus, first_problem
+from eventstream.events import EventId, ProcessRequest, State, TaskStatus, first_problem
 from eventstream.inbox import Inbox
 from eventstream.incoming import event_from_request
 from eventstream.kafka.config import admin_config, describe, producer_config
@@ -52,6 +52,16 @@ QUEUES_AGE_SECONDS: Final = 2.0
 CACHE_MAINTENANCE_SECONDS: Final = 60.0
 LONGEST_SHARE: Final = 0.95
 """Of Celery's soft time limit: so long a task may take."""
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class _Named(BaseModel):
+    """The id that comes beside an event's body: as from Kafka, so that scripts may join ids."""
+
+    model_config = ConfigDict(strict=True)
+
+    event_id: EventId
 
 
 class WorkerProcess:
@@ -158,13 +168,14 @@ class WorkerProcess:
         """Answer what waits; returns when nothing does, or after a minute."""
         self._runner.run(self._drain_once())
 
-    def process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
+    def process(self, body: Mapping[str, Any], event_id: object) -> dict[str, Any]:
         """A Celery client's event: accept it, work until it is finished, and return its result.
 
+        `event_id` is the client's own and may be anything that its serializer takes.
         Raises EventRefused for an event that can't be accepted or that failed, or that takes longer
         than a task may: then it goes on in the inbox.
         """
-        return self._runner.run(self._process(body, task_id))
+        return self._runner.run(self._process(body, event_id))
 
     def close(self) -> None:
         """Close clients and the loop."""
@@ -217,12 +228,9 @@ class WorkerProcess:
         counters = await self._results.counters(sorted(streams))
         return {name: Advised.of(spec, counters[name]) for name, spec in streams.items()}
 
-    async def _process(self, body: Mapping[str, Any], task_id: str) -> dict[str, Any]:
-        try:
-            request = ProcessRequest.model_validate(dict(body))
-        except ValidationError as error:
-            field, sentence = first_problem(error)
-            raise EventRefused(Reason.INVALID_FIELD, sentence, field) from None
+    async def _process(self, body: Mapping[str, Any], event_id: object) -> dict[str, Any]:
+        request = _read(ProcessRequest, body)
+        task_id = _read(_Named, {"event_id": event_id}).event_id
         spec = await self._registry.get_to_accept(request.stream)
         if spec is None:
             raise EventRefused(
@@ -252,6 +260,15 @@ class WorkerProcess:
             busy_seconds=self._earlier_busy + counts.busy_seconds,
             busy_since=self._busy_since,
         )
+
+
+def _read(model: type[Checked], values: Mapping[str, Any]) -> Checked:
+    """What a Celery client sent as a model. Raises EventRefused."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        field, sentence = first_problem(error)
+        raise EventRefused(Reason.INVALID_FIELD, sentence, field) from None
 
 
 def _returned(status: TaskStatus | None, task_id: str) -> dict[str, Any]:

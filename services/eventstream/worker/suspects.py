@@ -26,7 +26,7 @@ def renewed_within(lease_seconds: float) -> float:
 
 
 class Suspects:
-    """Looked for on behalf of one process. Methods raise StoreUnavailable."""
+    """Looked for on behalf of one process. `wait` and `take` raise StoreUnavailable."""
 
     def __init__(
         self,
@@ -95,8 +95,11 @@ class Suspects:
         )
 
     async def delivered_too_often(self, held: Held) -> Failed:
-        """Its end, with who had it."""
-        history = await self._inbox.history(held.event.id)
+        """Its end, with who had it; waits for a Redis that is away.
+
+        Given up, the event would be held by nobody who works on it until its lease ends.
+        """
+        history = await self._endings.persist(lambda: self._inbox.history(held.event.id))
         return held.failed(
             Reason.DELIVERED_TOO_OFTEN,
             f"delivered {held.deliveries - 1} times and never finished:"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -9,6 +11,27 @@ import pytest
 
 from eventstream.api.schemas import BatchAccepted
 from eventstream.inbox import Inbox
+from eventstream.metrics import EVENTS_REFUSED
+
+
+def refusals() -> dict[tuple[str, str], float]:
+    """What is counted by stream and reason of what came over HTTP."""
+    [metric] = EVENTS_REFUSED.collect()
+    return {
+        (sample.labels["stream"], sample.labels["reason"]): sample.value
+        for sample in metric.samples
+        if sample.name.endswith("_total") and sample.labels["via"] == "http"
+    }
+
+
+@contextmanager
+def refusals_counted() -> Iterator[dict[tuple[str, str], float]]:
+    """What is counted within, there once it is over."""
+    before = refusals()
+    counted: dict[tuple[str, str], float] = {}
+    yield counted
+    now = {key: value - before.get(key, 0.0) for key, value in refusals().items()}
+    counted.update({key: value for key, value in now.items() if value})
 
 
 async def send(client: httpx.AsyncClient, events: Any, **headers: str) -> httpx.Response:
@@ -55,6 +78,23 @@ async def test_nothing_to_accept_is_a_problem_that_names_every_event(
     ]  # fmt: skip
 
 
+async def test_an_event_with_many_errors_crowds_out_no_other_ones(
+    client: httpx.AsyncClient,
+) -> None:
+    many = {f"field{number}": 1 for number in range(20)}
+    answer = await send(client, [many] * 999 + [{"text": ""}])
+    named = [error["field"].split(".")[1] for error in answer.json()["errors"]]
+    assert named == [str(index) for index in range(1000)]
+
+
+async def test_errors_are_told_in_the_order_of_the_events(client: httpx.AsyncClient) -> None:
+    two = {"text": "", "model": ""}
+    answer = await send(client, [two, {"text": ""}, two])
+    assert [error["field"] for error in answer.json()["errors"]] == [
+        "events.0.text", "events.0.model", "events.1.text", "events.2.text", "events.2.model",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -91,3 +131,22 @@ async def test_a_changed_event_of_a_repeated_batch_is_refused_alone(
     kept, changed = answer.json()["outcomes"]
     assert (kept["status"], kept["duplicate"]) == ("pending", True)
     assert changed["errors"][0]["reason"] == "id_conflict"
+
+
+async def test_a_batch_that_is_refused_as_a_whole_is_counted_once(
+    open_client: Callable[..., Any],
+) -> None:
+    wrong = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+    with refusals_counted() as counted:
+        async with open_client(api_max_backlog=1) as client:
+            await client.post("/process/batch", **wrong)
+            await client.post("/process/batch", json={"events": []})
+            await send(client, [{"text": ""}, {"text": "  "}])
+            await send(client, [{"text": "a"}, {"text": "b"}])
+            full = await send(client, [{"text": "c"}, {"text": "d"}])
+    assert full.status_code == 503
+    assert counted == {
+        ("unknown", "invalid_json"): 1,
+        ("unknown", "invalid_field"): 1 + 2,
+        ("unknown", "backlog_full"): 1,
+    }

@@ -79,6 +79,29 @@ async def test_metrics_as_json_are_the_whole_deployments(
     }
 
 
+async def test_a_deleted_stream_stays_in_the_deployments_figures(
+    open_client: Callable[..., Any], registry: Registry, answer: Answer
+) -> None:
+    await registry.write({"reviews": StreamSpec()})
+    async with open_client() as client:
+        await client.post("/process", json={"text": "a", "stream": "reviews"})
+        await answer("reviews")
+        await client.post("/process", json={"text": "b", "stream": "reviews"})
+
+    await registry.delete("reviews")
+    # An API process of its own each time: no figure comes from streams that were known before.
+    async with open_client() as client:
+        deleted = (await client.get("/metrics")).json()
+    await answer("reviews")
+    await registry.settle("reviews", (await registry.tombstones())["reviews"])
+    async with open_client() as client:
+        settled = (await client.get("/metrics")).json()
+
+    shown = ("total_tasks", "active_tasks", "completed_tasks")
+    assert [deleted[name] for name in shown] == [2, 1, 1]
+    assert [settled[name] for name in shown] == [2, 0, 2]
+
+
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.support.redis_server import RedisServer
 
 Open = Callable[..., Any]
@@ -63,6 +64,22 @@ async def test_a_redis_that_is_gone_is_503_and_all_is_well_when_it_is_back(
         own_redis.start()
         assert (await client.post("/process", json=BODY)).status_code == 202
         assert (await client.get("/health")).status_code == 200
+
+
+async def test_what_a_redis_that_is_gone_does_not_take_is_counted(
+    open_client: Open, on_own_redis: dict[str, Any], own_redis: RedisServer
+) -> None:
+    def counted(stream: str) -> float:
+        labels = {"stream": stream, "via": "http", "reason": "store_unavailable"}
+        return REGISTRY.get_sample_value("eventstream_events_refused_total", labels) or 0.0
+
+    async with open_client(**on_own_redis) as client:
+        own_redis.kill()
+        one, batch = counted("default"), counted("unknown")
+        await client.post("/process", json=BODY)
+        await client.post("/process/batch", json={"events": [BODY, BODY]})
+    assert counted("default") - one == 1
+    assert counted("unknown") - batch == 1
 
 
 async def test_a_redis_that_hangs_blocks_nobody_else(
