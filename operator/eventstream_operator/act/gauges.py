@@ -16,7 +16,10 @@ from eventstream_operator.observe.observation import Observation
 
 def show(stream: str, observation: Observation, decision: Decision) -> None:
     """Count the verdicts, and set what is known now of the stream."""
-    if decision.figures.backlog is not None:
+    if decision.figures.backlog is None:
+        # The last one would look like the present.
+        BACKLOG.remove_by_labels({"stream": stream})
+    else:
         BACKLOG.labels(stream).set(decision.figures.backlog)
     for role, replicas, verdict in (
         ("workers", observation.workers, decision.workers),

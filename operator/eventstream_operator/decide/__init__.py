@@ -46,7 +46,7 @@ from eventstream_operator.decide.rates import (
 from eventstream_operator.decide.sentence import explain
 from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.starting import remember_start
-from eventstream_operator.decide.tuning import SIGNAL_STALE_SECONDS
+from eventstream_operator.decide.tuning import HIT_RATE_STALE_SECONDS, SIGNAL_STALE_SECONDS
 from eventstream_operator.decide.workers import decide_workers
 from eventstream_operator.observe.observation import Observation
 
@@ -132,7 +132,7 @@ def _allowed(spec: StreamSpec, verdict: Verdict, scaled_by: str | None, refused:
 
 
 def _hit_rate(observation: Observation) -> float | None:
-    cache = observation.cache.value if observation.cache else None
+    cache = fresh(observation.cache, stale_seconds=HIT_RATE_STALE_SECONDS)
     return 100 * cache.hits / cache.look_ups if cache and cache.look_ups else None
 
 
@@ -148,6 +148,7 @@ __all__ = [
     "ScaledRole",
     "Verdict",
     "decide",
+    "fresh",
     "from_status",
     "to_status",
     "without_steps",
