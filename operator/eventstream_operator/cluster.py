@@ -31,6 +31,12 @@ LEASES: Final = "coordination.k8s.io/v1/leases"
 AUTOSCALERS: Final = "autoscaling/v2/horizontalpodautoscalers"
 POD_METRICS: Final = "metrics.k8s.io/v1beta1/pods"
 
+LASTING_SECONDS: Final = 10.0
+"""A write that can't be done for this long, while reads are answered, waits for a person: an API
+server that starts, or an etcd that elects, is done sooner."""
+_ANOTHER_TIME_SECONDS: Final = 300.0
+"""Without any attempt for so long, what failed before is no part of what fails now."""
+
 _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 _APPLY: Final = "application/apply-patch+yaml"
@@ -40,21 +46,28 @@ class ClusterError(EventStreamError):
     """The API server did not do what was asked. `status` is 0 when it could not be reached.
 
     `perhaps_done`: nobody knows whether it did. The request was sent, and no answer came, or one
-    that says nothing of it.
+    that says nothing of it. `lasting`: it could not be done for a while, and the API server does
+    everything else.
     """
 
-    def __init__(self, status: int, message: str, *, perhaps_done: bool = False) -> None:
+    def __init__(
+        self, status: int, message: str, *, perhaps_done: bool = False, lasting: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.perhaps_done = perhaps_done
+        self.lasting = lasting
 
     @property
     def refused(self) -> bool:
         """Whether it would be refused again until a person does something.
 
         Not so what has changed meanwhile (404, 409), and what is too much just now (408, 429).
+        What the API server fails at is so once it is `lasting`: a webhook that must answer and
+        doesn't, or an object that it can't make sense of.
         """
-        return 400 <= self.status < 500 and self.status not in (404, 408, 409, 429)
+        passing = (404, 408, 409, 429)
+        return self.lasting or (400 <= self.status < 500 and self.status not in passing)
 
 
 class Cluster:
@@ -76,6 +89,8 @@ class Cluster:
         self.interruptions = 0
         """How often the API server was found to be out of reach: watches may have missed things."""
         self._reachable = True
+        self._failing: dict[tuple[str, str, str], tuple[float, float]] = {}
+        """A write that fails while reads are answered -> when it first did so, and last."""
 
     async def __aenter__(self) -> Cluster:
         return self
@@ -169,25 +184,28 @@ class Cluster:
             content = await answer.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             count(verb, plural, "unreachable").inc()
-            self.interruptions += self._reachable
-            self._reachable = False
+            if isinstance(error, TimeoutError):
+                failure = ClusterError(
+                    0, "the API server did not answer in time", perhaps_done=True
+                )
+                await self._unable(failure, method, resource, name)
+                raise failure from error
+            self._interrupted()
             raise ClusterError(
                 0,
-                f"the API server can't be reached: {error or 'no answer in time'}",
+                f"the API server can't be reached: {error}",
                 perhaps_done=not isinstance(error, aiohttp.ClientConnectorError),
             ) from error
         if answer.status >= 500:
-            # It answers, but can't do its work (etcd away, starting): as good as not there.
             count(verb, plural, "unreachable").inc()
-            if resource != POD_METRICS:
-                # Metrics come from another server, which the API server only asks for us.
-                self.interruptions += self._reachable
-                self._reachable = False
-            raise ClusterError(
+            failure = ClusterError(
                 answer.status, _message(content, f"status {answer.status}"), perhaps_done=True
             )
+            await self._unable(failure, method, resource, name)
+            raise failure
         self._reachable = True
         self._answered_at = self._clock()
+        self._failing.pop((method, resource, name), None)
         if answer.status >= 400:
             outcome = {404: "not_found", 409: "conflict"}.get(answer.status, "refused")
             count(verb, plural, outcome).inc()
@@ -202,6 +220,37 @@ class Cluster:
             ) from error
         count(verb, plural, "ok").inc()
         return parsed
+
+    def _interrupted(self) -> None:
+        self.interruptions += self._reachable
+        self._reachable = False
+
+    async def _unable(self, failure: ClusterError, method: str, resource: str, name: str) -> None:
+        """It is there, and does not do it: tell its own trouble from that of one object.
+
+        It answers 500, and not in time, for both: etcd that is away, and a webhook that is. Where
+        it still reads the object, nothing is wrong with it, and no watch has missed anything.
+        """
+        if resource == POD_METRICS:
+            return  # They come from another server, which the API server only asks for us.
+        # The Lease is about no stream: without it nothing is done at all.
+        if method == "GET" or resource == LEASES or not await self._reads(resource, name):
+            self._interrupted()
+            return
+        key, now = (method, resource, name), self._clock()
+        since, last = self._failing.get(key, (now, now))
+        since = since if now - last <= _ANOTHER_TIME_SECONDS else now
+        self._failing[key] = since, now
+        failure.lasting = now - since >= LASTING_SECONDS
+
+    async def _reads(self, resource: str, name: str) -> bool:
+        """Whether this very object is looked up; that there is none is an answer too."""
+        try:
+            # Not from the API server's own cache, which outlives etcd.
+            await self.get(resource, name.partition("/")[0] or "none")
+        except ClusterError as error:
+            return 0 < error.status < 500
+        return True
 
 
 async def load_configuration(kubeconfig: str | None) -> client.Configuration:

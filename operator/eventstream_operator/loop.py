@@ -18,6 +18,7 @@ from eventstream.errors import ConfigurationError
 from eventstream.logs import get_logger
 from eventstream.spec import HANDED_IN, StreamSpec
 from eventstream_operator.act.actor import Actor, Turn
+from eventstream_operator.act.gauges import show
 from eventstream_operator.act.lease import Lease
 from eventstream_operator.act.registry import StreamRegistry
 from eventstream_operator.cluster import (
@@ -30,26 +31,14 @@ from eventstream_operator.cluster import (
 )
 from eventstream_operator.decide import (
     SCALED_ROLES,
-    Decision,
     Memory,
     decide,
     from_status,
     without_steps,
 )
-from eventstream_operator.metrics import (
-    BACKLOG,
-    CONDITION,
-    DECISIONS,
-    PASS_DURATION,
-    REPLICAS_DESIRED,
-    REPLICAS_READY,
-    REPLICAS_WANTED,
-    forget_all,
-    forget_stream,
-)
+from eventstream_operator.metrics import PASS_DURATION, forget_all, forget_stream
 from eventstream_operator.metrics import STREAMS as STREAMS_GAUGE
 from eventstream_operator.observe.deployments import sort_out
-from eventstream_operator.observe.observation import Observation
 from eventstream_operator.observe.observer import Observer
 from eventstream_operator.settings import OperatorSettings
 from eventstream_operator.world import Object, World, name_of, uid_of, version_of
@@ -61,6 +50,8 @@ AT_ONCE: Final = 16
 GATHER_SECONDS: Final = 0.1
 """What comes in bursts (pods of a roll-out) is one pass."""
 LEAST_GAP_SECONDS: Final = 0.5
+MOST_DOUBLINGS: Final = 5
+"""Of the passes between two lists, where one after another is due: a minute then."""
 _UNKNOWN: Final = -1
 """How many interruptions there were before the last list, where another list is due."""
 
@@ -112,6 +103,9 @@ class Loop:
         self._conflicts_before: dict[str, int] = {}
         self._listed_at: float | None = None
         self._interruptions = 0
+        self._lists_in_a_row = 0
+        """Without a pass between them in which everything was reached."""
+        self._passes_to_skip = 0
         self._held_back = ""
         self.finished_at: float | None = None
         """When the last pass ended, on the real monotonic clock: what the liveness probe reads."""
@@ -145,6 +139,7 @@ class Loop:
         except ClusterError as error:
             if error.status in (401, 403, 404) and self._listed_at is None:
                 raise self._start_refused(error) from error
+            self._passes_to_skip = 0  # It was away: first of all everything is listed.
             self._observer.show_ages()
             if not self._held_back:
                 log.warning("holding", problem=str(error))
@@ -201,11 +196,16 @@ class Loop:
         self._woken.clear()
 
     def _listing_due(self) -> bool:
-        return (
-            self._listed_at is None
-            or self._interruptions != self._cluster.interruptions
-            or self._clock() - self._listed_at > self._settings.resync_seconds
-        )
+        resync = self._settings.resync_seconds
+        if self._listed_at is None or self._clock() - self._listed_at > resync:
+            return True
+        if self._interruptions == self._cluster.interruptions:
+            self._lists_in_a_row = self._passes_to_skip = 0
+            return False
+        if self._passes_to_skip:
+            self._passes_to_skip -= 1
+            return False
+        return True
 
     async def _list(self) -> None:
         """Everything that is watched, as it is now: at the start, and when a watch may have missed
@@ -222,6 +222,10 @@ class Loop:
             # Items of a list do not say what they are.
             copies.replace(listed["items"], version_of(listed))
         self._interruptions = interruptions
+        # What fails in every pass, and lets everything be listed between, fails at one thing:
+        # after the 2nd list in a row one pass is left out, then three, then seven.
+        self._passes_to_skip = 2 ** min(self._lists_in_a_row, MOST_DOUBLINGS) - 1
+        self._lists_in_a_row += 1
         self._listed_at = self._clock()
 
     def _specs(self, streams: list[Object]) -> dict[str, StreamSpec]:
@@ -321,7 +325,7 @@ class Loop:
                 self._memories[name] = (uid_of(stream), memory)
         finally:
             # Once, and what the status says; also where the API server answers nothing any more.
-            _count(name, observation, decision)
+            show(name, observation, decision)
         if changed := undone - refused.keys():
             self._meet_conflict(stream, f"changed meanwhile: {', '.join(sorted(changed))}")
         await self._actor.tell(turn, memory, done=SCALED_ROLES - undone)
@@ -379,22 +383,3 @@ def _read_spec(stream: Object, generation: int) -> _Read:
     except Exception as error:  # a defect must not cross streams
         log.error("spec_unreadable", stream=name_of(stream), exc_info=error)
         return _Read(generation, None, f"the operator failed at it ({type(error).__name__})")
-
-
-def _count(stream: str, observation: Observation, decision: Decision) -> None:
-    if decision.figures.backlog is not None:
-        BACKLOG.labels(stream).set(decision.figures.backlog)
-    for role, replicas, verdict in (
-        ("workers", observation.workers, decision.workers),
-        ("consumers", observation.consumers, decision.consumers),
-        ("api", observation.api, decision.api),
-    ):
-        if replicas is None:
-            continue
-        DECISIONS.labels(stream, role, verdict.outcome.value).inc()
-        REPLICAS_DESIRED.labels(stream, role).set(replicas.value.desired)
-        REPLICAS_READY.labels(stream, role).set(replicas.value.ready)
-        if verdict.recommended is not None:
-            REPLICAS_WANTED.labels(stream, role).set(verdict.recommended)
-    for condition in decision.conditions:
-        CONDITION.labels(stream, condition.type).set(condition.status == "True")

@@ -100,7 +100,7 @@ class Actor:
         except ClusterError as error:
             if error.refused:
                 self._refused[name_of(stream)] = str(error)
-                self._log_refusal(name_of(stream), "Deployments", str(error))
+                self._log_refusal(name_of(stream), "Deployments", error)
             raise
         self._refused.pop(name_of(stream), None)
         self._logged.pop((name_of(stream), "Deployments"), None)
@@ -138,7 +138,7 @@ class Actor:
                             yield role
                         raise
                     made, refused[role] = False, str(error)
-                    self._log_refusal(name, role, str(error))
+                    self._log_refusal(name, role, error)
             if made:
                 self._logged.pop((name, role), None)
                 yield role
@@ -170,9 +170,11 @@ class Actor:
         )
         await self._degrade(stream, "OperatorFailed", message)
 
-    def _log_refusal(self, stream: str, what: str, why: str) -> None:
+    def _log_refusal(self, stream: str, what: str, error: ClusterError) -> None:
+        # A failure is told with ports and times that are others in every pass.
+        why = f"status {error.status}" if error.lasting else str(error)
         if self._logged.get((stream, what)) != why:
-            log.warning("write_refused", stream=stream, what=what, problem=why)
+            log.warning("write_refused", stream=stream, what=what, problem=str(error))
         self._logged[stream, what] = why
 
     async def _degrade(self, stream: Object, reason: str, message: str) -> None:

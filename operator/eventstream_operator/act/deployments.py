@@ -95,7 +95,8 @@ class StreamDeployments:
                     await self._delete(deployment)
         if refusals:
             problem = "; ".join(str(refusal) for refusal in refusals)
-            raise ClusterError(refusals[0].status, problem)
+            lasting = any(refusal.lasting for refusal in refusals)
+            raise ClusterError(refusals[0].status, problem, lasting=lasting)
 
     def forget(self, stream: str) -> None:
         """The stream is gone, and what it owned with it."""

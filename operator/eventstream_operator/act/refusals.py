@@ -62,13 +62,14 @@ class StatusRefusals:
         self._told_at[name] = self._clock()
         log.warning("status_refused", stream=name, problem=str(error))
         way_out = _WAYS_OUT.get(error.status, "Mend what it names")
+        status = f"status {error.status}: " if error.status else ""
         # What it would say comes last: an event's message is cut off where it is too long.
         await self._post(
             stream,
             "Warning",
             "StatusRefused",
             f"The conditions and figures of this stream are old: the API server refuses its status"
-            f" (status {error.status}: {str(error)[:400]}). Pods are scaled all the same."
+            f" ({status}{str(error)[:400]}). Pods are scaled all the same."
             f" {way_out}. It would say: {unsaid}",
         )
 

@@ -30,16 +30,22 @@ async def scale(cluster: Cluster, deployment: Object, replicas: int) -> bool:
     except ClusterError as error:
         if error.status in (404, 409):
             return False
-        if not error.perhaps_done or not await _has(cluster, deployment, replicas):
+        if not error.perhaps_done:
+            raise
+        done = await _has(cluster, deployment, replicas)
+        if not done:
+            # An answer was the end of it; without one it may still be carried out.
+            error.perhaps_done = done is None or error.status == 0
             raise
     return True
 
 
-async def _has(cluster: Cluster, deployment: Object, replicas: int) -> bool:
+async def _has(cluster: Cluster, deployment: Object, replicas: int) -> bool | None:
+    """Whether it has so many; None: that could not be looked up."""
     try:
         found = await cluster.get(DEPLOYMENTS, name_of(deployment))
     except ClusterError:
-        return False
+        return None
     return uid_of(found) == uid_of(deployment) and replicas_of(found).desired == replicas
 
 

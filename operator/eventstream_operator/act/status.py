@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from eventstream_operator.decide import STARTING, Condition, Decision, Outcome, Verdict
+from eventstream_operator.decide import STARTING, Condition, Decision, Outcome, Verdict, fresh
 from eventstream_operator.observe.observation import Measured, Observation, Replicas
 
 HISTORY: Final = 10
@@ -30,7 +30,7 @@ def build_status(
 ) -> Status:
     """The whole status. `before` is the one that stands; `changed`: replicas were set just now."""
     figures = decision.figures
-    inbox = observation.inbox.value if observation.inbox else None
+    inbox = fresh(observation.inbox)
     told = tells_something_new(decision, before, changed=changed)
     history = list(before.get("history") or ())
     if told:

@@ -37,11 +37,16 @@ from eventstream_operator.decide.memory import (
     without_steps,
 )
 from eventstream_operator.decide.persistence import from_status, to_status
-from eventstream_operator.decide.rates import remember_capacity, remember_level, remember_sample
+from eventstream_operator.decide.rates import (
+    forget_samples,
+    remember_capacity,
+    remember_level,
+    remember_sample,
+)
 from eventstream_operator.decide.sentence import explain
 from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.starting import remember_start
-from eventstream_operator.decide.tuning import SIGNAL_STALE_SECONDS
+from eventstream_operator.decide.tuning import HIT_RATE_STALE_SECONDS, SIGNAL_STALE_SECONDS
 from eventstream_operator.decide.workers import decide_workers
 from eventstream_operator.observe.observation import Observation
 
@@ -82,15 +87,17 @@ def decide(spec: StreamSpec, observation: Observation, memory: Memory, now: floa
 
 
 def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: float) -> Memory:
-    """This pass's sample, if there is one, and what the window then says."""
+    """This pass's sample, if there is one, and what the window then says.
+
+    A rate needs the counters; without the lag it is what comes into the inbox.
+    """
+    memory = forget_samples(memory, now)
     inbox = fresh(observation.inbox)
     counts = fresh(observation.counts)
     time = fresh(observation.worker_time)
     workers = fresh(observation.workers)
     lag = lag_of(observation, memory.samples, now)
     if inbox is None or counts is None or time is None or workers is None:
-        return memory
-    if lag is None and spec.source is not None:
         return memory
     use = fresh(observation.provider)
     pressed = provider_pressure(use) is not None or provider_refusal(use) is not None
@@ -99,7 +106,7 @@ def _remember(spec: StreamSpec, observation: Observation, memory: Memory, now: f
         accepted=counts.accepted,
         finished=counts.finished,
         busy_worker_seconds=time.busy_worker_seconds,
-        lag=lag.beside_inbox if lag else 0,
+        lag=lag.beside_inbox if lag else (None if spec.source else 0),
         ready=workers.ready,
         waiting=inbox.queued > 0,
         limited=pressed or budget_holds(spec, observation),
@@ -125,7 +132,7 @@ def _allowed(spec: StreamSpec, verdict: Verdict, scaled_by: str | None, refused:
 
 
 def _hit_rate(observation: Observation) -> float | None:
-    cache = observation.cache.value if observation.cache else None
+    cache = fresh(observation.cache, stale_seconds=HIT_RATE_STALE_SECONDS)
     return 100 * cache.hits / cache.look_ups if cache and cache.look_ups else None
 
 
@@ -141,6 +148,7 @@ __all__ = [
     "ScaledRole",
     "Verdict",
     "decide",
+    "fresh",
     "from_status",
     "to_status",
     "without_steps",

@@ -311,8 +311,8 @@ def _degraded(
             True,
             "WriteRefused",
             f"The API server refuses to write what this stream should have ({what}). That stays as"
-            " it is until it is let: look for an admission policy, a quota, or a right that the"
-            " operator's ServiceAccount lacks.",
+            " it is until it is let: look for an admission policy, a webhook that does not answer,"
+            " a quota, or a right that the operator's ServiceAccount lacks.",
         )
     found = problems(spec, observation)
     listed = ", ".join(problem.text for problem in found)

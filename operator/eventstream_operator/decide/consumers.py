@@ -11,7 +11,11 @@ from dataclasses import replace
 from eventstream.spec import StreamSpec
 from eventstream_operator.decide.decision import Outcome, Verdict
 from eventstream_operator.decide.memory import Memory, Rate, remember_want
-from eventstream_operator.decide.rates import arrivals_per_second, intervals
+from eventstream_operator.decide.rates import (
+    arrivals_per_second,
+    intervals,
+    with_known_lag,
+)
 from eventstream_operator.decide.signals import fresh
 from eventstream_operator.decide.tuning import (
     CAPACITY_REMEMBERED_SECONDS,
@@ -54,18 +58,21 @@ def decide_consumers(
 def _lag_grows(memory: Memory) -> bool:
     """Lag rose over the time since the last step, and over the second half of it."""
     since = memory.consumers_scaled_at
-    samples = [s for s in memory.samples if since is None or s.at >= since]
+    known = with_known_lag(memory.samples)
+    samples = [s for s in known if since is None or s.at >= since]
     if len(samples) < 3 or samples[-1].at - samples[0].at < LEVEL_SECONDS:
         return False
-    middle = samples[len(samples) // 2]
-    return samples[0].lag < middle.lag < samples[-1].lag
+    first, middle, last = (samples[at].lag or 0 for at in (0, len(samples) // 2, -1))
+    return first < middle < last
 
 
 def _remember_capacity(memory: Memory, replicas: Replicas, *, growing: bool, now: float) -> Memory:
     """While lag grows, what comes into the inbox is what the consumers can do."""
     if growing and replicas.ready > 0:
-        seconds = memory.samples[-1].at - memory.samples[0].at
-        taken = memory.samples[-1].accepted - memory.samples[0].accepted
+        # Not while the lag was unknown: with Kafka away they take nothing.
+        samples = with_known_lag(memory.samples)
+        seconds = samples[-1].at - samples[0].at
+        taken = samples[-1].accepted - samples[0].accepted
         if taken > 0:
             # capacity = events taken in a second / ready consumers
             capacity = Rate(now, taken / seconds / replicas.ready)

@@ -105,7 +105,8 @@ class Figures:
     """The numbers behind the decision; None: not known."""
 
     backlog: int | None
-    """queued + in flight + Kafka lag. Deferred events are no work for a worker now."""
+    """queued + in flight + Kafka lag, as far as that is known. Deferred events are no work for a
+    worker now."""
     lag: int | None
     arrivals_per_second: float | None
     """Into the inbox; what Kafka holds back is in `lag`."""

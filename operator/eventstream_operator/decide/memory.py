@@ -22,7 +22,8 @@ class Sample:
     accepted: int
     finished: int
     busy_worker_seconds: float
-    lag: int
+    lag: int | None
+    """None: the stream has a source, and it was not known."""
     ready: int
     waiting: bool
     """Events waited that no worker had taken: every worker was full."""

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 ROUNDING_SECONDS: Final = 0.001
 """Times are stored in milliseconds, so the present may come back as a moment from now."""
 
+_UNKNOWN_LAG: Final = -1
+"""In a row: a merge patch may drop a null, and the rest of the row would move up."""
+
 _SampleRow = tuple[float, int, int, float, int, int, bool, bool]
 
 
@@ -69,7 +72,7 @@ def to_status(memory: Memory, *, now: float, unix_now: float) -> dict[str, Any]:
                 sample.accepted,
                 sample.finished,
                 sample.busy_worker_seconds,
-                sample.lag,
+                _UNKNOWN_LAG if sample.lag is None else sample.lag,
                 sample.ready,
                 sample.waiting,
                 sample.limited,
@@ -122,7 +125,7 @@ def from_status(status: Mapping[str, Any] | None, *, now: float, unix_now: float
         started_at=now,
         # Two counters at one moment give no rate: a sample from the future is left out.
         samples=tuple(
-            Sample(past(row[0]), *row[1:])
+            Sample(past(row[0]), *row[1:4], None if row[4] < 0 else row[4], *row[5:])
             for row in stored.samples
             if row[0] <= unix_now + ROUNDING_SECONDS
         ),

@@ -49,7 +49,8 @@ def intervals(samples: Iterable[Sample]) -> Iterator[Interval]:
             # What Kafka still holds has arrived too: else a stream whose inbox is full would
             # seem to get no more than it finishes. Lag and counter are not read at the same
             # instant, so that one interval may come out below zero; the window's sum does not.
-            arrived=accepted + after.lag - before.lag,
+            # What came while it was not known is missing, until a consumer moves it.
+            arrived=accepted + _growth(before.lag, after.lag),
             finished=finished,
             busy_worker_seconds=busy,
             ready=min(before.ready, after.ready),
@@ -57,12 +58,27 @@ def intervals(samples: Iterable[Sample]) -> Iterator[Interval]:
         )
 
 
+def _growth(before: int | None, after: int | None) -> int:
+    return 0 if before is None or after is None else after - before
+
+
+def forget_samples(memory: Memory, now: float) -> Memory:
+    """The memory without what has left the window, also where no sample comes after it."""
+    kept = tuple(old for old in memory.samples if now - old.at <= RATE_WINDOW_SECONDS)
+    return memory if len(kept) == len(memory.samples) else replace(memory, samples=kept)
+
+
 def remember_sample(memory: Memory, sample: Sample) -> Memory:
-    """The memory with one more sample, and without what has left the window."""
+    """The memory with one more sample."""
     if memory.samples and sample.at - memory.samples[-1].at < SAMPLE_SECONDS:
         return memory
-    kept = tuple(old for old in memory.samples if sample.at - old.at <= RATE_WINDOW_SECONDS)
-    return replace(memory, samples=(*kept, sample))
+    return replace(memory, samples=(*memory.samples, sample))
+
+
+def with_known_lag(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The newest ones, as far back as each has its lag."""
+    unknown = [at for at, sample in enumerate(samples) if sample.lag is None]
+    return samples[unknown[-1] + 1 :] if unknown else samples
 
 
 def arrivals_per_second(samples: Sequence[Sample]) -> float | None:

@@ -44,7 +44,7 @@ def _reasoning(spec: StreamSpec, observation: Observation, decided: WorkersDecis
         stays = "" if replicas is None else f", {replicas.desired} workers stay"
         return f"{decided.why}{stays}"
     bounds = spec.scaling.workers
-    parts = [_backlog(observation, decided)]
+    parts = [_backlog(spec, observation, decided)]
     figures = decided.figures
     if figures.arrivals_per_second is not None:
         parts.append(f"{number(figures.arrivals_per_second)} events/s in")
@@ -65,12 +65,13 @@ def _reasoning(spec: StreamSpec, observation: Observation, decided: WorkersDecis
     return f"{sentence}{reason} -> {stays}{right}"
 
 
-def _backlog(observation: Observation, decided: WorkersDecision) -> str:
+def _backlog(spec: StreamSpec, observation: Observation, decided: WorkersDecision) -> str:
     inbox = fresh(observation.inbox)
     assert inbox is not None  # A formula was computed.
     inside = [f"queued {inbox.queued}", f"in flight {inbox.in_flight}"]
-    if observation.kafka is not None:
-        inside.append(f"Kafka lag {decided.figures.lag}")
+    if spec.source is not None:
+        lag = decided.figures.lag
+        inside.append("Kafka lag not known" if lag is None else f"Kafka lag {lag}")
     text = f"backlog {decided.figures.backlog} ({', '.join(inside)})"
     return f"{text}, {inbox.deferred} deferred" if inbox.deferred else text
 

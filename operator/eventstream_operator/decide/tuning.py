@@ -44,6 +44,9 @@ SIGNAL_STALE_SECONDS: Final = 15.0
 CPU_STALE_SECONDS: Final = 90.0
 """metrics.k8s.io measures every 15 to 60 s."""
 
+HIT_RATE_STALE_SECONDS: Final = 300.0
+"""A hit rate is that of the last five minutes: older ones are of another time altogether."""
+
 NEARLY_ALL: Final = 0.95
 """A provider's limit counts as reached from here on; and as holding back calls while fewer than
 this share of them go through at the first attempt."""

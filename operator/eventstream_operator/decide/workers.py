@@ -41,6 +41,8 @@ class _Load:
     inbox: InboxDepth
     replicas: Replicas
     lag: Lag
+    """Nothing where it is not known, as of a stream without a source."""
+    lag_known: bool
     blind: bool
     """A signal is missing: nothing may scale in on what is left."""
     arrivals: float | None
@@ -118,7 +120,8 @@ def _load(
     known = lag_of(observation, memory.samples, now) if spec.source else None
     lag = known or Lag(0, 0)
     rated = fresh(observation.counts) is not None and fresh(observation.worker_time) is not None
-    blind = not rated or (spec.source is not None and known is None)
+    lag_known = known is not None or spec.source is None
+    blind = not rated or not lag_known
     arrivals = arrivals_per_second(memory.samples)
     # From samples of earlier passes, as the remembered one is: this pass's queue only says how
     # much there is to do, never how fast a worker is.
@@ -134,7 +137,8 @@ def _load(
 
     unfinished = inbox.queued + inbox.in_flight
     need, need_at_most = workers(unfinished + lag.beside_inbox), workers(unfinished + lag.measured)
-    return _Load(inbox, replicas, lag, blind, arrivals, capacity, need, need_at_most, with_rate)
+    needs = (need, need_at_most)
+    return _Load(inbox, replicas, lag, lag_known, blind, arrivals, capacity, *needs, with_rate)
 
 
 def _trigger_crossed(bounds: WorkerScaling, load: _Load) -> bool:
@@ -347,7 +351,7 @@ def _recommended(step: _Step, replicas: Replicas) -> int:
 def _figures(load: _Load) -> Figures:
     return Figures(
         backlog=load.backlog,
-        lag=load.lag.beside_inbox,
+        lag=load.lag.beside_inbox if load.lag_known else None,
         arrivals_per_second=load.arrivals,
         capacity_per_second=load.capacity if load.with_rate else None,
         hit_rate_percent=None,

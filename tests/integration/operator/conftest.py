@@ -40,7 +40,7 @@ async def scene(own_redis: RedisServer, streams: list[dict[str, Any]]) -> AsyncI
     world, clock = World(), Clock()
     settings = OperatorSettings(watch_namespace="ai", operator_identity="operator-0")
     state = connect(own_redis.url(2), timeout_seconds=5)
-    cluster = RefusingCluster(world, streams)
+    cluster = RefusingCluster(world, streams, clock)
     async with cluster:
         observer = Observer(
             Settings(),

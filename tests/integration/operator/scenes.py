@@ -28,11 +28,13 @@ STEP_SECONDS = 2
 class RefusingCluster(Cluster):
     """A namespace that refuses some writes; what it takes is seen at once, as by a watch."""
 
-    def __init__(self, world: World, streams: list[dict[str, Any]]) -> None:
+    def __init__(self, world: World, streams: list[dict[str, Any]], clock: Clock) -> None:
         nowhere = client.Configuration(host=f"http://127.0.0.1:{free_port()}")
-        super().__init__(nowhere, "ai", timeout_seconds=1)
+        super().__init__(nowhere, "ai", timeout_seconds=1, clock=clock)
         self.refused: dict[str, int] = {}
         """Resource and subresource, or the name of an object -> status of the refusal."""
+        self.failing: dict[str, int] = {}
+        """The same, of writes that the API server fails at; 0: it does not answer in time."""
         self.unanswered: set[str] = set()
         """Names of objects of which a write is carried out and no answer comes."""
         self.unreadable: set[str] = set()
@@ -78,6 +80,7 @@ class RefusingCluster(Cluster):
 
     async def list(self, resource: str, *, labels: str | None = None) -> dict[str, Any]:
         self.asked.append(f"list {resource}")
+        self._reachable = True
         items = self._lists.get(resource, [])
         if not self.lists_are_late:
             items = [dict(self.unseen.get(item["metadata"]["name"], item)) for item in items]
@@ -118,7 +121,7 @@ class RefusingCluster(Cluster):
         self.lease = {"metadata": metadata, "spec": {**self.lease["spec"], **changes}}
 
     async def apply(self, resource: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        self._refuse(name, f"{resource}/")
+        await self._refuse(resource, name)
         made = a_deployment(name, replicas=1)
         made["metadata"] |= body["metadata"]
         made["spec"] |= body["spec"]
@@ -126,19 +129,25 @@ class RefusingCluster(Cluster):
         return made | self.odd.get(name, {})
 
     async def delete(self, resource: str, name: str, *, uid: str) -> None:
-        self._refuse(name, f"{resource}/")
+        await self._refuse(resource, name)
         self.deleted.append(name)
 
-    def _refuse(self, name: str, resource: str) -> None:
-        refusal = self.refused.get(name, self.refused.get(resource))
+    async def _refuse(self, resource: str, name: str, subresource: str = "") -> None:
+        key = f"{resource}/{subresource}"
+        refusal = self.refused.get(name, self.refused.get(key))
         if refusal is not None:
-            raise ClusterError(refusal, f"{name}/{resource.rpartition('/')[2]} is refused")
+            raise ClusterError(refusal, f"{name}/{subresource} is refused")
+        failure = self.failing.get(name, self.failing.get(key))
+        if failure is not None:
+            error = ClusterError(failure, f"{name}/{subresource} fails", perhaps_done=True)
+            await self._unable(error, "PATCH", resource, f"{name}/{subresource}")
+            raise error
 
     async def merge(
         self, resource: str, name: str, body: Mapping[str, Any], *, subresource: str = ""
     ) -> dict[str, Any]:
         self.asked.append(f"merge {resource}")
-        self._refuse(name, f"{resource}/{subresource}")
+        await self._refuse(resource, name, subresource)
         known = self._newest(resource, name)
         assert known is not None
         version = known["metadata"]["resourceVersion"]

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio import client
 
-from eventstream_operator.cluster import DEPLOYMENTS, Cluster, ClusterError
+from eventstream_operator.cluster import DEPLOYMENTS, POD_METRICS, PODS, Cluster, ClusterError
 from tests.support.redis_server import free_port
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
@@ -38,6 +38,30 @@ async def conflict(_: web.Request) -> web.Response:
     return web.json_response({"message": "the object has been modified"}, status=409)
 
 
+async def fails_to_write(request: web.Request) -> web.Response:
+    return await unable(request) if request.method != "GET" else web.json_response({})
+
+
+async def hangs_at_writes(request: web.Request) -> web.Response:
+    return await nothing(request) if request.method != "GET" else web.json_response({})
+
+
+async def metrics_unable(request: web.Request) -> web.Response:
+    return await unable(request) if "metrics.k8s.io" in request.path else await empty(request)
+
+
+async def metrics_hang(request: web.Request) -> web.Response:
+    return await nothing(request) if "metrics.k8s.io" in request.path else await empty(request)
+
+
+async def empty(_: web.Request) -> web.Response:
+    return web.json_response({"metadata": {"resourceVersion": "9"}, "items": []})
+
+
+PATIENCE: dict[Answer, float] = {nothing: 0.3, hangs_at_writes: 2.0, metrics_hang: 2.0}
+"""Seconds. Only where no answer comes is its end what is looked at; the last two answer too."""
+
+
 @pytest.fixture
 async def cluster(answer: Answer) -> AsyncIterator[Cluster]:
     app = web.Application()
@@ -46,8 +70,7 @@ async def cluster(answer: Answer) -> AsyncIterator[Cluster]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = client.Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    # Only where no answer comes is the end of patience what is looked at.
-    patience = 0.3 if answer is nothing else 20
+    patience = PATIENCE.get(answer, 20.0)
     async with Cluster(configuration, "ai", timeout_seconds=patience) as cluster:
         yield cluster
     await runner.cleanup()
@@ -77,3 +100,24 @@ async def test_what_could_not_be_sent_was_not_done() -> None:
         with pytest.raises(ClusterError) as raised:
             await cluster.merge(DEPLOYMENTS, "worker", {}, subresource="scale")
     assert (raised.value.status, raised.value.perhaps_done) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "interruptions"),
+    [(fails_to_write, 0), (hangs_at_writes, 0), (unable, 1), (nothing, 1)],
+)
+async def test_what_still_reads_an_object_is_not_away(cluster: Cluster, interruptions: int) -> None:
+    with pytest.raises(ClusterError) as raised:
+        await cluster.merge(DEPLOYMENTS, "worker", {"spec": {"replicas": 2}}, subresource="scale")
+    assert cluster.interruptions == interruptions
+    # It may be over in a moment.
+    assert not raised.value.refused
+
+
+@pytest.mark.parametrize("answer", [metrics_unable, metrics_hang])
+async def test_a_metrics_server_that_is_away_is_no_api_server_that_is(cluster: Cluster) -> None:
+    for _ in range(2):
+        with pytest.raises(ClusterError):
+            await cluster.list(POD_METRICS)
+        await cluster.list(PODS)
+    assert cluster.interruptions == 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from eventstream.heartbeat import WorkerHeartbeat
+from eventstream_operator.act.gauges import show
 from eventstream_operator.act.scale import LEAVES_FIRST, deletion_costs
 from eventstream_operator.act.status import build_conditions, build_status, substance, transitions
 from eventstream_operator.decide import Condition, Decision, Memory, decide
-from eventstream_operator.observe.observation import Observation
+from eventstream_operator.metrics import REGISTRY, forget_stream
+from eventstream_operator.observe.observation import CacheWindow, Measured, Observation
 from eventstream_operator.resources.names import DELETION_COST
-from tests.unit.operator.situations import NOW, seen, spec
+from tests.unit.operator.situations import NOW, aged, seen, spec
 
 DEPLOYMENT = {"spec": {"selector": {"matchLabels": {"app": "worker"}}}}
 
@@ -109,6 +112,36 @@ def test_status_says_what_is_and_what_was_decided() -> None:
     assert status["reason"] == "ScaledOut"
     assert status["history"] == [{"at": "2027-01-15T08:00:00Z", "decision": status["decision"]}]
     assert len(status["conditions"]) == 7
+
+
+@pytest.mark.parametrize(
+    ("age", "oldest", "hit_rate"), [(5, 33.0, 97.0), (60, None, 97.0), (7_200, None, None)]
+)
+def test_figures_that_are_too_old_are_not_told_as_present(
+    age: float, oldest: float | None, hit_rate: float | None
+) -> None:
+    window = Measured(CacheWindow(300, 1_000, 970, 0), age)
+    observation = replace(aged(seen(queued=900, oldest=33), "inbox", age), cache=window)
+    status = a_status(decided(observation), observation)
+    assert status["oldestEventSeconds"] == oldest
+    assert status["hitRatePercent"] == hit_rate
+    assert status["hitRate"] == (None if hit_rate is None else "97%")
+
+
+def shown_backlog() -> float | None:
+    labels = {"stream": "reviews"}
+    return REGISTRY.get_sample_value("eventstream_operator_backlog_events", labels)
+
+
+def test_a_backlog_that_is_not_known_any_more_is_not_shown() -> None:
+    known = seen(queued=900)
+    show("reviews", known, decided(known))
+    assert shown_backlog() == 900
+    for _ in range(2):
+        unknown = aged(known, "inbox", 7_200)
+        show("reviews", unknown, decided(unknown))
+        assert shown_backlog() is None
+    forget_stream("reviews")
 
 
 def test_the_sentence_stays_that_of_the_last_change() -> None:

@@ -144,7 +144,7 @@ def samples(draw: st.DrawFn) -> tuple[Sample, ...]:
                 accepted=accepted,
                 finished=finished,
                 busy_worker_seconds=busy,
-                lag=draw(st.integers(0, 5_000)),
+                lag=draw(st.one_of(st.none(), st.integers(0, 5_000))),
                 ready=draw(st.integers(1, 4)),
                 waiting=draw(st.booleans()),
                 limited=draw(st.integers(0, 4)) == 4,
@@ -336,6 +336,8 @@ def _flat(memory: Memory, now: float) -> list[float]:
         for name, value in values.items():
             if name in ("at", "until"):
                 numbers.append(now - value)
+            elif value is None:
+                numbers.append(-1.0)  # A lag that was not known.
             elif name != "cause":
                 numbers.append(float(value))
     for moment in (
