@@ -9,6 +9,7 @@ from collections import Counter
 import click
 from rich.console import Console
 
+from eventstream.cli import LeftUndone
 from eventstream.cli.common import (
     Negative,
     State,
@@ -208,7 +209,7 @@ async def _replay(
                 if as_json:
                     lines.append(_line(letter, fate))
                 elif fate is not Fate.REPLAYED:
-                    click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+                    _say_fate(letter, fate)
     if not fates:
         raise Negative(f"topic {topic!r} holds no such dead letter")
     if as_json:
@@ -217,6 +218,13 @@ async def _replay(
         return
     done = "would be replayed" if dry_run else "replayed"
     click.echo(f"{fates[Fate.REPLAYED]} of {fates.total()} dead letters {done} to {source_topic}")
+
+
+def _say_fate(letter: DeadLetter, fate: Fate) -> None:
+    try:
+        click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+    except BrokenPipeError as error:
+        raise LeftUndone("not all dead letters were looked at; the same command goes on") from error
 
 
 def _selection(reasons: tuple[str, ...], event_id: str | None, position: str | None) -> Selection:

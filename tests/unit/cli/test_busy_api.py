@@ -320,6 +320,28 @@ def test_ctrl_c_leaves_the_ids_of_all_that_is_accepted(capsys: pytest.CaptureFix
     assert len(api.bodies) == 1
 
 
+def test_ctrl_c_that_ended_the_reader_too_still_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The keyboard interrupts all of `eventstream send FILE | tee ids`."""
+
+    class Interrupted(Display):
+        def show(self, receipt: Receipt, accepted: int) -> None:
+            raise KeyboardInterrupt if receipt.line == 1 else BrokenPipeError
+
+    file = BytesIO(b"a\nb\n")
+    tally = Tally(accepted=2, next_line=3)
+    receipts = iter([Receipt(1, task_id="a"), Receipt(2, task_id="b")])
+    with pytest.raises(KeyboardInterrupt):
+        show_receipts(
+            receipts, Interrupted(file, as_json=False, wait=False), tally, file, keep=False
+        )
+
+    assert capsys.readouterr().err.endswith(
+        "interrupted: 2 accepted; to go on, send the same input with --from-line 3\n"
+    )
+
+
 def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:
     done: Reply = (200, {}, b'{"task_id": "a", "status": "SUCCESS"}')
     slept: list[float] = []
