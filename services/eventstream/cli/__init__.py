@@ -135,9 +135,11 @@ def main() -> None:
         # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
         # stack would start all the same. Until the stack listens, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.stdin is None:
-        # Closed (`0<&-`): nothing to read, as with `</dev/null`.
-        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - open as long as the process
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Closed (`0<&-`, `>&-`): nothing to read, nobody to write to, as with /dev/null. They
+            # are open as long as the process.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
     code = _run()
     for output in (sys.stdout, sys.stderr):
         try:

@@ -34,6 +34,13 @@ def test_a_closed_stdin_is_an_empty_one() -> None:
     assert (ended.returncode, ended.stderr) == (0, "eventstream: 0 accepted\n")
 
 
+@pytest.mark.parametrize("command", ["crd >&-", "send 2>&- </dev/null", "crd 0<&- >&- 2>&-"])
+def test_a_closed_output_is_one_that_nobody_wants(command: str) -> None:
+    ended = shell(command)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("command", ["crd", "--help", "--version"])
 def test_a_reader_that_has_gone_is_no_failure(command: str) -> None:
     with output_that_nobody_reads() as unread:
