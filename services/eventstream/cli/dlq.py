@@ -212,7 +212,7 @@ async def _replay(
                 if as_json:
                     lines.append(_line(letter, fate))
                 elif fate is not Fate.REPLAYED:
-                    _say_fate(letter, fate)
+                    show_fate(letter, fate)
     if not fates:
         raise Negative(f"topic {topic!r} holds no such dead letter")
     if as_json:
@@ -223,7 +223,8 @@ async def _replay(
     click.echo(f"{fates[Fate.REPLAYED]} of {fates.total()} dead letters {done} to {source_topic}")
 
 
-def _say_fate(letter: DeadLetter, fate: Fate) -> None:
+def show_fate(letter: DeadLetter, fate: Fate) -> None:
+    """Why a dead letter was not replayed. Raises LeftUndone: those behind it are not replayed."""
     try:
         click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
     except BrokenPipeError as error:
