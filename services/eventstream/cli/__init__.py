@@ -1,7 +1,8 @@
 """The `eventstream` command: commands are loaded when they are called, so `--help` is quick.
 
 A user's mistake ends in one sentence on stderr and an exit code, never in a traceback:
-0 done; 1 done, with a negative answer (an event failed, nothing found); 2 wrong usage or setting;
+0 done, or nobody reads the rest of the output; 1 done, with a negative answer (an event failed,
+nothing found), or left undone because nobody reads the output; 2 wrong usage or setting;
 3 a service could not be reached; 130 interrupted.
 """
 
@@ -14,7 +15,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -45,12 +46,47 @@ COMMANDS: Final = {
 }
 
 
-class LeftUndone(BrokenPipeError):
-    """Nobody reads the output any more, and work was left undone for it."""
+SERVICES: Final = frozenset({"up", "flower", "api", "consumer", "worker"})
+"""They have no output to come to the end of: a pipe that breaks in them is no way to be done."""
+
+
+class NobodyReads(Exception):
+    """The reader of our output has gone (`| head`): mostly nothing is wrong.
+
+    No OSError, which Click would end the process for, with 1, before `main` sees it.
+    """
+
+
+class LeftUndone(NobodyReads):
+    """Nobody reads the output any more, and work was left undone for it: what, and the way on."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"nobody reads the output any more: {what}")
 
 
 class LazyGroup(click.Group):
     """A group whose commands are imported on use."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        # Here --help and --version are written.
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError as error:
+            raise NobodyReads from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if ctx.invoked_subcommand in SERVICES:
+                raise
+            raise NobodyReads from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -99,41 +135,55 @@ def main() -> None:
         # Ctrl-C as an exception can be lost in a library that is just being imported, and then the
         # stack would start all the same. Until the stack listens, there is nothing to clean up.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if sys.stdin is None:
-        # Closed (`0<&-`): nothing to read, as with `</dev/null`.
-        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - open as long as the process
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Closed (`0<&-`, `>&-`): nothing to read, nobody to write to, as with /dev/null. They
+            # are open as long as the process.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
+    code = _run()
+    for output in (sys.stdout, sys.stderr):
+        try:
+            output.flush()
+        except OSError:
+            # With what it still holds: Python would complain of that at its end, with a code of its
+            # own.
+            with suppress(OSError):
+                output.close()
+    sys.exit(code)
+
+
+def _run() -> int:
     for argument in sys.argv[1:]:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            sys.exit(_say(f"{argument!r} is not UTF-8: write it in UTF-8", EXIT_USAGE))
+            return _say(f"{argument!r} is not UTF-8: write it in UTF-8", EXIT_USAGE)
     try:
         code = eventstream.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        with suppress(BrokenPipeError):
+            error.show()
+        return error.exit_code
     except ConfigurationError as error:
-        sys.exit(_say(error, EXIT_USAGE))
+        return _say(error, EXIT_USAGE)
     except StoreUnavailable as error:
-        sys.exit(_say(_where_and_why(error), EXIT_UNREACHABLE))
+        return _say(_where_and_why(error), EXIT_UNREACHABLE)
     except EventStreamError as error:
-        sys.exit(_say(error, EXIT_NEGATIVE))
+        return _say(error, EXIT_NEGATIVE)
+    except LeftUndone as error:
+        return _say(error, EXIT_NEGATIVE)
+    except NobodyReads:
+        return 0
     except BrokenPipeError as error:
-        # The reader of our output has gone (`| head`): mostly nothing is wrong.
-        sys.stderr.close()
-        sys.exit(EXIT_NEGATIVE if isinstance(error, LeftUndone) else 0)
+        # At Click's own hands: the line that it ends ^C with, or what a shell completes with.
+        return EXIT_INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else 0
     except OSError as error:
         if error.errno not in CANT_BE_WRITTEN:
             raise
-        with suppress(OSError):
-            # Now, with what it still holds: at its end Python would complain of that once more.
-            sys.stdout.close()
-        sys.exit(_say(f"the output can't be written: {error.strerror}", EXIT_NEGATIVE))
-    sys.exit(code if isinstance(code, int) else 0)
+        return _say(f"the output can't be written: {error.strerror}", EXIT_NEGATIVE)
+    return code if isinstance(code, int) else 0
 
 
 def _where_and_why(error: StoreUnavailable) -> str:
@@ -147,5 +197,6 @@ def _where_and_why(error: StoreUnavailable) -> str:
 
 
 def _say(error: Exception | str, code: int) -> int:
-    click.echo(f"eventstream: {error}", err=True)
+    with suppress(BrokenPipeError):
+        click.echo(f"eventstream: {error}", err=True)
     return code

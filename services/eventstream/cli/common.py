@@ -10,7 +10,7 @@ import asyncio
 import math
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -21,7 +21,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE
+from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE, NobodyReads
 from eventstream.errors import ConfigurationError
 from eventstream.heartbeat import Heartbeats
 from eventstream.inbox import Inbox
@@ -129,8 +129,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def say(sentence: str) -> None:
-    """One line for the person at the terminal, on stderr."""
-    click.echo(f"eventstream: {sentence}", err=True)
+    """One line for the person at the terminal, on stderr; nothing, where nobody reads it."""
+    with suppress(BrokenPipeError):
+        click.echo(f"eventstream: {sentence}", err=True)
 
 
 def print_json(document: object) -> None:
@@ -138,11 +139,17 @@ def print_json(document: object) -> None:
     click.echo(orjson.dumps(document, default=str).decode())
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process here, with 1."""
+        raise NobodyReads
+
+
 def stdout_console() -> Console:
     """Where tables go: as wide as the terminal, or as wide as they need in a pipe or a file."""
     width = None if sys.stdout.isatty() else 200
     # What others wrote is shown as it is: "[/b]" is no markup of ours.
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False)
+    return _Console(file=sys.stdout, width=width, highlight=False, markup=False)
 
 
 def a_table(*columns: str, numbers: Sequence[str] = (), long: str = "") -> Table:

@@ -9,6 +9,7 @@ from collections import Counter
 import click
 from rich.console import Console
 
+from eventstream.cli import LeftUndone
 from eventstream.cli.common import (
     Negative,
     State,
@@ -36,7 +37,8 @@ from eventstream.logs import configure_logs
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
 
-_POSITION = re.compile(r"\d+:\d+")
+_POSITION = re.compile(r"\d{1,10}:\d{1,19}", re.ASCII)
+"""As long as Kafka's numbers get: of 32 and of 64 bits. Python reads no more than 4,300 digits."""
 _SHOWN_CHARS = 60
 
 stream_option = click.option(
@@ -121,7 +123,9 @@ def replay(
     if everything == bool(positions or reasons or event_ids):
         raise click.UsageError("Say which: PARTITION:OFFSET, --reason, --id, or --all alone.")
     selection = Selection(
-        frozenset(reasons), frozenset(event_ids), frozenset(_position(each) for each in positions)
+        frozenset(reasons),
+        frozenset(event_ids),
+        frozenset(parse_position(each) for each in positions),
     )
     run(_replay(_quiet_settings(), stream, selection, dry_run, as_json))
 
@@ -208,7 +212,7 @@ async def _replay(
                 if as_json:
                     lines.append(_line(letter, fate))
                 elif fate is not Fate.REPLAYED:
-                    click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+                    show_fate(letter, fate)
     if not fates:
         raise Negative(f"topic {topic!r} holds no such dead letter")
     if as_json:
@@ -219,15 +223,24 @@ async def _replay(
     click.echo(f"{fates[Fate.REPLAYED]} of {fates.total()} dead letters {done} to {source_topic}")
 
 
+def show_fate(letter: DeadLetter, fate: Fate) -> None:
+    """Why a dead letter was not replayed. Raises LeftUndone: those behind it are not replayed."""
+    try:
+        click.echo(f"{letter.position} {_short(letter.event_id)}: {fate.sentence}")
+    except BrokenPipeError as error:
+        raise LeftUndone("not all dead letters were looked at; the same command goes on") from error
+
+
 def _selection(reasons: tuple[str, ...], event_id: str | None, position: str | None) -> Selection:
     return Selection(
         frozenset(reasons),
         frozenset([event_id] if event_id is not None else []),
-        frozenset([_position(position)] if position is not None else []),
+        frozenset([parse_position(position)] if position is not None else []),
     )
 
 
-def _position(text: str) -> str:
+def parse_position(text: str) -> str:
+    """A dead letter's position as the command line takes it. Raises ConfigurationError."""
     if not _POSITION.fullmatch(text):
         raise ConfigurationError(
             text, "is not a dead letter's position", "Write PARTITION:OFFSET, as in 0:17"

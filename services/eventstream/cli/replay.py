@@ -23,7 +23,7 @@ from eventstream.registry import Registry
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
 
-_AGO: Final = re.compile(r"(\d+)\s*([smhd])")
+_AGO: Final = re.compile(r"(\d{1,12})\s*([smhd])", re.ASCII)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 

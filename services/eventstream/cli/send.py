@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Never
 
@@ -190,15 +190,16 @@ def show_receipts(
                 kept.append(receipt)
     except KeyboardInterrupt:
         display.close()
-        # What is counted is certain, and asking for it sends nothing.
-        while line + 1 < tally.next_line and (counted := next(receipts, None)) is not None:
-            line = counted.line
-            display.show(counted, tally.accepted)
+        # What is counted is certain, and asking for it sends nothing. Ctrl-C may have ended whoever
+        # reads it, too.
+        with suppress(BrokenPipeError):
+            while line + 1 < tally.next_line and (counted := next(receipts, None)) is not None:
+                line = counted.line
+                display.show(counted, tally.accepted)
         say(f"interrupted: {_how_to_go_on(file, tally)}")
         raise
     except BrokenPipeError as error:
-        say(f"nobody reads the output any more: {_how_to_go_on(file, tally)}")
-        raise LeftUndone from error
+        raise LeftUndone(_how_to_go_on(file, tally)) from error
     except (OneSentence, EventStreamError, OSError):
         display.close()
         if tally.accepted:
@@ -220,10 +221,13 @@ def _show_answers(
             tally.answered += answered
             tally.failed += not answered
             display.show_answer(receipt, status, tally.finished)
+    except BrokenPipeError as error:
+        raise LeftUndone(str(tally)) from error
     except (KeyboardInterrupt, OneSentence, EventStreamError):
         display.close()
-        for receipt in sent[tally.finished :]:
-            display.show_id(receipt)
+        with suppress(BrokenPipeError):
+            for receipt in sent[tally.finished :]:
+                display.show_id(receipt)
         say(f"{tally}; the ids above have no answer yet: `eventstream result ID`")
         raise
 

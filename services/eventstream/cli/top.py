@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import click
@@ -29,6 +29,7 @@ from eventstream.cli.common import (
     open_state,
     print_json,
     run,
+    say,
     stdout_console,
 )
 from eventstream.errors import StoreUnavailable
@@ -134,14 +135,14 @@ def top(interval: float, once: bool, as_json: bool) -> None:
 
 async def _watch(settings: Settings, interval: float, *, once: bool, as_json: bool) -> None:
     async with open_state(settings) as state:
-        snapshot = await collect(state, time.time())
         if once or as_json or not sys.stdout.isatty():
-            while True:
+            async for snapshot in looks(
+                lambda: collect(state, time.time()), lambda: asyncio.sleep(interval)
+            ):
                 _print(snapshot, as_json)
                 if once:
                     return
-                await asyncio.sleep(interval)
-                snapshot = with_rates(await collect(state, time.time()), snapshot)
+        snapshot = await collect(state, time.time())
         with Live(render(snapshot), console=stdout_console(), screen=True) as live:
             while True:
                 await asyncio.sleep(interval)
@@ -151,6 +152,26 @@ async def _watch(settings: Settings, interval: float, *, once: bool, as_json: bo
                     live.update(render(snapshot, f"{error}; trying again"), refresh=True)
                 else:
                     live.update(render(snapshot), refresh=True)
+
+
+async def looks(
+    look: Callable[[], Awaitable[Snapshot]], wait: Callable[[], Awaitable[None]]
+) -> AsyncIterator[Snapshot]:
+    """One look after the other, without an end. An outage is said once, and waited out.
+
+    Raises StoreUnavailable where there is no first look: the address may be wrong.
+    """
+    snapshot, away = await look(), False
+    while True:
+        if not away:
+            yield snapshot
+        await wait()
+        try:
+            snapshot, away = with_rates(await look(), snapshot), False
+        except StoreUnavailable as error:
+            if not away:
+                say(f"{error}; trying again")
+            away = True
 
 
 async def collect(state: State, now: float) -> Snapshot:

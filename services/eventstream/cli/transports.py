@@ -78,6 +78,13 @@ class Transport(Protocol):
         ...
 
 
+class _Piece(NamedTuple):
+    """Texts that are on their way in one request: how many, and under which Idempotency-Key."""
+
+    length: int
+    key: str
+
+
 class _Error(BaseModel):
     """What the API says is wrong with one event."""
 
@@ -117,8 +124,8 @@ class HttpTransport:
     """Sends through `POST /process/batch`; a text with an id of its own as a batch of its own.
 
     That id becomes the Idempotency-Key, so that the same id and text sent again is the same event.
-    Lines without keep the key of their batch until it is answered, so that a repeat
-    after Busy never counts twice.
+    Lines without go in pieces: the whole batch, and its halves where it is too large. A piece keeps
+    its lines and its key until it is answered, so that a repeat after Busy never counts twice.
     """
 
     def __init__(
@@ -135,7 +142,7 @@ class HttpTransport:
         self._task_type = task_type
         self._use_cache = use_cache
         self._new_key = new_key
-        self._keys: dict[tuple[int, int], str] = {}
+        self._pieces: dict[int, _Piece] = {}  # By their first line.
         self._has_answered = False
         self._metadata_left_out = False
 
@@ -145,33 +152,39 @@ class HttpTransport:
             if has_id:
                 for text in group:
                     key = _header_value(str(text.message.event_id))
-                    yield from self._send_together([text], key)
+                    yield self._receipts([text], self._post([text], key))
             else:
-                yield from self._send_together(list(group))
+                yield from self._send_in_pieces(list(group))
 
-    def _send_together(self, texts: list[Text], key: str | None = None) -> Iterator[list[Receipt]]:
-        lines = (texts[0].line, texts[-1].line)
-        answer = self._post(
-            "/process/batch",
-            {"events": [self._body(text) for text in texts]},
-            key or self._keys.setdefault(lines, self._new_key()),
-        )
-        self._keys.pop(lines, None)
-        if answer.status == 413 and len(texts) > 1:
-            middle = len(texts) // 2
-            yield from self._send_together(texts[:middle])
-            yield from self._send_together(texts[middle:])
-        elif answer.status == 202:
-            outcomes = self._client.read(_Accepted, answer).outcomes
-            if len(outcomes) != len(texts):
-                raise self._client.stranger()
-            yield [self._receipt(*each) for each in zip(texts, outcomes, strict=True)]
-        else:
-            yield list(self._refused(texts, answer))
+    def _send_in_pieces(self, texts: list[Text]) -> Iterator[list[Receipt]]:
+        while texts:
+            first = texts[0].line
+            # A piece that was sent before may have been accepted without a word: cut at another
+            # place, or under another key, its texts would be accepted once more.
+            piece = self._pieces.setdefault(first, _Piece(len(texts), self._new_key()))
+            together = texts[: piece.length]
+            answer = self._post(together, piece.key)
+            del self._pieces[first]
+            if answer.status == 413 and piece.length > 1:
+                middle = piece.length // 2
+                self._pieces[first] = _Piece(middle, self._new_key())
+                self._pieces[texts[middle].line] = _Piece(piece.length - middle, self._new_key())
+            else:
+                yield self._receipts(together, answer)
+                texts = texts[piece.length :]
 
-    def _post(self, path: str, body: object, key: str) -> Answer:
+    def _receipts(self, texts: Sequence[Text], answer: Answer) -> list[Receipt]:
+        if answer.status != 202:
+            return list(self._refused(texts, answer))
+        outcomes = self._client.read(_Accepted, answer).outcomes
+        if len(outcomes) != len(texts):
+            raise self._client.stranger()
+        return [self._receipt(*each) for each in zip(texts, outcomes, strict=True)]
+
+    def _post(self, texts: Sequence[Text], key: str) -> Answer:
+        body = {"events": [self._body(text) for text in texts]}
         try:
-            answer = self._client.post(path, body, key)
+            answer = self._client.post("/process/batch", body, key)
         except Unreachable as error:
             if not self._has_answered:
                 raise
@@ -221,7 +234,7 @@ class HttpTransport:
         }
         general = _Error(reason=problem.reason, message=problem.detail)
         for index, text in enumerate(batch):
-            # The answer names the first hundred errors; the others get its general sentence.
+            # The answer names an error of each; where it should not, its general sentence stands.
             yield _refused(text, of_place.get(str(index), general))
 
 

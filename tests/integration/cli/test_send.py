@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.integration.cli.command_line import run_meanwhile as run
 from tests.integration.cli.conftest import Live
 from tests.support.events import a_failure, an_answer, an_event
 from tests.support.redis_server import RedisServer, free_port
+from tests.support.shell import output_that_nobody_reads
 
 WORKER = "worker-of-the-test"
 STREAM = """
@@ -285,6 +287,22 @@ class TestSending:
             " input with --from-line 3"
         )
 
+    async def test_the_code_says_it_where_nobody_reads_the_sentence_either(
+        self, env: dict[str, str], stream: str, tmp_path: Path
+    ) -> None:
+        """As `eventstream send FILE 2>&1 | head -1` does."""
+        file = tmp_path / "one.txt"
+        file.write_text("first\n")
+        with output_that_nobody_reads() as unread:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "eventstream", "send", str(file), "--stream", stream),
+                env={**os.environ, **env},
+                stdout=unread,
+                stderr=unread,
+            )
+
+        assert await process.wait() == 1
+
     async def test_a_file_that_is_rotated_away_meanwhile_ends_with_how_to_go_on(
         self, env: dict[str, str], stream: str, tmp_path: Path, live: Live
     ) -> None:
@@ -385,6 +403,18 @@ class TestWaiting:
         (waiting,) = await events_of(inbox, stream)
         assert (code, out) == (130, f"{waiting.id}\n")
         assert "2 accepted, 1 answered; the ids above have no answer yet" in err
+
+    async def test_answers_that_nobody_reads_are_said_to_be_left(
+        self, env: dict[str, str], inbox: Inbox, stream: str, live: Live, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "two.txt"
+        file.write_text("one\na bomb\n")
+        send = await live("send", str(file), "--stream", stream, "--wait", env=env)
+
+        (code, err), _ = await asyncio.gather(send.end_unread(""), work(inbox, stream, 2))
+
+        assert code == 1  # 0 says that every event was answered
+        assert err == ("eventstream: nobody reads the output any more: 2 accepted, 1 answered\n")
 
 
 class TestWhenTheApiIsNotAsHoped:

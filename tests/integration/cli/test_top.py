@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import time
 
 from eventstream.claims import Arrival
@@ -15,6 +18,7 @@ from eventstream.spec import Source, StreamSpec
 from tests.integration.cli.command_line import run_meanwhile as run
 from tests.integration.cli.conftest import Live
 from tests.support.events import a_failure, an_answer, an_event
+from tests.support.shell import output_that_nobody_reads
 
 
 async def test_a_look_tells_what_waits_what_is_held_and_what_became_of_the_rest(
@@ -141,3 +145,26 @@ async def test_an_interval_of_nothing_is_refused(env: dict[str, str]) -> None:
 
     assert ended.code == 2
     assert "--interval" in ended.err
+
+
+async def test_a_table_whose_reader_has_gone_is_no_failure(env: dict[str, str]) -> None:
+    with output_that_nobody_reads() as unread:
+        assert await ended("top --once", env=env, stdout=unread) == (0, "")
+
+
+async def test_a_table_is_no_trouble_where_stdout_is_closed(env: dict[str, str]) -> None:
+    assert await ended("top --once >&-", env=env) == (0, "")
+
+
+async def ended(
+    command: str, *, env: dict[str, str], stdout: int | None = None
+) -> tuple[int | None, str]:
+    """How a shell's `eventstream COMMAND` ended: its exit code and stderr."""
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} -m eventstream {command}",
+        env={**os.environ, **env},
+        stdout=stdout,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    return process.returncode, err.decode()

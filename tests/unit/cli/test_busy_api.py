@@ -5,7 +5,7 @@ The real API is busy only while its Redis is away or its backlog full; here it i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -42,6 +42,10 @@ def accepted(count: int) -> Reply:
 def busy(retry_after: str | None = None, status: int = 503) -> Reply:
     headers = {"Retry-After": retry_after} if retry_after else {}
     return status, headers, b'{"detail": "Redis is away.", "reason": "store_unavailable"}'
+
+
+def too_large() -> Reply:
+    return 413, {}, b'{"detail": "The body is too large.", "reason": "too_large"}'
 
 
 @dataclass
@@ -94,8 +98,11 @@ def an_api(*replies: Reply) -> Iterator[Api]:
         server.server_close()
 
 
-def send_lines(api: Api, count: int, tally: Tally, slept: list[float]) -> list[Receipt]:
-    lines = [Line(number, b"text") for number in range(1, count + 1)]
+def send_lines(
+    api: Api, count: int, tally: Tally, slept: list[float], contents: Sequence[bytes] = ()
+) -> list[Receipt]:
+    """Send `count` lines, all of them "text" where their contents are not given."""
+    lines = list(map(Line, range(1, count + 1), contents or [b"text"] * count))
     with ApiClient(api.url) as client:
         transport = HttpTransport(client, stream="default", task_type=None, use_cache=True)
         delivered = deliver(iter([lines]), Format.LINES, "event_id", transport, tally, slept.append)
@@ -122,6 +129,30 @@ def test_every_answer_that_means_later_is_waited_for(status: int) -> None:
         send_lines(api, 1, Tally(), slept)
 
     assert slept == [1.0]
+
+
+def test_a_piece_of_a_batch_that_was_too_large_is_sent_again_as_it_was_under_its_own_key() -> None:
+    """A busy API may have accepted it all the same: cut anew, its texts would count twice."""
+    whole, half = "abcdefgh", "abcd"
+    with an_api(
+        too_large(),
+        too_large(),
+        accepted(2),
+        busy(),
+        accepted(2),
+        busy(),
+        accepted(4),
+    ) as api:
+        receipts = send_lines(api, 8, Tally(), [], [letter.encode() for letter in whole])
+
+    sent = [
+        ("".join(event["text"] for event in body["events"]), key)
+        for body, key in zip(api.bodies, api.keys, strict=True)
+    ]
+    assert [texts for texts, _ in sent] == [whole, half, "ab", "cd", "cd", "efgh", "efgh"]
+    assert len(set(sent)) == len(set(api.keys)) == 5
+    assert [receipt.line for receipt in receipts] == list(range(1, 9))
+    assert all(receipt.task_id for receipt in receipts)
 
 
 def test_a_new_batch_has_a_new_key() -> None:
@@ -287,6 +318,28 @@ def test_ctrl_c_leaves_the_ids_of_all_that_is_accepted(capsys: pytest.CaptureFix
     assert "interrupted: 4 accepted" in shown.err
     assert shown.err.endswith("--from-line 5\n")
     assert len(api.bodies) == 1
+
+
+def test_ctrl_c_that_ended_the_reader_too_still_says_how_to_go_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The keyboard interrupts all of `eventstream send FILE | tee ids`."""
+
+    class Interrupted(Display):
+        def show(self, receipt: Receipt, accepted: int) -> None:
+            raise KeyboardInterrupt if receipt.line == 1 else BrokenPipeError
+
+    file = BytesIO(b"a\nb\n")
+    tally = Tally(accepted=2, next_line=3)
+    receipts = iter([Receipt(1, task_id="a"), Receipt(2, task_id="b")])
+    with pytest.raises(KeyboardInterrupt):
+        show_receipts(
+            receipts, Interrupted(file, as_json=False, wait=False), tally, file, keep=False
+        )
+
+    assert capsys.readouterr().err.endswith(
+        "interrupted: 2 accepted; to go on, send the same input with --from-line 3\n"
+    )
 
 
 def test_waiting_for_an_answer_outlasts_a_busy_api() -> None:

@@ -13,9 +13,11 @@ from eventstream.cli.top import (
     Snapshot,
     StreamRow,
     WorkerRow,
+    looks,
     render,
     with_rates,
 )
+from eventstream.errors import StoreUnavailable
 
 ROW = StreamRow(
     stream="reviews",
@@ -109,3 +111,38 @@ def test_the_screen_says_what_is_wrong_and_keeps_the_last_numbers() -> None:
 
     assert "reviews" in shown
     assert "trying again" in shown
+
+
+async def test_an_outage_is_said_once_and_the_looks_go_on_after_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    away = StoreUnavailable("reading streams")
+    answers: list[Snapshot | StoreUnavailable] = [at(0, ROW), away, away, at(3, ROW)]
+    answers += [away, at(5, ROW)]
+
+    async def look() -> Snapshot:
+        answer = answers.pop(0)
+        if isinstance(answer, StoreUnavailable):
+            raise answer
+        return answer
+
+    seen = []
+    async for snapshot in looks(look, no_time):
+        seen.append(snapshot.at - NOW)
+        if not answers:
+            break
+
+    assert seen == [0, 3, 5]
+    assert capsys.readouterr().err == f"eventstream: {away}; trying again\n" * 2
+
+
+async def test_without_a_first_look_there_is_none() -> None:
+    async def look() -> Snapshot:
+        raise StoreUnavailable("reading streams")
+
+    with pytest.raises(StoreUnavailable):
+        await anext(looks(look, no_time))
+
+
+async def no_time() -> None:
+    """The next look is due at once."""
