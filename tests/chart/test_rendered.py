@@ -8,7 +8,7 @@ import pytest
 
 from eventstream.spec import default_stream
 from eventstream.stream_files import EventStreamResource
-from tests.chart.helm import EVERYTHING, ROOT, Chart, is_hook
+from tests.chart.helm import EVERYTHING, ROOT, Chart, Objects, Refused, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
 
@@ -244,6 +244,89 @@ def test_pod_settings_reach_every_pod_and_a_components_own_rule_over_them(chart:
         assert pod["metadata"]["labels"]["team"] == "texts"
     for name in ("ai-api", "ai-worker", "ai-consumer", "ai-operator"):
         assert objects.environment("Deployment", name)["HTTPS_PROXY"] == "http://proxy:3128"
+
+
+def container(objects: Objects, name: str) -> dict[str, Any]:
+    """The one container of `Kind/name`."""
+    [found] = objects.pods()[name]["spec"]["containers"]
+    return dict(found)
+
+
+def test_a_components_own_variable_or_volume_takes_the_place_of_that_of_all_pods(
+    chart: Chart,
+) -> None:
+    """A name that stands twice is taken by helm, and refused when the operator applies the copy."""
+    ours = {"name": "ca", "configMap": {"name": "ours"}}
+    values = {
+        "pods": {
+            "extraEnv": [
+                {"name": "LOG_LEVEL", "value": "INFO"},
+                {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+            ],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "all"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        },
+        "worker": {
+            "pod": {
+                "extraEnv": [{"name": "LOG_LEVEL", "value": "DEBUG"}],
+                "extraVolumes": [ours],
+                "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+            }
+        },
+    }
+    objects = chart.render(values)
+
+    worker = container(objects, "Deployment/ai-worker")
+    added = [one for one in worker["env"] if one["name"] in ("LOG_LEVEL", "HTTPS_PROXY")]
+    assert added == [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "LOG_LEVEL", "value": "DEBUG"},
+    ]
+    volumes = objects.pods()["Deployment/ai-worker"]["spec"]["volumes"]
+    assert [one for one in volumes if one["name"] == "ca"] == [ours]
+    mounts = [one for one in worker["volumeMounts"] if one["mountPath"] == "/ca"]
+    assert mounts == [{"name": "ca", "mountPath": "/ca", "readOnly": True}]
+    assert objects.environment("Deployment", "ai-consumer")["LOG_LEVEL"] == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"pods": {"extraEnv": [{"name": "REDIS_URL", "value": "redis://mine:6379/0"}]}},
+            "pods.extraEnv or api.pod.extraEnv names REDIS_URL",
+        ),
+        (
+            {
+                "kafka": {"existingSecret": "kafka"},
+                "consumer": {"pod": {"extraEnv": [{"name": "KAFKA_SASL_PASSWORD", "value": "x"}]}},
+            },
+            "pods.extraEnv or consumer.pod.extraEnv names KAFKA_SASL_PASSWORD",
+        ),
+        (
+            {"worker": {"pod": {"extraEnv": [{"name": "WORKER_STREAMS", "value": "reviews"}]}}},
+            "pods.extraEnv or worker.pod.extraEnv names WORKER_STREAMS",
+        ),
+        (
+            {"operator": {"pod": {"extraEnv": [{"name": "METRICS_PORT", "value": "1"}]}}},
+            "pods.extraEnv or operator.pod.extraEnv names METRICS_PORT",
+        ),
+    ],
+)
+def test_a_variable_that_the_chart_sets_itself_is_refused_by_name(
+    chart: Chart, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        chart.render(values)
+
+    assert said in str(refusal.value)
+
+
+def test_a_variable_that_the_chart_leaves_alone_may_come_from_anywhere(chart: Chart) -> None:
+    key = {"name": "OPENAI_API_KEY", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "k"}}}
+    objects = chart.render({"worker": {"pod": {"extraEnv": [key]}}})
+
+    assert objects.environment("Deployment", "ai-worker")["OPENAI_API_KEY"] == key["valueFrom"]
 
 
 def test_pods_are_spread_over_nodes_unless_told_otherwise(chart: Chart) -> None:

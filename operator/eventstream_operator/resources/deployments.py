@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from eventstream.spec import API_VERSION, KIND, StreamSpec
@@ -65,8 +65,9 @@ def build_deployment(
     if annotations:
         pod["metadata"]["annotations"] = dict(annotations)
     container = main_container(pod, role)
-    for variable in _variables(role, stream, spec):
-        _set_variable(container, variable)
+    container["env"] = _last_of_each_name(
+        [*(container.get("env") or ()), *_variables(role, stream, spec)]
+    )
     if role == "worker" and spec.scaling.workers.resources is not None:
         container["resources"] = spec.scaling.workers.resources
     for constraint in pod["spec"].get("topologySpreadConstraints") or ():
@@ -124,6 +125,11 @@ def _variables(role: Role, stream: str, spec: StreamSpec) -> list[Object]:
     return variables
 
 
-def _set_variable(container: Object, variable: Object) -> None:
-    others = [one for one in container.get("env") or () if one["name"] != variable["name"]]
-    container["env"] = [*others, variable]
+def _last_of_each_name(variables: Iterable[Object]) -> list[Object]:
+    """What a process sees of them. A Deployment may hold a name twice; an apply of one is refused."""
+    kept: dict[str, Object] = {}
+    for variable in variables:
+        # Taken out first: it stands where the last one stood, behind those that it may refer to.
+        kept.pop(variable["name"], None)
+        kept[variable["name"]] = variable
+    return list(kept.values())

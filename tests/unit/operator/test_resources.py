@@ -58,9 +58,11 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-def built(role: Role = "worker", **spec: Any) -> dict[str, Any]:
+def built(
+    role: Role = "worker", *, template: dict[str, Any] = TEMPLATE, **spec: Any
+) -> dict[str, Any]:
     return build_deployment(
-        TEMPLATE,
+        template,
         role=role,
         stream="reviews",
         stream_uid="u-reviews",
@@ -141,6 +143,28 @@ def test_the_rest_is_the_charts() -> None:
 )
 def test_variables(story: str, spec: dict[str, Any], name: str, expected: dict[str, Any]) -> None:
     assert variable(built(**spec), name) == {"name": name} | expected, story
+
+
+def with_env(*variables: dict[str, Any]) -> dict[str, Any]:
+    """The template, with these variables behind its own."""
+    template = copy.deepcopy(TEMPLATE)
+    template["spec"]["template"]["spec"]["containers"][1]["env"] += variables
+    return template
+
+
+def test_a_name_that_the_template_holds_twice_is_applied_once_as_its_process_sees_it() -> None:
+    """The API server takes such a Deployment, and refuses to apply it."""
+    template = with_env(
+        {"name": "HOME", "value": "/tmp"}, {"name": "LOG_LEVEL", "value": "$(HOME)"}
+    )
+
+    environment = worker_of(built(template=template))["env"]
+
+    assert environment[:2] == [
+        {"name": "HOME", "value": "/tmp"},
+        {"name": "LOG_LEVEL", "value": "$(HOME)"},
+    ]
+    assert [one["name"] for one in environment[2:]] == ["WORKER_STREAMS", "WORKER_CONCURRENCY"]
 
 
 def test_a_key_out_of_a_variable_needs_nothing() -> None:
