@@ -65,9 +65,9 @@ def build_deployment(
     if annotations:
         pod["metadata"]["annotations"] = dict(annotations)
     container = main_container(pod, role)
-    container["env"] = _last_of_each_name(
-        [*(container.get("env") or ()), *_variables(role, stream, spec)]
-    )
+    # The template's key is that of the stream `default`, and nobody else's.
+    charts = [one for one in container.get("env") or () if one["name"] != STREAM_KEY_VARIABLE]
+    container["env"] = _last_of_each_name([*charts, *_variables(role, stream, spec)])
     if role == "worker" and spec.scaling.workers.resources is not None:
         container["resources"] = spec.scaling.workers.resources
     for constraint in pod["spec"].get("topologySpreadConstraints") or ():
@@ -126,7 +126,7 @@ def _variables(role: Role, stream: str, spec: StreamSpec) -> list[Object]:
 
 
 def _last_of_each_name(variables: Iterable[Object]) -> list[Object]:
-    """What a process sees of them. A Deployment may hold a name twice; an apply of one is refused."""
+    """What a process sees of them: a Deployment may hold a name twice, and can't be applied so."""
     kept: dict[str, Object] = {}
     for variable in variables:
         # Taken out first: it stands where the last one stood, behind those that it may refer to.

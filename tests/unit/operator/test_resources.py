@@ -172,6 +172,14 @@ def test_a_key_out_of_a_variable_needs_nothing() -> None:
     assert variable(body, STREAM_KEY_VARIABLE) is None
 
 
+def test_the_key_of_the_charts_own_stream_is_nobody_elses() -> None:
+    """A Secret of `default` that is gone would keep every other stream's pods from starting."""
+    reference = {"secretKeyRef": {"name": "of-default", "key": "api-key"}}
+    template = with_env({"name": STREAM_KEY_VARIABLE, "valueFrom": reference})
+
+    assert variable(built(template=template), STREAM_KEY_VARIABLE) is None
+
+
 def test_the_workers_look_for_the_key_under_that_name() -> None:
     assert STREAM_KEY_VARIABLE == WORKERS_VARIABLE
 
