@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -385,7 +386,56 @@ def test_every_selector_finds_its_own_pods_and_no_others(chart: Chart) -> None:
     for budget in objects.of("PodDisruptionBudget"):
         selector = budget["spec"]["selector"]["matchLabels"].items()
         assert len([1 for labels in pods.values() if selector <= labels]) == 1
-        assert budget["spec"]["maxUnavailable"] == 1
+
+
+def may_be_away(budget: str | int, pods: int) -> int:
+    """How many of so many pods a budget lets be away, as Kubernetes counts them."""
+    if isinstance(budget, int):
+        return budget
+    return math.ceil(int(budget.removesuffix("%")) * pods / 100)
+
+
+def budgets(objects: Objects) -> dict[str, str | int]:
+    """Name -> how many pods may be away."""
+    return {
+        each["metadata"]["name"]: each["spec"]["maxUnavailable"]
+        for each in objects.of("PodDisruptionBudget")
+    }
+
+
+def test_one_stream_whose_pods_do_not_come_up_holds_up_no_drain(chart: Chart) -> None:
+    """Workers, and consumers, of all streams share a budget: one that is broken must leave some."""
+    found = budgets(chart.render())
+    for name in ("ai-worker", "ai-consumer"):
+        budget = found[name]
+        for pods in range(2, 50):
+            assert may_be_away(budget, pods) > 1, (name, pods)
+        for pods in range(3, 50):
+            assert may_be_away(budget, pods) < pods, "a drain must not take all of them at once"
+        # A single one may go as well, or its node could never be drained.
+        assert may_be_away(budget, 1) == 1
+
+
+def test_of_everything_else_one_pod_goes_at_a_time(chart: Chart) -> None:
+    others = {
+        name: budget
+        for name, budget in budgets(chart.render()).items()
+        if name not in ("ai-worker", "ai-consumer")
+    }
+
+    assert others == dict.fromkeys(
+        ("ai-api", "ai-operator", "ai-redis-cache", "ai-redis-state", "ai-kafka"), 1
+    )
+
+
+@pytest.mark.parametrize("share", [1, "25%"])
+def test_how_many_workers_and_consumers_a_drain_may_take_is_yours_to_say(
+    chart: Chart, share: str | int
+) -> None:
+    found = budgets(chart.render({"podDisruptionBudgets": {"maxUnavailable": share}}))
+
+    assert found["ai-worker"] == found["ai-consumer"] == share
+    assert found["ai-api"] == 1
 
 
 def test_the_page_about_kubernetes_states_the_operators_role(chart: Chart) -> None:

@@ -58,6 +58,14 @@ def test_comments_over_several_lines_and_schemas_are_read(generate: ModuleType) 
         ({"worker": {"pod": {"replicas": 2}}}, "additional properties 'replicas' not allowed"),
         ({"worker": {"resources": {"cpu": 1}}}, "additional properties 'cpu' not allowed"),
         ({"persistence": {"enabled": "yes"}}, "/persistence/enabled"),
+        (
+            {"podDisruptionBudgets": {"maxUnavailable": 0}},
+            "/podDisruptionBudgets/maxUnavailable",
+        ),
+        (
+            {"podDisruptionBudgets": {"maxUnavailable": "2"}},
+            "/podDisruptionBudgets/maxUnavailable",
+        ),
         ({"defaultStream": {"spec": {"cahce": {}}}}, "additional properties 'cahce' not allowed"),
         (
             {"defaultStream": {"spec": {"scaling": {"workers": {"max": 0}}}}},
