@@ -323,6 +323,32 @@ def test_a_variable_that_the_chart_sets_itself_is_refused_by_name(
     assert said in str(refusal.value)
 
 
+def test_a_certificate_of_your_own_reaches_everything_that_speaks_to_your_stores(
+    chart: Chart,
+) -> None:
+    values = {
+        "pods": {
+            "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+        }
+    }
+    objects = chart.render({**EVERYTHING, **values})
+
+    speaking = [
+        name
+        for name in objects.pods()
+        if "REDIS_URL" in {one["name"] for one in container(objects, name).get("env", ())}
+    ]
+    assert {"Deployment/ai-worker", "Deployment/ai-flower", "Pod/ai-test"} <= set(speaking)
+    for name in speaking:
+        own = container(objects, name)
+        assert values["pods"]["extraEnv"][0] in own["env"], name
+        assert values["pods"]["extraVolumeMounts"][0] in own["volumeMounts"], name
+        volumes = objects.pods()[name]["spec"]["volumes"]
+        assert values["pods"]["extraVolumes"][0] in volumes, name
+
+
 def test_a_variable_that_the_chart_leaves_alone_may_come_from_anywhere(chart: Chart) -> None:
     key = {"name": "OPENAI_API_KEY", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "k"}}}
     objects = chart.render({"worker": {"pod": {"extraEnv": [key]}}})
