@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from eventstream.spec import default_stream
+from eventstream.spec import StreamSpec, default_stream
 from eventstream.stream_files import EventStreamResource
+from eventstream_operator.resources.deployments import build_deployment
 from tests.chart.helm import EVERYTHING, ROOT, Chart, Objects, Refused, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
@@ -387,6 +388,34 @@ def test_the_stream_says_how_large_its_workers_are(chart: Chart) -> None:
     assert environment["EVENTSTREAM_STREAM_API_KEY"] == {
         "secretKeyRef": {"name": "openai", "key": "token"}
     }
+
+
+def test_streams_that_name_no_resources_get_those_of_the_values(chart: Chart) -> None:
+    """And not those of `default`, which are in the pod template that theirs are made from."""
+    large = {"requests": {"cpu": "2", "memory": "16Gi"}}
+    values = {
+        "defaultStream": {"spec": {"scaling": {"workers": {"resources": large}}}},
+        "worker": {"resources": {"requests": {"cpu": "300m", "memory": "512Mi"}}},
+    }
+    template = chart.render(values).one("Deployment", "ai-worker")
+
+    def resources(**workers: Any) -> dict[str, Any]:
+        body = build_deployment(
+            template,
+            role="worker",
+            stream="reviews",
+            stream_uid="u",
+            spec=StreamSpec.model_validate({"scaling": {"workers": workers}}),
+        )
+        found: dict[str, Any] = body["spec"]["template"]["spec"]["containers"][0]["resources"]
+        return found
+
+    assert template["spec"]["template"]["spec"]["containers"][0]["resources"] == large
+    assert resources() == {
+        "requests": {"cpu": "300m", "memory": "512Mi"},
+        "limits": {"memory": "1536Mi"},
+    }
+    assert resources(resources={"requests": {"cpu": "1"}}) == {"requests": {"cpu": "1"}}
 
 
 def test_a_second_release_in_another_namespace_shares_nothing_of_the_cluster(chart: Chart) -> None:

@@ -19,6 +19,7 @@ from eventstream_operator.resources.names import (
     INSTANCE,
     MANAGED_BY,
     OPERATOR,
+    RESOURCES,
     ROLE,
     STREAM,
     TEMPLATE,
@@ -68,8 +69,9 @@ def build_deployment(
     # The template's key is that of the stream `default`, and nobody else's.
     charts = [one for one in container.get("env") or () if one["name"] != STREAM_KEY_VARIABLE]
     container["env"] = _last_of_each_name([*charts, *_variables(role, stream, spec)])
-    if role == "worker" and spec.scaling.workers.resources is not None:
-        container["resources"] = spec.scaling.workers.resources
+    resources = _resources(role, template, spec)
+    if resources is not None:
+        container["resources"] = resources
     for constraint in pod["spec"].get("topologySpreadConstraints") or ():
         # Else a stream's pods would be spread together with those of every other stream.
         constraint["labelSelector"] = {"matchLabels": selector}
@@ -123,6 +125,17 @@ def _variables(role: Role, stream: str, spec: StreamSpec) -> list[Object]:
         reference = {"name": source.secret, "key": source.key}
         variables.append({"name": STREAM_KEY_VARIABLE, "valueFrom": {"secretKeyRef": reference}})
     return variables
+
+
+def _resources(role: Role, template: Mapping[str, Any], spec: StreamSpec) -> Object | None:
+    """What the container gets in place of the template's, which may be those of `default` alone."""
+    if role == "worker" and spec.scaling.workers.resources is not None:
+        return spec.scaling.workers.resources
+    written = (template["metadata"].get("annotations") or {}).get(RESOURCES)
+    if written is None:
+        return None
+    found: Object = json.loads(written)
+    return found
 
 
 def _last_of_each_name(variables: Iterable[Object]) -> list[Object]:

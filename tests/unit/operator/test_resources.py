@@ -10,7 +10,7 @@ import pytest
 from eventstream.llm.providers import STREAM_KEY_VARIABLE as WORKERS_VARIABLE
 from eventstream.spec import StreamSpec
 from eventstream_operator.resources.deployments import STREAM_KEY_VARIABLE, build_deployment
-from eventstream_operator.resources.names import APPLIED, Role, deployment_name
+from eventstream_operator.resources.names import APPLIED, RESOURCES, Role, deployment_name
 
 SELECTOR = {
     "app.kubernetes.io/name": "ai-eventstream",
@@ -188,6 +188,18 @@ def test_resources_are_the_specs_where_it_has_some() -> None:
     own = {"requests": {"cpu": "2"}}
     assert worker_of(built())["resources"] == {"requests": {"cpu": "250m"}}
     assert worker_of(built(scaling={"workers": {"resources": own}}))["resources"] == own
+
+
+def test_resources_for_those_without_any_are_the_charts_and_not_its_own_streams() -> None:
+    template = copy.deepcopy(TEMPLATE)
+    template["metadata"]["annotations"][RESOURCES] = '{"requests": {"cpu": "100m"}}'
+    own = {"requests": {"cpu": "2"}}
+
+    without = built(template=template)
+    assert worker_of(without)["resources"] == {"requests": {"cpu": "100m"}}
+    assert without["metadata"]["annotations"].keys() == {APPLIED}
+    with_some = built(template=template, scaling={"workers": {"resources": own}})
+    assert worker_of(with_some)["resources"] == own
 
 
 def test_a_consumer_takes_no_key_and_no_resources_of_workers() -> None:
