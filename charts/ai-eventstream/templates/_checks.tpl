@@ -117,3 +117,11 @@ order, and the operator can't apply such a Deployment for the other streams.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Stops names that Kubernetes refuses for Services, after it took half of the rest. */}}
+{{- define "es.checkName" -}}
+{{- $name := include "es.name" . -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- fail (printf "\n\nThe objects would be called %s-api, and so on: a Service's name begins with a letter, and holds a-z, 0-9 and - only.\nName them otherwise:  --set fullnameOverride=NAME" $name) -}}
+{{- end -}}
+{{- end -}}

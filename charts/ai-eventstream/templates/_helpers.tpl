@@ -6,7 +6,7 @@
 {{/* What never changes about a component's pods. Call with (dict "root" $ "component" NAME). */}}
 {{- define "es.selector" -}}
 app.kubernetes.io/name: ai-eventstream
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- if has .component (list "worker" "consumer") }}
 ai-eventstream.io/stream: default
