@@ -327,14 +327,11 @@ def test_a_variable_that_the_chart_sets_itself_is_refused_by_name(
 def test_a_certificate_of_your_own_reaches_everything_that_speaks_to_your_stores(
     chart: Chart,
 ) -> None:
-    values = {
-        "pods": {
-            "extraEnv": [{"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}],
-            "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
-            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
-        }
-    }
-    objects = chart.render({**EVERYTHING, **values})
+    variable = {"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}
+    volume = {"name": "ca", "configMap": {"name": "ca"}}
+    mount = {"name": "ca", "mountPath": "/ca", "readOnly": True}
+    pods = {"extraEnv": [variable], "extraVolumes": [volume], "extraVolumeMounts": [mount]}
+    objects = chart.render({**EVERYTHING, "pods": pods})
 
     speaking = [
         name
@@ -344,10 +341,9 @@ def test_a_certificate_of_your_own_reaches_everything_that_speaks_to_your_stores
     assert {"Deployment/ai-worker", "Deployment/ai-flower", "Pod/ai-test"} <= set(speaking)
     for name in speaking:
         own = container(objects, name)
-        assert values["pods"]["extraEnv"][0] in own["env"], name
-        assert values["pods"]["extraVolumeMounts"][0] in own["volumeMounts"], name
-        volumes = objects.pods()[name]["spec"]["volumes"]
-        assert values["pods"]["extraVolumes"][0] in volumes, name
+        assert variable in own["env"], name
+        assert mount in own["volumeMounts"], name
+        assert volume in objects.pods()[name]["spec"]["volumes"], name
 
 
 def test_a_variable_that_the_chart_leaves_alone_may_come_from_anywhere(chart: Chart) -> None:
