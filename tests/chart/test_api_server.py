@@ -19,6 +19,8 @@ import yaml
 from eventstream.crd import custom_resource_definition
 from eventstream.inbox import Inbox
 from eventstream.keys import RESERVED_STREAM_NAMES
+from eventstream.spec import StreamSpec
+from eventstream_operator.resources.deployments import build_deployment
 from tests.chart.helm import CHART, EVERYTHING, ROOT, Chart, Objects, is_hook
 from tests.chart.scripts import load
 from tests.cluster.harness.cluster import Cluster, client_environment
@@ -78,6 +80,24 @@ def test_the_api_server_takes_every_object_strictly(
 
     taken = [each for each in objects if each["kind"] not in FOREIGN]
     assert said.count("(server dry run)") == len(taken)
+
+
+def test_the_copy_for_another_stream_is_applied_where_a_variable_is_overridden(
+    cluster: Cluster, chart: Chart, namespace: str
+) -> None:
+    """A name that stands twice passes a create and is refused in an apply."""
+    values = {
+        "pods": {"extraEnv": [{"name": "LOG_LEVEL", "value": "INFO"}]},
+        "worker": {"pod": {"extraEnv": [{"name": "LOG_LEVEL", "value": "DEBUG"}]}},
+    }
+    template = chart.render(values, namespace=namespace).one("Deployment", "ai-worker")
+    cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(template))
+    held = json.loads(cluster.kubectl("get", "deploy", "ai-worker", "-n", namespace, "-o", "json"))
+
+    copied = build_deployment(
+        held, role="worker", stream="reviews", stream_uid="u", spec=StreamSpec()
+    )
+    cluster.kubectl("apply", "--server-side", "-n", namespace, "-f", "-", stdin=json.dumps(copied))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "k8s" / "examples").glob("*.yaml")), ids=str)

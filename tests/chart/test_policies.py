@@ -196,5 +196,19 @@ def test_servers_of_your_own_are_reached_wherever_they_are(chart: Chart) -> None
         assert reaches(objects, pod(objects, component), OUTSIDE, 7000)
 
 
+def test_other_ports_of_the_api_server_and_of_dns_can_be_named(chart: Chart) -> None:
+    """MicroK8s' API server is on 16443; policies see the port of the pod behind DNS' Service."""
+    ports = {"apiServerPorts": [16443], "dnsPorts": [53, 5353]}
+    objects = chart.render({"networkPolicies": ports})
+
+    operator = pod(objects, "operator")
+    assert reaches(objects, operator, OUTSIDE, 16443)
+    assert not reaches(objects, operator, OUTSIDE, 6443)
+    for protocol in ("UDP", "TCP"):
+        assert reaches(objects, pod(objects, "api"), OUTSIDE, 5353, protocol)
+        assert reaches(objects, operator, OUTSIDE, 5353, protocol)
+    assert not reaches(objects, pod(objects, "api"), OUTSIDE, 16443)
+
+
 def test_the_switch_takes_them_all_away(chart: Chart) -> None:
     assert not chart.render({"networkPolicies": {"enabled": False}}).of("NetworkPolicy")

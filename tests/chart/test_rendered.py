@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
-from eventstream.spec import default_stream
+from eventstream.spec import StreamSpec, default_stream
 from eventstream.stream_files import EventStreamResource
-from tests.chart.helm import EVERYTHING, ROOT, Chart, is_hook
+from eventstream_operator.resources.deployments import build_deployment
+from tests.chart.helm import EVERYTHING, ROOT, Chart, Objects, Refused, is_hook
 
 SCALED_BY_THE_OPERATOR = {"ai-api", "ai-worker", "ai-consumer"}
 
@@ -246,6 +248,111 @@ def test_pod_settings_reach_every_pod_and_a_components_own_rule_over_them(chart:
         assert objects.environment("Deployment", name)["HTTPS_PROXY"] == "http://proxy:3128"
 
 
+def container(objects: Objects, name: str) -> dict[str, Any]:
+    """The one container of `Kind/name`."""
+    [found] = objects.pods()[name]["spec"]["containers"]
+    return dict(found)
+
+
+def test_a_components_own_variable_or_volume_takes_the_place_of_that_of_all_pods(
+    chart: Chart,
+) -> None:
+    """A name that stands twice is taken by helm, and refused when the operator applies the copy."""
+    ours = {"name": "ca", "configMap": {"name": "ours"}}
+    values = {
+        "pods": {
+            "extraEnv": [
+                {"name": "LOG_LEVEL", "value": "INFO"},
+                {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+            ],
+            "extraVolumes": [{"name": "ca", "configMap": {"name": "all"}}],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        },
+        "worker": {
+            "pod": {
+                "extraEnv": [{"name": "LOG_LEVEL", "value": "DEBUG"}],
+                "extraVolumes": [ours],
+                "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}],
+            }
+        },
+    }
+    objects = chart.render(values)
+
+    worker = container(objects, "Deployment/ai-worker")
+    added = [one for one in worker["env"] if one["name"] in ("LOG_LEVEL", "HTTPS_PROXY")]
+    assert added == [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "LOG_LEVEL", "value": "DEBUG"},
+    ]
+    volumes = objects.pods()["Deployment/ai-worker"]["spec"]["volumes"]
+    assert [one for one in volumes if one["name"] == "ca"] == [ours]
+    mounts = [one for one in worker["volumeMounts"] if one["mountPath"] == "/ca"]
+    assert mounts == [{"name": "ca", "mountPath": "/ca", "readOnly": True}]
+    assert objects.environment("Deployment", "ai-consumer")["LOG_LEVEL"] == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"pods": {"extraEnv": [{"name": "REDIS_URL", "value": "redis://mine:6379/0"}]}},
+            "pods.extraEnv or api.pod.extraEnv names REDIS_URL",
+        ),
+        (
+            {
+                "kafka": {"existingSecret": "kafka"},
+                "consumer": {"pod": {"extraEnv": [{"name": "KAFKA_SASL_PASSWORD", "value": "x"}]}},
+            },
+            "pods.extraEnv or consumer.pod.extraEnv names KAFKA_SASL_PASSWORD",
+        ),
+        (
+            {"worker": {"pod": {"extraEnv": [{"name": "WORKER_STREAMS", "value": "reviews"}]}}},
+            "pods.extraEnv or worker.pod.extraEnv names WORKER_STREAMS",
+        ),
+        (
+            {"operator": {"pod": {"extraEnv": [{"name": "METRICS_PORT", "value": "1"}]}}},
+            "pods.extraEnv or operator.pod.extraEnv names METRICS_PORT",
+        ),
+    ],
+)
+def test_a_variable_that_the_chart_sets_itself_is_refused_by_name(
+    chart: Chart, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        chart.render(values)
+
+    assert said in str(refusal.value)
+
+
+def test_a_certificate_of_your_own_reaches_everything_that_speaks_to_your_stores(
+    chart: Chart,
+) -> None:
+    variable = {"name": "SSL_CERT_FILE", "value": "/ca/ca.crt"}
+    volume = {"name": "ca", "configMap": {"name": "ca"}}
+    mount = {"name": "ca", "mountPath": "/ca", "readOnly": True}
+    pods = {"extraEnv": [variable], "extraVolumes": [volume], "extraVolumeMounts": [mount]}
+    objects = chart.render({**EVERYTHING, "pods": pods})
+
+    speaking = [
+        name
+        for name in objects.pods()
+        if "REDIS_URL" in {one["name"] for one in container(objects, name).get("env", ())}
+    ]
+    assert {"Deployment/ai-worker", "Deployment/ai-flower", "Pod/ai-test"} <= set(speaking)
+    for name in speaking:
+        own = container(objects, name)
+        assert variable in own["env"], name
+        assert mount in own["volumeMounts"], name
+        assert volume in objects.pods()[name]["spec"]["volumes"], name
+
+
+def test_a_variable_that_the_chart_leaves_alone_may_come_from_anywhere(chart: Chart) -> None:
+    key = {"name": "OPENAI_API_KEY", "valueFrom": {"secretKeyRef": {"name": "vault", "key": "k"}}}
+    objects = chart.render({"worker": {"pod": {"extraEnv": [key]}}})
+
+    assert objects.environment("Deployment", "ai-worker")["OPENAI_API_KEY"] == key["valueFrom"]
+
+
 def test_pods_are_spread_over_nodes_unless_told_otherwise(chart: Chart) -> None:
     spread = chart.render().pods()["Deployment/ai-worker"]["spec"]["topologySpreadConstraints"]
     assert spread[0]["topologyKey"] == "kubernetes.io/hostname"
@@ -279,6 +386,34 @@ def test_the_stream_says_how_large_its_workers_are(chart: Chart) -> None:
     }
 
 
+def test_streams_that_name_no_resources_get_those_of_the_values(chart: Chart) -> None:
+    """And not those of `default`, which are in the pod template that theirs are made from."""
+    large = {"requests": {"cpu": "2", "memory": "16Gi"}}
+    values = {
+        "defaultStream": {"spec": {"scaling": {"workers": {"resources": large}}}},
+        "worker": {"resources": {"requests": {"cpu": "300m", "memory": "512Mi"}}},
+    }
+    template = chart.render(values).one("Deployment", "ai-worker")
+
+    def resources(**workers: Any) -> dict[str, Any]:
+        body = build_deployment(
+            template,
+            role="worker",
+            stream="reviews",
+            stream_uid="u",
+            spec=StreamSpec.model_validate({"scaling": {"workers": workers}}),
+        )
+        found: dict[str, Any] = body["spec"]["template"]["spec"]["containers"][0]["resources"]
+        return found
+
+    assert template["spec"]["template"]["spec"]["containers"][0]["resources"] == large
+    assert resources() == {
+        "requests": {"cpu": "300m", "memory": "512Mi"},
+        "limits": {"memory": "1536Mi"},
+    }
+    assert resources(resources={"requests": {"cpu": "1"}}) == {"requests": {"cpu": "1"}}
+
+
 def test_a_second_release_in_another_namespace_shares_nothing_of_the_cluster(chart: Chart) -> None:
     def of_the_cluster(namespace: str) -> set[tuple[str, str]]:
         objects = chart.render(release="ai", namespace=namespace)
@@ -302,7 +437,56 @@ def test_every_selector_finds_its_own_pods_and_no_others(chart: Chart) -> None:
     for budget in objects.of("PodDisruptionBudget"):
         selector = budget["spec"]["selector"]["matchLabels"].items()
         assert len([1 for labels in pods.values() if selector <= labels]) == 1
-        assert budget["spec"]["maxUnavailable"] == 1
+
+
+def may_be_away(budget: str | int, pods: int) -> int:
+    """How many of so many pods a budget lets be away, as Kubernetes counts them."""
+    if isinstance(budget, int):
+        return budget
+    return math.ceil(int(budget.removesuffix("%")) * pods / 100)
+
+
+def budgets(objects: Objects) -> dict[str, str | int]:
+    """Name -> how many pods may be away."""
+    return {
+        each["metadata"]["name"]: each["spec"]["maxUnavailable"]
+        for each in objects.of("PodDisruptionBudget")
+    }
+
+
+def test_one_stream_whose_pods_do_not_come_up_holds_up_no_drain(chart: Chart) -> None:
+    """Workers, and consumers, of all streams share a budget: one that is broken must leave some."""
+    found = budgets(chart.render())
+    for name in ("ai-worker", "ai-consumer"):
+        budget = found[name]
+        for pods in range(2, 50):
+            assert may_be_away(budget, pods) > 1, (name, pods)
+        for pods in range(3, 50):
+            assert may_be_away(budget, pods) < pods, "a drain must not take all of them at once"
+        # A single one may go as well, or its node could never be drained.
+        assert may_be_away(budget, 1) == 1
+
+
+def test_of_everything_else_one_pod_goes_at_a_time(chart: Chart) -> None:
+    others = {
+        name: budget
+        for name, budget in budgets(chart.render()).items()
+        if name not in ("ai-worker", "ai-consumer")
+    }
+
+    assert others == dict.fromkeys(
+        ("ai-api", "ai-operator", "ai-redis-cache", "ai-redis-state", "ai-kafka"), 1
+    )
+
+
+@pytest.mark.parametrize("share", [1, "25%"])
+def test_how_many_workers_and_consumers_a_drain_may_take_is_yours_to_say(
+    chart: Chart, share: str | int
+) -> None:
+    found = budgets(chart.render({"podDisruptionBudgets": {"maxUnavailable": share}}))
+
+    assert found["ai-worker"] == found["ai-consumer"] == share
+    assert found["ai-api"] == 1
 
 
 def test_the_page_about_kubernetes_states_the_operators_role(chart: Chart) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.helm import CHART, Chart, Refused
+from tests.chart.helm import CHART, EVERYTHING, Chart, Refused
 from tests.chart.scripts import load
 
 
@@ -53,11 +53,26 @@ def test_comments_over_several_lines_and_schemas_are_read(generate: ModuleType) 
         ({"settings": {"REDIS_URL": "redis://x"}}, "'REDIS_URL' not allowed"),
         ({"images": {"pullPolicy": "Sometimes"}}, "/images/pullPolicy"),
         ({"redis": {"state": {"url": "redis://:password@host/2"}}}, "/redis/state/url"),
+        ({"redis": {"state": {"url": "redis+cluster://host:6379"}}}, "/redis/state/url"),
+        ({"redis": {"cache": {"url": "redis+cluster://:password@host"}}}, "/redis/cache/url"),
+        ({"fullnameOverride": "My_App.x"}, "/fullnameOverride"),
+        ({"fullnameOverride": "-a"}, "/fullnameOverride"),
+        ({"fullnameOverride": "7days"}, "/fullnameOverride"),
+        ({"api": {"service": {"port": 0}}}, "/api/service/port"),
+        ({"api": {"service": {"port": 99999}}}, "/api/service/port"),
         ({"redis": {"state": {"appendfsync": "no"}}}, "/redis/state/appendfsync"),
         ({"redis": {"state": {"maxMemory": "0"}}}, "/redis/state/maxMemory"),
         ({"worker": {"pod": {"replicas": 2}}}, "additional properties 'replicas' not allowed"),
         ({"worker": {"resources": {"cpu": 1}}}, "additional properties 'cpu' not allowed"),
         ({"persistence": {"enabled": "yes"}}, "/persistence/enabled"),
+        (
+            {"podDisruptionBudgets": {"maxUnavailable": 0}},
+            "/podDisruptionBudgets/maxUnavailable",
+        ),
+        (
+            {"podDisruptionBudgets": {"maxUnavailable": "2"}},
+            "/podDisruptionBudgets/maxUnavailable",
+        ),
         ({"defaultStream": {"spec": {"cahce": {}}}}, "additional properties 'cahce' not allowed"),
         (
             {"defaultStream": {"spec": {"scaling": {"workers": {"max": 0}}}}},
@@ -76,6 +91,40 @@ def test_a_wrong_value_is_refused_by_name(
         chart.render(values)
 
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("release", ["my.app", "2nd", "1234"])
+def test_a_release_whose_name_no_service_may_have_is_refused_with_the_way_out(
+    chart: Chart, release: str
+) -> None:
+    with pytest.raises(Refused, match="fullnameOverride") as refusal:
+        chart.render(release=release)
+
+    assert f"objects would be called {release}-api" in str(refusal.value)
+    assert ("Service", "ai-api") in chart.render({"fullnameOverride": "ai"}, release=release).names
+
+
+@pytest.mark.parametrize("release", ["1234", "1e3", "true", "null"])
+def test_a_name_that_yaml_takes_for_something_else_stays_a_name(chart: Chart, release: str) -> None:
+    objects = chart.render({**EVERYTHING, "fullnameOverride": "on"}, release=release)
+
+    for each in objects:
+        assert each["kind"] == "EventStream" or each["metadata"]["name"].startswith("on")
+        assert each["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+    selectors = [each["spec"]["selector"] for each in objects if "selector" in each.get("spec", {})]
+    selectors += [each["spec"]["podSelector"] for each in objects.of("NetworkPolicy")]
+    assert len(selectors) > 20
+    for selector in selectors:
+        labels = selector.get("matchLabels", selector)
+        assert labels["app.kubernetes.io/instance"] == release
+
+
+@pytest.mark.parametrize("scheme", ["redis+cluster", "rediss+cluster"])
+def test_the_cache_may_be_a_cluster(chart: Chart, scheme: str) -> None:
+    url = f"{scheme}://node:6379"
+    objects = chart.render({"redis": {"cache": {"url": url}}})
+
+    assert objects.environment("Deployment", "ai-worker")["REDIS_URL"] == url
 
 
 @pytest.mark.parametrize(

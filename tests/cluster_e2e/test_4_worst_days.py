@@ -50,7 +50,7 @@ def test_a_drained_node_gives_everything_back(installation: Installation, slow_s
             "drain that has begun",
             SCALED_SECONDS,
         )
-        # The next pod of a kind may only go when the one before is back, and there is one node.
+        # The last pods of a kind may only go when others are back, and there is one node.
         installation.kubectl("uncordon", node)
         drained.result()
     installation.wait_ready(*sorted(installation.deployments()))

@@ -94,3 +94,34 @@ yet has no ServiceAccount either: its Secrets can't be asked for.
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/*
+Stops a variable that would stand in a container twice. Which of the two counts would be a matter of
+order, and the operator can't apply such a Deployment for the other streams.
+*/}}
+{{- define "es.checkEnv" -}}
+{{- range $file := list "api" "worker" "consumer" "operator" "flower" "tests/answers" -}}
+{{- $text := include (printf "%s/%s.yaml" $.Template.BasePath $file) $ -}}
+{{- $object := index (regexSplit "\n---\n" $text 2) 0 | fromYaml -}}
+{{- $places := "pods.extraEnv" -}}
+{{- if hasKey (get $.Values $file | default dict) "pod" }}{{ $places = printf "pods.extraEnv or %s.pod.extraEnv" $file }}{{ end -}}
+{{- $pod := dig "spec" "template" "spec" (get $object "spec") $object -}}
+{{- $names := list -}}
+{{- range ($pod | default dict).containers -}}
+{{- range .env -}}
+{{- if has .name $names -}}
+{{- fail (printf "\n\n%s names %s, which the chart sets itself, from other values.\nTake it out there. The chart's README says which value it comes from, or that it is the stream's own." $places .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Stops names that Kubernetes refuses for Services, after it took half of the rest. */}}
+{{- define "es.checkName" -}}
+{{- $name := include "es.name" . -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" $name) -}}
+{{- fail (printf "\n\nThe objects would be called %s-api, and so on: a Service's name begins with a letter, and holds a-z, 0-9 and - only.\nName them otherwise:  --set fullnameOverride=NAME" $name) -}}
+{{- end -}}
+{{- end -}}

@@ -6,7 +6,7 @@
 {{/* What never changes about a component's pods. Call with (dict "root" $ "component" NAME). */}}
 {{- define "es.selector" -}}
 app.kubernetes.io/name: ai-eventstream
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- if has .component (list "worker" "consumer") }}
 ai-eventstream.io/stream: default
@@ -114,20 +114,33 @@ checksum/probe: {{ .root.Files.Get "files/progress.py" | sha256sum }}
 {{- end }}
 {{- end -}}
 
-{{- define "es.extraEnv" -}}
-{{- with concat .root.Values.pods.extraEnv ((.pod | default dict).extraEnv | default list) }}
+{{/*
+A list of `pods` and the component's own; of two that are called the same the later one is left. Call
+with "root", "pod", and which "list" it is, and what its items are told apart by ("key").
+*/}}
+{{- define "es.extra" -}}
+{{- $key := .key -}}
+{{- $all := concat (get .root.Values.pods .list | default list) (get (.pod | default dict) .list | default list) -}}
+{{- $kept := list -}}
+{{- range $index, $each := $all -}}
+{{- $again := false -}}
+{{- range slice $all (add1 $index | int) -}}
+{{- if eq (get . $key) (get $each $key) }}{{ $again = true }}{{ end -}}
+{{- end -}}
+{{- if not $again }}{{ $kept = append $kept $each }}{{ end -}}
+{{- end -}}
+{{- with $kept }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+{{- define "es.extraEnv" -}}
+{{- include "es.extra" (dict "root" .root "pod" .pod "list" "extraEnv" "key" "name") -}}
 {{- end -}}
 {{- define "es.extraVolumes" -}}
-{{- with concat .root.Values.pods.extraVolumes ((.pod | default dict).extraVolumes | default list) }}
-{{ toYaml . }}
-{{- end }}
+{{- include "es.extra" (dict "root" .root "pod" .pod "list" "extraVolumes" "key" "name") -}}
 {{- end -}}
 {{- define "es.extraVolumeMounts" -}}
-{{- with concat .root.Values.pods.extraVolumeMounts ((.pod | default dict).extraVolumeMounts | default list) }}
-{{ toYaml . }}
-{{- end }}
+{{- include "es.extra" (dict "root" .root "pod" .pod "list" "extraVolumeMounts" "key" "mountPath") -}}
 {{- end -}}
 
 {{/* One variable out of a Secret that may or may not hold it. */}}

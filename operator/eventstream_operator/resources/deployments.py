@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from eventstream.spec import API_VERSION, KIND, StreamSpec
@@ -19,6 +19,7 @@ from eventstream_operator.resources.names import (
     INSTANCE,
     MANAGED_BY,
     OPERATOR,
+    RESOURCES,
     ROLE,
     STREAM,
     TEMPLATE,
@@ -65,10 +66,12 @@ def build_deployment(
     if annotations:
         pod["metadata"]["annotations"] = dict(annotations)
     container = main_container(pod, role)
-    for variable in _variables(role, stream, spec):
-        _set_variable(container, variable)
-    if role == "worker" and spec.scaling.workers.resources is not None:
-        container["resources"] = spec.scaling.workers.resources
+    # The template's key is that of the stream `default`, and nobody else's.
+    charts = [one for one in container.get("env") or () if one["name"] != STREAM_KEY_VARIABLE]
+    container["env"] = _last_of_each_name([*charts, *_variables(role, stream, spec)])
+    resources = _resources(role, template, spec)
+    if resources is not None:
+        container["resources"] = resources
     for constraint in pod["spec"].get("topologySpreadConstraints") or ():
         # Else a stream's pods would be spread together with those of every other stream.
         constraint["labelSelector"] = {"matchLabels": selector}
@@ -124,6 +127,22 @@ def _variables(role: Role, stream: str, spec: StreamSpec) -> list[Object]:
     return variables
 
 
-def _set_variable(container: Object, variable: Object) -> None:
-    others = [one for one in container.get("env") or () if one["name"] != variable["name"]]
-    container["env"] = [*others, variable]
+def _resources(role: Role, template: Mapping[str, Any], spec: StreamSpec) -> Object | None:
+    """What the container gets in place of the template's, which may be those of `default` alone."""
+    if role == "worker" and spec.scaling.workers.resources is not None:
+        return spec.scaling.workers.resources
+    written = (template["metadata"].get("annotations") or {}).get(RESOURCES)
+    if written is None:
+        return None
+    found: Object = json.loads(written)
+    return found
+
+
+def _last_of_each_name(variables: Iterable[Object]) -> list[Object]:
+    """What a process sees of them: a Deployment may hold a name twice, and can't be applied so."""
+    kept: dict[str, Object] = {}
+    for variable in variables:
+        # Taken out first: it stands where the last one stood, behind those that it may refer to.
+        kept.pop(variable["name"], None)
+        kept[variable["name"]] = variable
+    return list(kept.values())

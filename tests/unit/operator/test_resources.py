@@ -10,7 +10,7 @@ import pytest
 from eventstream.llm.providers import STREAM_KEY_VARIABLE as WORKERS_VARIABLE
 from eventstream.spec import StreamSpec
 from eventstream_operator.resources.deployments import STREAM_KEY_VARIABLE, build_deployment
-from eventstream_operator.resources.names import APPLIED, Role, deployment_name
+from eventstream_operator.resources.names import APPLIED, RESOURCES, Role, deployment_name
 
 SELECTOR = {
     "app.kubernetes.io/name": "ai-eventstream",
@@ -58,9 +58,11 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-def built(role: Role = "worker", **spec: Any) -> dict[str, Any]:
+def built(
+    role: Role = "worker", *, template: dict[str, Any] = TEMPLATE, **spec: Any
+) -> dict[str, Any]:
     return build_deployment(
-        TEMPLATE,
+        template,
         role=role,
         stream="reviews",
         stream_uid="u-reviews",
@@ -143,9 +145,39 @@ def test_variables(story: str, spec: dict[str, Any], name: str, expected: dict[s
     assert variable(built(**spec), name) == {"name": name} | expected, story
 
 
+def with_env(*variables: dict[str, Any]) -> dict[str, Any]:
+    """The template, with these variables behind its own."""
+    template = copy.deepcopy(TEMPLATE)
+    template["spec"]["template"]["spec"]["containers"][1]["env"] += variables
+    return template
+
+
+def test_a_name_that_the_template_holds_twice_is_applied_once_as_its_process_sees_it() -> None:
+    """The API server takes such a Deployment, and refuses to apply it."""
+    template = with_env(
+        {"name": "HOME", "value": "/tmp"}, {"name": "LOG_LEVEL", "value": "$(HOME)"}
+    )
+
+    environment = worker_of(built(template=template))["env"]
+
+    assert environment[:2] == [
+        {"name": "HOME", "value": "/tmp"},
+        {"name": "LOG_LEVEL", "value": "$(HOME)"},
+    ]
+    assert [one["name"] for one in environment[2:]] == ["WORKER_STREAMS", "WORKER_CONCURRENCY"]
+
+
 def test_a_key_out_of_a_variable_needs_nothing() -> None:
     body = built(model={"apiKeyFrom": {"env": "MY_KEY"}})
     assert variable(body, STREAM_KEY_VARIABLE) is None
+
+
+def test_the_key_of_the_charts_own_stream_is_nobody_elses() -> None:
+    """A Secret of `default` that is gone would keep every other stream's pods from starting."""
+    reference = {"secretKeyRef": {"name": "of-default", "key": "api-key"}}
+    template = with_env({"name": STREAM_KEY_VARIABLE, "valueFrom": reference})
+
+    assert variable(built(template=template), STREAM_KEY_VARIABLE) is None
 
 
 def test_the_workers_look_for_the_key_under_that_name() -> None:
@@ -156,6 +188,18 @@ def test_resources_are_the_specs_where_it_has_some() -> None:
     own = {"requests": {"cpu": "2"}}
     assert worker_of(built())["resources"] == {"requests": {"cpu": "250m"}}
     assert worker_of(built(scaling={"workers": {"resources": own}}))["resources"] == own
+
+
+def test_resources_for_those_without_any_are_the_charts_and_not_its_own_streams() -> None:
+    template = copy.deepcopy(TEMPLATE)
+    template["metadata"]["annotations"][RESOURCES] = '{"requests": {"cpu": "100m"}}'
+    own = {"requests": {"cpu": "2"}}
+
+    without = built(template=template)
+    assert worker_of(without)["resources"] == {"requests": {"cpu": "100m"}}
+    assert without["metadata"]["annotations"].keys() == {APPLIED}
+    with_some = built(template=template, scaling={"workers": {"resources": own}})
+    assert worker_of(with_some)["resources"] == own
 
 
 def test_a_consumer_takes_no_key_and_no_resources_of_workers() -> None:
