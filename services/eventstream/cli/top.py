@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 import click
 from rich.console import Group, RenderableType
@@ -19,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from eventstream import kafka_gap
-from eventstream.claims import Depth
 from eventstream.cli.common import (
     Seconds,
     State,
@@ -32,73 +32,12 @@ from eventstream.cli.common import (
     say,
     stdout_console,
 )
+from eventstream.cli.top_rows import Snapshot, gap_row, stream_row, with_rates, worker_row
 from eventstream.errors import StoreUnavailable
-from eventstream.heartbeat import WorkerHeartbeat
-from eventstream.kafka_gap import Gap
 from eventstream.kafka_lag import total_lag
 from eventstream.keys import queues_of
 from eventstream.redis_client import own_reply, reading_or_writing
-from eventstream.results import StreamCounters
 from eventstream.settings import Settings, load_settings
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRow:
-    """One stream at one moment; counts are since the stream exists."""
-
-    stream: str
-    queued: int
-    in_flight: int
-    deferred: int
-    oldest_seconds: float
-    kafka_lag: int | None
-    accepted: int
-    answered: int
-    failed: int
-    duplicates: int
-    hit_rate: float
-    p50_ms: int | None
-    p95_ms: int | None
-    tokens: int
-    cost_microdollars: int
-    saved_microdollars: int
-    answered_per_second: float | None = None
-    """Since the look before; None at the first one."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """One worker that has a heartbeat."""
-
-    name: str
-    concurrency: int
-    held: int
-    finished: int
-    queues: tuple[str, ...]
-    beat_seconds_ago: float
-    stopping: bool
-
-
-@dataclass(frozen=True, slots=True)
-class GapRow:
-    """Records whose events went with a results Redis that lost its data, and how to get them."""
-
-    stream: str
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    way_out: str
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that one refresh shows. `at` is Unix seconds."""
-
-    at: float
-    streams: tuple[StreamRow, ...]
-    workers: tuple[WorkerRow, ...]
-    kafka_gaps: tuple[GapRow, ...] = ()
 
 
 @click.command()
@@ -117,8 +56,10 @@ def top(interval: float, once: bool, as_json: bool) -> None:
     QUEUED waits for a worker, HELD is being worked on, LATER was put off and is tried again: it
     waits for a limit, a budget, a provider that is away or refuses the key, a setting, Kafka
     (`eventstream result ID` says which). LAG is still in Kafka; "-" where nobody measures all of
-    it. P50 and P95 are from acceptance to answer, as upper bounds of a histogram. AGAIN came in a
-    second time. SAVED is what the answers from the cache would have cost.
+    it. P50 and P95 are from acceptance to answer, as upper bounds of a histogram. TODAY is all that
+    models took since midnight UTC, for events that failed and for checks of hits, too; a budget is
+    held to it. AGAIN came in a second time. COST is what answers cost, SAVED what those from the
+    cache would have cost.
 
     \b
     Examples:
@@ -182,85 +123,22 @@ async def collect(state: State, now: float) -> Snapshot:
     depths = await state.inbox.depth([queue for name in names for queue in queues_of(name)])
     topics = {name: spec.source.topic for name, spec in streams.items() if spec.source}
     lags = await _kafka_lags(state, topics, now)
+    spent = await _spent_today(state, names, now)
     return Snapshot(
         at=now,
         streams=tuple(
-            stream_row(name, counters[name], [depths[q] for q in queues_of(name)], lags.get(name))
+            stream_row(
+                name,
+                counters[name],
+                [depths[queue] for queue in queues_of(name)],
+                lags.get(name),
+                spent[name],
+            )
             for name in names
         ),
         workers=tuple(worker_row(beat, now) for beat in await state.heartbeats.alive()),
         kafka_gaps=tuple(
             gap_row(gap) for gap in await kafka_gap.read(state.redis, state.keys, names)
-        ),
-    )
-
-
-def stream_row(
-    name: str, counters: StreamCounters, depths: list[Depth], kafka_lag: int | None
-) -> StreamRow:
-    """A stream's counts and the depths of its queues as one row."""
-    return StreamRow(
-        stream=name,
-        queued=sum(depth.queued for depth in depths),
-        in_flight=sum(depth.in_flight for depth in depths),
-        deferred=sum(depth.deferred for depth in depths),
-        oldest_seconds=max((depth.oldest_age_seconds for depth in depths), default=0.0),
-        kafka_lag=kafka_lag,
-        accepted=counters.accepted,
-        answered=counters.answered,
-        failed=counters.failed,
-        duplicates=counters.duplicates,
-        hit_rate=counters.hit_rate,
-        p50_ms=counters.latency_quantile_ms(0.5),
-        p95_ms=counters.latency_quantile_ms(0.95),
-        tokens=counters.tokens,
-        cost_microdollars=counters.cost_microdollars,
-        saved_microdollars=counters.saved_microdollars,
-    )
-
-
-def gap_row(gap: Gap) -> GapRow:
-    """A gap as one row."""
-    return GapRow(
-        stream=gap.stream,
-        topic=gap.topic,
-        partition=gap.partition,
-        first_offset=gap.first,
-        last_offset=gap.end - 1,
-        way_out=gap.way_out,
-    )
-
-
-def worker_row(beat: WorkerHeartbeat, now: float) -> WorkerRow:
-    """A heartbeat as one row."""
-    return WorkerRow(
-        name=beat.name,
-        concurrency=beat.concurrency,
-        held=sum(int(task.get("held", 0)) for task in beat.active_tasks),
-        finished=int(beat.stats.get("total", 0)),
-        queues=tuple(beat.queues),
-        beat_seconds_ago=max(0.0, now - beat.beat_at),
-        stopping=beat.stopping,
-    )
-
-
-def with_rates(snapshot: Snapshot, before: Snapshot) -> Snapshot:
-    """The snapshot with answers a second since the one before; a new stream has none yet."""
-    seconds = snapshot.at - before.at
-    earlier = {row.stream: row.answered for row in before.streams}
-    if seconds <= 0:
-        return snapshot
-    return replace(
-        snapshot,
-        streams=tuple(
-            replace(
-                row,
-                # Fewer than before: the counters were lost and begin again.
-                answered_per_second=max(0, row.answered - earlier[row.stream]) / seconds,
-            )
-            if row.stream in earlier
-            else row
-            for row in snapshot.streams
         ),
     )
 
@@ -276,6 +154,17 @@ async def _kafka_lags(state: State, topics: Mapping[str, str], now: float) -> di
         name: total_lag(fields or {}, topic, now)
         for (name, topic), fields in zip(topics.items(), replies, strict=True)
     }
+
+
+async def _spent_today(state: State, names: Sequence[str], now: float) -> dict[str, int]:
+    """Micro-dollars of the UTC day so far, of each stream."""
+    day = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+    async with reading_or_writing("reading what streams have spent"):
+        pipe = state.redis.pipeline(transaction=False)
+        for name in names:
+            pipe.hget(state.keys.usage(name, day), "cost_microdollars")
+        replies = [own_reply(reply) for reply in await pipe.execute(raise_on_error=False)]
+    return {name: int(spent or 0) for name, spent in zip(names, replies, strict=True)}
 
 
 def render(snapshot: Snapshot, trouble: str = "") -> RenderableType:
@@ -300,7 +189,7 @@ def render(snapshot: Snapshot, trouble: str = "") -> RenderableType:
 
 
 def _now_table(snapshot: Snapshot) -> Table:
-    numbers = ("QUEUED", "HELD", "LATER", "OLDEST", "LAG", "A SECOND", "P50", "P95")
+    numbers = ("QUEUED", "HELD", "LATER", "OLDEST", "LAG", "A SECOND", "P50", "P95", "TODAY")
     table = a_table("STREAM", *numbers, numbers=numbers)
     for row in snapshot.streams:
         table.add_row(
@@ -313,6 +202,7 @@ def _now_table(snapshot: Snapshot) -> Table:
             "-" if row.answered_per_second is None else f"{row.answered_per_second:,.1f}",
             _milliseconds(row.p50_ms),
             _milliseconds(row.p95_ms),
+            dollars(row.spent_today_microdollars),
         )
     return table
 

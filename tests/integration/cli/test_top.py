@@ -12,6 +12,8 @@ from eventstream.heartbeat import Heartbeats, WorkerHeartbeat
 from eventstream.inbox import Inbox
 from eventstream.kafka_lag import PartitionLag
 from eventstream.keys import Keys
+from eventstream.llm.cost import Tokens
+from eventstream.llm.spending import Spending
 from eventstream.redis_client import AsyncRedis
 from eventstream.registry import Registry
 from eventstream.spec import Source, StreamSpec
@@ -41,6 +43,22 @@ async def test_a_look_tells_what_waits_what_is_held_and_what_became_of_the_rest(
     assert (row["tokens"], row["cost_microdollars"], row["hit_rate"]) == (7, 3, 0.0)
     assert row["p50_ms"] is not None
     assert row["answered_per_second"] is None
+
+
+async def test_what_a_failed_event_took_is_in_what_was_spent_today(
+    env: dict[str, str], registry: Registry, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await registry.write({"notes": StreamSpec()})
+    await inbox.accept([Arrival(an_event("a", stream="notes"))])
+    [held] = (await inbox.claim("notes", "worker-1", 1)).fresh
+    spending = Spending(redis_client, keys)
+    await spending.record(spending.no_hold("notes"), calls=1, tokens=Tokens(10, 2), cost=2_500)
+    await inbox.finish([a_failure(held)])
+
+    ended = await run("top", "--once", "--json", env=env)
+
+    (row,) = ended.json["streams"]
+    assert (row["cost_microdollars"], row["spent_today_microdollars"]) == (0, 2_500)
 
 
 async def test_the_default_stream_adds_up_its_three_queues(

@@ -9,14 +9,8 @@ import pytest
 from rich.console import Console
 
 from eventstream.cli.common import dollars
-from eventstream.cli.top import (
-    Snapshot,
-    StreamRow,
-    WorkerRow,
-    looks,
-    render,
-    with_rates,
-)
+from eventstream.cli.top import looks, render
+from eventstream.cli.top_rows import Snapshot, StreamRow, WorkerRow, with_rates
 from eventstream.errors import StoreUnavailable
 
 ROW = StreamRow(
@@ -36,6 +30,7 @@ ROW = StreamRow(
     tokens=1_000_000,
     cost_microdollars=1_234_500,
     saved_microdollars=250_000_000,
+    spent_today_microdollars=2_500_000,
 )
 NOW = 1_000_000.0
 
@@ -79,7 +74,7 @@ def test_a_stream_fits_a_screen_of_80_columns() -> None:
     now, totals = (line for line in screen(at(0, ROW)).splitlines() if "reviews" in line)
 
     assert now.split() == [
-        *("reviews", "1,234", "32", "5", "2.0", "h", "-", "-", "64", "ms", "2.0", "s")
+        *("reviews", "1,234", "32", "5", "2.0", "h", "-", "-", "64", "ms", "2.0", "s", "$2.5000")
     ]
     assert totals.split() == [
         *("reviews", "9,000", "4,000", "3", "12", "61%", "1,000,000", "$1.2345", "$250")
