@@ -17,7 +17,7 @@ from eventstream.claims import Answered, Arrival, Claim, Failed, Held
 from eventstream.errors import Reason, StoreUnavailable
 from eventstream.events import KafkaSource, State
 from eventstream.inbox import Inbox
-from eventstream.keys import QUEUE_HTTP, QUEUE_KAFKA, Keys
+from eventstream.keys import INBOX_GROUP, QUEUE_HTTP, QUEUE_KAFKA, Keys
 from eventstream.pipeline import Ask, Deferral, Ending
 from eventstream.redis_client import AsyncRedis
 from eventstream.results import Results
@@ -445,11 +445,14 @@ async def test_who_was_idle_during_an_outage_takes_nothing_over_before_it_may(
     bench: Bench, redis_client: AsyncRedis, keys: Keys
 ) -> None:
     await bench.accept("a")
-    await bench.inbox.claim(QUEUE_HTTP, "another/0", 10)
-    no_lease = Inbox(redis_client, keys, result_ttl_seconds=60, lease_seconds=0)
+    [left] = (await bench.inbox.claim(QUEUE_HTTP, "another/0", 10)).fresh
+    # Its lease is over, while those of this drain last.
+    await redis_client.xclaim(
+        keys.inbox(QUEUE_HTTP), INBOX_GROUP, "another/0", 0, [left.entry], idle=3_600_000
+    )
     may = time.monotonic() + 3600
     pipeline = ScriptedPipeline()
-    drain = bench.drain(pipeline, inbox=no_lease, takes_over_from=lambda: may)
+    drain = bench.drain(pipeline, takes_over_from=lambda: may)
 
     await bench.accept("b")
     await drain.run()
