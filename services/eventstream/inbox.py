@@ -162,6 +162,7 @@ class Inbox:
                     self._keys.deferred_entries(""),
                     self._keys.counters(""),
                     what,
+                    self._keys.again(""),
                 ],
             )
         return Cancellation(answer.decode())
@@ -192,7 +193,7 @@ class Inbox:
         for index, queue in enumerate(queues):
             length, pending, deferred = replies[index * 3 : index * 3 + 3]
             in_flight = int(pending["pending"]) if pending else 0
-            oldest = ends[index * 2 + 1]
+            oldest = own_reply(ends[index * 2 + 1]) if length or deferred else None
             oldest_ms = int(oldest.split(b"-")[0]) if oldest else now_ms
             depths[queue] = Depth(
                 queued=max(0, (length or 0) - in_flight),
@@ -230,6 +231,7 @@ class Inbox:
                     self._keys.deferred(queue),
                     self._keys.deferred_entries(queue),
                     self._keys.wake(queue),
+                    self._keys.again(queue),
                 ],
                 args=[
                     INBOX_GROUP,
@@ -257,7 +259,10 @@ class Inbox:
         if keys and queue not in self._foreign:
             problem = str(key_is_foreign(keys[0].decode()))
             log.warning("queue_not_claimed", queue=queue, problem=problem)
-        (self._foreign.add if keys else self._foreign.discard)(queue)
+        if keys:
+            self._foreign.add(queue)
+        else:
+            self._foreign.discard(queue)
 
     async def finish(self, endings: Sequence[Answered | Failed]) -> list[bool]:
         """Finish a batch in one step. False: that event was finished before, or its id was accepted
@@ -322,10 +327,11 @@ class Inbox:
             pipe.zrange(self._keys.deferred(queue), 0, 0, withscores=True)
             pipe.zrange(self._keys.deferred(queue), -1, -1, withscores=True)
             pipe.hlen(self._keys.deferred_entries(queue))
+            pipe.zcard(self._keys.again(queue))
             pipe.time()
             replies = await pipe.execute(raise_on_error=False)
-        length, pending, late, *deferred, entries, time = replies
-        if any(isinstance(reply, Exception) for reply in (length, *deferred, entries, time)):
+        length, pending, late, *deferred, entries, again, time = replies
+        if any(isinstance(reply, Exception) for reply in (length, *deferred, entries, again, time)):
             # Another program's key among them: no worker could claim anything.
             return False
         now_ms = time[0] * 1000 + time[1] // 1000

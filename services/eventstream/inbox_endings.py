@@ -26,6 +26,7 @@ def keys_of(keys: Keys, ending: Answered | Failed) -> list[str]:
         keys.counters(stream),
         keys.deferred(queue),
         keys.deferred_entries(queue),
+        keys.again(queue),
     ]
 
 

@@ -165,7 +165,10 @@ async def look(redis: AsyncRedis, keys: Keys, stream: str, queue: str) -> Look:
         )
         pipe.hgetall(keys.kafka_gaps(stream))
         _, mark, ends, gaps = await pipe.execute()
-    newest, oldest = cast(list[bytes], ends)
+        newest, oldest = cast(tuple[bytes, bytes | Exception], ends)
+        if isinstance(oldest, Exception):
+            # Another program's key hides what is unfinished: nothing may count as finished.
+            raise oldest
     return Look(
         mark=(mark or b"").decode(),
         newest=EntryId.read(newest),

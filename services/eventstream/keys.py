@@ -91,7 +91,8 @@ class Keys:
     def again(self, queue: str) -> str:
         """Sorted set: id of an event that was put back -> time of its first entry (ms).
 
-        Those that are finished since leave it when they are the first (`oldest_open.lua`).
+        It leaves when the event is over; one whose metadata was lost, when it is the first
+        (`oldest_open.lua`).
         """
         return f"{self.prefix}again:{queue}"
 

@@ -112,7 +112,7 @@ QUEUE_LENGTH = Gauge(
 )
 DEFERRED_EVENTS = Gauge(
     "eventstream_deferred_events",
-    "Events that wait for a provider, a limit or a budget, as the API last saw it.",
+    "Events put off to be tried again, as the API last saw it (why: eventstream_events_deferred).",
     ["stream", "queue"],
 )
 OLDEST_EVENT_SECONDS = Gauge(

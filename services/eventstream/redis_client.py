@@ -173,7 +173,7 @@ def _sentinels(parts: SplitResult) -> _Sentinels:
 def own_reply(reply: Any) -> Any:
     """One of a pipeline's replies; None for what another program keeps under the key.
 
-    Raises what else went wrong: such a key is the matter of its own stream, that of all of them.
+    Raises other errors: such a key concerns its own stream, they concern all of them.
     """
     if not isinstance(reply, Exception):
         return reply

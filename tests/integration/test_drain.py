@@ -543,6 +543,7 @@ async def test_what_can_not_be_given_back_holds_back_no_other_and_stays_held(
 
     async def model(held: Held) -> Ending:
         await both_run.wait()
+        await redis_client.set(keys.again(QUEUE_KAFKA), "of another program")
         bench.stop = True
         await asyncio.Event().wait()
         return an_answer(held)
@@ -550,7 +551,6 @@ async def test_what_can_not_be_given_back_holds_back_no_other_and_stays_held(
     await bench.accept("a")
     event = an_event("b", via="kafka", source=KafkaSource(topic="t", partition=0, offset=1))
     await bench.inbox.accept([Arrival(event, raw=b"b")])
-    await redis_client.set(keys.again(QUEUE_KAFKA), "of another program")
 
     await bench.drain(ScriptedPipeline(model), shutdown_seconds=0.1).run()
 
@@ -559,7 +559,7 @@ async def test_what_can_not_be_given_back_holds_back_no_other_and_stays_held(
     assert (depths[QUEUE_KAFKA].queued, depths[QUEUE_KAFKA].in_flight) == (0, 1)
 
 
-@pytest.mark.parametrize("name", ["inbox", "deferred", "deferred_entries"])
+@pytest.mark.parametrize("name", ["inbox", "deferred", "deferred_entries", "again"])
 async def test_a_queue_whose_key_is_another_programs_holds_up_no_other(
     bench: Bench, redis_client: AsyncRedis, keys: Keys, name: str
 ) -> None:

@@ -475,19 +475,49 @@ async def test_what_was_finished_by_a_late_process_does_not_begin_again(
 async def test_what_is_put_back_is_as_old_as_before(
     wait_seconds: float, inbox: Inbox, redis_client: AsyncRedis, keys: Keys
 ) -> None:
-    await inbox.accept([Arrival(an_event("a"))])
-    [held] = (await inbox.claim(QUEUE_HTTP, ME, 1)).fresh
-    assert await inbox.put_back(ME, [held.wait(wait_seconds)]) == [True]
+    await inbox.accept([Arrival(an_event(id)) for id in ("a", "b", "c")])
+    held, *others = (await inbox.claim(QUEUE_HTTP, ME, 3)).fresh
+    waits = [each.wait(wait_seconds) for each in (held, *others)]
+    assert await inbox.put_back(ME, waits) == [True] * 3
     # Made older than it is, for a clock that nobody waits for.
     made_older = await redis_client.zadd(keys.again(QUEUE_HTTP), {"a": 1_000}, xx=True, ch=True)
 
     assert made_older == 1
     assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].oldest_age_seconds > 86_400
 
+    await inbox.finish([an_answer(others[0])])
+    await inbox.cancel("c")
+    assert await redis_client.zrange(keys.again(QUEUE_HTTP), 0, -1) == [b"a"]
     await inbox.finish([an_answer(held)])
     depth = (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP]
     assert (depth.unfinished, depth.oldest_age_seconds) == (0, 0)
     assert not await redis_client.exists(keys.again(QUEUE_HTTP))
+
+
+async def test_where_another_programs_key_hides_what_is_unfinished_nothing_counts_as_finished(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    await redis_client.set(keys.again(QUEUE_HTTP), "of another program")
+
+    assert (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP].oldest_age_seconds == 0
+    with pytest.raises(StoreUnavailable, match="looking for lost data"):
+        await kafka_gap.look(redis_client, keys, "default", QUEUE_HTTP)
+
+
+async def test_a_server_that_takes_no_writes_still_says_how_much_waits(
+    inbox: Inbox, redis_client: AsyncRedis, keys: Keys
+) -> None:
+    await inbox.accept([Arrival(an_event("a"))])
+    # As an earlier version leaves it: over, and still there.
+    await redis_client.zadd(keys.again(QUEUE_HTTP), {"over": 1_000})
+    await redis_client.config_set("min-replicas-to-write", 1)
+    try:
+        depth = (await inbox.depth([QUEUE_HTTP]))[QUEUE_HTTP]
+    finally:
+        await redis_client.config_set("min-replicas-to-write", 0)
+    assert depth.queued == 1
+    assert depth.oldest_age_seconds < 86_400
 
 
 async def test_a_late_answer_takes_what_was_put_back_out_of_the_inbox(

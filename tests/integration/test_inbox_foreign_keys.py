@@ -195,7 +195,7 @@ async def test_what_is_due_stays_deferred_while_the_inbox_is_another_programs(
     assert [each.event.id for each in (await inbox.claim("support", ME, 1)).fresh] == ["a"]
 
 
-@pytest.mark.parametrize("name", ["inbox:support", "deferred:support", "deferred_entries:support"])
+@pytest.mark.parametrize("name", ["inbox:support", *DEFERRING])
 async def test_nothing_is_claimed_around_another_programs_key_which_is_told_once_a_time(
     inbox: Inbox, redis_client: AsyncRedis, keys: Keys, name: str
 ) -> None:

@@ -66,7 +66,7 @@ class BoundedPipelines:
 
     async def execute_aside(self, pipeline: Any) -> tuple[list[Any] | None, str]:
         """`execute` of what no event waits for: if it fails, the next one's look-up goes all the
-        same. Whoever has it looks first whether the server is `paused`.
+        same. The caller looks first whether the server is `paused`.
         """
         return await self._try(pipeline, aside=True)
 

@@ -46,10 +46,6 @@ COMMANDS: Final = {
 }
 
 
-SERVICES: Final = frozenset({"up", "flower", "api", "consumer", "worker"})
-"""They have no output to come to the end of: a pipe that breaks in them is no way to be done."""
-
-
 class NobodyReads(Exception):
     """The reader of our output has gone (`| head`): mostly nothing is wrong.
 
@@ -62,6 +58,18 @@ class LeftUndone(NobodyReads):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"nobody reads the output any more: {what}")
+
+
+class Service(click.Command):
+    """A command that has no output to come to the end of: a pipe that breaks in it is no way to be
+    done.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return EXIT_NEGATIVE
 
 
 class LazyGroup(click.Group):
@@ -84,8 +92,6 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
-            if ctx.invoked_subcommand in SERVICES:
-                raise
             raise NobodyReads from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from eventstream.cli import Service
 from eventstream.logs import configure_logs
 from eventstream.settings import load_settings
 
 
-@click.command()
+@click.command(cls=Service)
 @click.option("--host", help="Address to listen on [API_HOST, 127.0.0.1].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port [API_PORT, 8000]; 0: a free one.")
 def api(host: str | None, port: int | None) -> None:

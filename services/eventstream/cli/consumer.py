@@ -6,12 +6,13 @@ import asyncio
 
 import click
 
+from eventstream.cli import Service
 from eventstream.consumer.service import run_consumer
 from eventstream.logs import configure_logs
 from eventstream.settings import load_settings
 
 
-@click.command()
+@click.command(cls=Service)
 @click.option(
     "--stream",
     "streams",

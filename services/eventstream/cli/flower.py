@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import click
 
 from eventstream.api.access import is_loopback
+from eventstream.cli import Service
 from eventstream.errors import ConfigurationError
 from eventstream.settings import Settings, load_settings
 
@@ -22,7 +23,7 @@ CELERY_APP = "eventstream.worker.app:app"
 LOGINS = ("FLOWER_BASIC_AUTH", "FLOWER_AUTH")
 
 
-@click.command()
+@click.command(cls=Service)
 @click.option("--host", help="Address to listen on.  [env: FLOWER_HOST; default: 127.0.0.1]")
 @click.option(
     "--port",

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from eventstream.api.access import Doorkeeper
-from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE, EXIT_USAGE
+from eventstream.cli import EXIT_NEGATIVE, EXIT_UNREACHABLE, EXIT_USAGE, Service
 from eventstream.cli.common import read_text
 from eventstream.embedded.demo.run import run_demo
 from eventstream.embedded.demo.texts import demo_stream_file
@@ -51,7 +51,7 @@ DEFAULT_PORTS = Ports()
 port = click.IntRange(1, 65_535)
 
 
-@click.command()
+@click.command(cls=Service)
 @click.option(
     "-f",
     "--file",

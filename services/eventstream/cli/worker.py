@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventstream.cli import Service
 from eventstream.errors import ConfigurationError
 from eventstream.settings import Settings, load_settings
 from eventstream.spec import StreamSpec
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from eventstream.llm.contract import LocalModelProtocol
 
 
-@click.command()
+@click.command(cls=Service)
 @click.option(
     "--concurrency", type=click.IntRange(1, 256), help="Pool processes [WORKER_CONCURRENCY]."
 )

@@ -76,7 +76,9 @@ class Offsets:
                 if assignments.get(partition) == assignment
             }
             known = self._carried.keys()
-            self._acknowledged = {at: off for at, off in still.items() if at[0] not in known}
+            self._acknowledged = {
+                held: offset for held, offset in still.items() if held[0] not in known
+            }
             return [
                 self._place(partition, offset)
                 for (partition, _), offset in still.items()

@@ -47,7 +47,7 @@ class Settling:
     async def answered(self, attempt: Attempt, answer: Answered) -> None:
         """Count what an answer took."""
         await self._pay(attempt, answer.tokens)
-        await _told(
+        await _tell_if_redis_is_there(
             attempt.spec.stream,
             self._limiter.settle(attempt.reservation, tokens=answer.tokens.total, said=answer.said),
         )
@@ -63,8 +63,8 @@ class Settling:
         if tokens.total:
             await self._pay(attempt, tokens, guessed=error.estimated)
         else:
-            await _told(attempt.spec.stream, self._spending.release(attempt.hold))
-        await _told(
+            await _tell_if_redis_is_there(attempt.spec.stream, self._spending.release(attempt.hold))
+        await _tell_if_redis_is_there(
             attempt.spec.stream,
             self._limiter.settle(
                 attempt.reservation, tokens=tokens.total, said=error.said, freeze=freeze
@@ -77,7 +77,9 @@ class Settling:
     async def record_local(self, stream: str, tokens: Tokens) -> None:
         """Count a call that needs neither limit nor budget: the local model's."""
         hold = self._spending.no_hold(stream)
-        await _told(stream, self._spending.record(hold, calls=1, tokens=tokens, cost=0))
+        await _tell_if_redis_is_there(
+            stream, self._spending.record(hold, calls=1, tokens=tokens, cost=0)
+        )
 
     async def cut_off(self, attempt: Attempt) -> None:
         """Count a call that nobody waits for any more: the provider bills it all the same.
@@ -90,8 +92,10 @@ class Settling:
     async def not_sent(self, attempt: Attempt) -> None:
         """Let go of what was meant for a call that was cut off before any of it was sent."""
         _say_cut_off(attempt.spec, counted="nothing")
-        await _told(attempt.spec.stream, self._spending.release(attempt.hold))
-        await _told(attempt.spec.stream, self._limiter.settle(attempt.reservation, tokens=0))
+        await _tell_if_redis_is_there(attempt.spec.stream, self._spending.release(attempt.hold))
+        await _tell_if_redis_is_there(
+            attempt.spec.stream, self._limiter.settle(attempt.reservation, tokens=0)
+        )
 
     async def _pay(self, attempt: Attempt, tokens: Tokens, *, guessed: bool = False) -> None:
         """Count what a call has used, wherever usage is counted."""
@@ -105,10 +109,11 @@ class Settling:
         if cost:
             metrics.MODEL_COST.labels(spec.stream).inc(cost)
         telling = self._spending.record(attempt.hold, calls=1, tokens=tokens, cost=cost)
-        await _told(spec.stream, telling)
+        await _tell_if_redis_is_there(spec.stream, telling)
 
 
-async def _told(stream: str, telling: Awaitable[None]) -> None:
+async def _tell_if_redis_is_there(stream: str, telling: Awaitable[None]) -> None:
+    """Tell Redis of a call; what it did not hear is told later, or lapses by itself."""
     try:
         await telling
     except StoreUnavailable as error:

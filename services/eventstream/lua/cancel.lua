@@ -1,7 +1,7 @@
 -- Cancel a waiting or running event, or forget a finished one; or do nothing but forget a failed one.
 -- KEYS  task_meta, result, finished channel's name
 -- ARGV  group, event id, failure JSON, TTL seconds, inbox prefix, deferred prefix, deferred entries
---       prefix, counters prefix, 'failed' (forget only what has failed) or 'any'
+--       prefix, counters prefix, 'failed' (forget only what has failed) or 'any', again prefix
 local meta = fields_of(KEYS[1], 'status', 'queue', 'entry', 'stream', 'forgotten')
 if not meta[1] then return 'not_found' end
 if ARGV[9] == 'failed' and meta[1] ~= 'FAILURE' then
@@ -24,6 +24,7 @@ redis.pcall('XACK', ARGV[5] .. queue, ARGV[1], meta[3])
 redis.pcall('XDEL', ARGV[5] .. queue, meta[3])
 redis.pcall('ZREM', ARGV[6] .. queue, ARGV[2])
 redis.pcall('HDEL', ARGV[7] .. queue, ARGV[2])
+redis.pcall('ZREM', ARGV[10] .. queue, ARGV[2])
 -- `cancelled` is for earlier versions: where it stands they leave word, too, when they forget.
 redis.call('HSET', KEYS[1], 'status', 'FAILURE', 'failure', ARGV[3], 'finished_at_ms', now_ms(),
   'cancelled', 1)

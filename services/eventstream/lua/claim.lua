@@ -1,5 +1,5 @@
 -- Take events from one inbox under a lease.
--- KEYS  inbox, deferred, deferred entries, wake
+-- KEYS  inbox, deferred, deferred entries, wake, again (what is claimed must find its way back)
 -- ARGV  group, consumer, most new events, lease ms, what to do about events that were left behind:
 --       'none' | 'peek' (is there one whose lease has ended?) | 'take' (one of them) | 'own' (one that
 --       stands under this consumer's name, left by a predecessor: no lease has to end), task_meta
@@ -14,7 +14,8 @@
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local most, lease, mode, prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local now = now_ms()
-local foreign = next(foreign_keys({ [inbox] = 'stream', [KEYS[2]] = 'zset', [KEYS[3]] = 'hash' }))
+local kinds = { [inbox] = 'stream', [KEYS[2]] = 'zset', [KEYS[3]] = 'hash', [KEYS[5]] = 'zset' }
+local foreign = next(foreign_keys(kinds))
 if foreign then return { {}, {}, 0, 0, foreign } end
 if ARGV[7] == '1' then redis.call('DEL', KEYS[4]) end
 

@@ -1,6 +1,6 @@
 -- Finish a batch: result, metadata, acknowledgement, counters, one notification.
 -- KEYS  finished channel's name; an event: inbox, task_meta, result, counters,
---       deferred, deferred entries
+--       deferred, deferred entries, again
 -- ARGV  group, TTL seconds; an event: entry id, event id, acceptance or '', status, result JSON or '',
 --       failure JSON or '', source, tokens, cost, tokens saved, cost saved, processing µs
 -- Returns 1 (finished now) or 0 (was finished before, or its id was accepted anew since) an event.
@@ -25,9 +25,9 @@ local function is_of_another(digest, known, since, acceptance, entry)
 end
 
 local count = (#ARGV - 2) / 12
-local entries = {}
+local entries, over = {}, {}
 for i = 0, count - 1 do
-  local inbox = KEYS[i * 6 + 2]
+  local inbox = KEYS[i * 7 + 2]
   entries[inbox] = entries[inbox] or {}
   table.insert(entries[inbox], ARGV[i * 12 + 3])
 end
@@ -38,7 +38,7 @@ for inbox, of in pairs(entries) do
   redis.pcall('XDEL', inbox, unpack(of))
 end
 for i = 0, count - 1 do
-  local k, a = i * 6 + 1, i * 12 + 2
+  local k, a = i * 7 + 1, i * 12 + 2
   local meta, result, counters = KEYS[k + 2], KEYS[k + 3], KEYS[k + 4]
   local id, status, source = ARGV[a + 2], ARGV[a + 4], ARGV[a + 7]
   local known, foreign = fields_of(meta, 'status', 'accepted_at_ms', 'entry', 'digest', 'acceptance', 'since')
@@ -84,12 +84,15 @@ for i = 0, count - 1 do
       tally(totals, counters, 'failed:' .. source, 1)
       redis.call('HSET', meta, 'status', status, 'finished_at_ms', now, 'failure', failure)
     end
+    over[KEYS[k + 7]] = over[KEYS[k + 7]] or {}
+    table.insert(over[KEYS[k + 7]], id)
     tally(totals, counters, latency_field(now - (tonumber(known[2]) or now)), 1)
     redis.call('EXPIRE', meta, ttl)
     names[#names + 1] = id
     answers[#answers + 1] = 1
   end
 end
+for again, ids in pairs(over) do redis.pcall('ZREM', again, unpack(ids)) end
 count_all(totals)
 if #names > 0 then redis.call('PUBLISH', KEYS[1], table.concat(names, '\n')) end
 return answers

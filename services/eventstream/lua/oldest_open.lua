@@ -2,9 +2,9 @@
 -- KEYS  a queue: inbox, again (event id -> when its first entry was made, of those that were put back)
 -- ARGV  task_meta prefix
 -- Returns, a queue, the id of the newest entry ever made and that of the oldest unfinished one or ''; what
--- was put back stands at the end of the inbox, and counts from its first entry on. One call looks at
--- MOST_FINISHED finished ids of a queue; the one behind them, which it does not look at, counts as
--- unfinished. Another program's key holds nothing.
+-- was put back stands at the end of the inbox, and counts from its first entry on. The second is an error
+-- where another program's key makes it unknown. What is over and left behind (an earlier version did not
+-- take it out) is looked over, MOST_FINISHED of a queue in a call; the one behind counts as unfinished.
 local MOST_FINISHED = 512
 
 local function ends_of(inbox, put_back)
@@ -15,17 +15,21 @@ local function ends_of(inbox, put_back)
     local first = field_of(info, 'first-entry')
     if first then oldest = first[1] end
   end
-  for n = 1, MOST_FINISHED + 1 do
-    local again = redis.pcall('ZRANGE', put_back, 0, 0, 'WITHSCORES')
-    if again.err or #again == 0 then break end
+  local over = {}
+  for n = 0, MOST_FINISHED do
+    local again = redis.pcall('ZRANGE', put_back, n, n, 'WITHSCORES')
+    if again.err then return newest, again end
+    if #again == 0 then break end
     local status = fields_of(ARGV[1] .. again[1], 'status')[1]
-    if n > MOST_FINISHED or (status and not finished(status)) then
+    if n == MOST_FINISHED or (status and not finished(status)) then
       local made = string.format('%.0f', tonumber(again[2]))
       if oldest == '' or tonumber(made) <= tonumber(string.match(oldest, '^(%d+)')) then oldest = made .. '-0' end
       break
     end
-    redis.call('ZREM', put_back, again[1])
+    over[#over + 1] = again[1]
   end
+  -- A server that takes no writes now is asked all the same.
+  if #over > 0 then redis.pcall('ZREM', put_back, unpack(over)) end
   return newest, oldest
 end
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from eventstream.batching import Batcher
 from eventstream.claims import Answered, Failed, Held, Unreadable, Wait
@@ -35,7 +35,7 @@ from eventstream.worker.kept import pack
 
 log = get_logger(__name__)
 
-Written = TypeVar("Written")
+Told = TypeVar("Told")
 
 MOST_AT_ONCE: Final = 256
 LONGEST_BACK_OFF_SECONDS: Final = 2.0
@@ -154,15 +154,17 @@ class Endings:
         )
         await self.persist(lambda: self._finish.submit(failed))
 
-    async def persist(self, write: Callable[[], Awaitable[Written]]) -> Written:
-        """What `write` returns, as soon as Redis is there: what ends an event waits for it."""
+    async def persist(
+        self, exchange: Callable[[], Awaitable[Told]], what: Literal["finish", "history"] = "finish"
+    ) -> Told:
+        """What `exchange` returns, as soon as Redis is there: what ends an event waits for it."""
         back_off = 0.05
         while True:
             try:
-                return await write()
+                return await exchange()
             except StoreUnavailable as error:
-                STORE_UNAVAILABLE.labels("finish").inc()
-                log.warning("finish_failed", error=str(error))
+                STORE_UNAVAILABLE.labels(what).inc()
+                log.warning(f"{what}_failed", error=str(error))
                 await asyncio.sleep(back_off)
                 back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
 

@@ -53,11 +53,13 @@ CACHE_MAINTENANCE_SECONDS: Final = 60.0
 LONGEST_SHARE: Final = 0.95
 """Of Celery's soft time limit: so long a task may take."""
 
-Checked = TypeVar("Checked", bound=BaseModel)
+Body = TypeVar("Body", bound=BaseModel)
 
 
-class _Named(BaseModel):
-    """The id that comes beside an event's body: as from Kafka, so that scripts may join ids."""
+class _WithId(BaseModel):
+    """The id that comes beside an event's body. It has no line breaks, with which finish.lua joins
+    ids.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -230,7 +232,7 @@ class WorkerProcess:
 
     async def _process(self, body: Mapping[str, Any], event_id: object) -> dict[str, Any]:
         request = _read(ProcessRequest, body)
-        task_id = _read(_Named, {"event_id": event_id}).event_id
+        task_id = _read(_WithId, {"event_id": event_id}).event_id
         spec = await self._registry.get_to_accept(request.stream)
         if spec is None:
             raise EventRefused(
@@ -262,7 +264,7 @@ class WorkerProcess:
         )
 
 
-def _read(model: type[Checked], values: Mapping[str, Any]) -> Checked:
+def _read(model: type[Body], values: Mapping[str, Any]) -> Body:
     """What a Celery client sent as a model. Raises EventRefused."""
     try:
         return model.model_validate(dict(values))

@@ -99,7 +99,7 @@ class Suspects:
 
         Given up, the event would be held by nobody who works on it until its lease ends.
         """
-        history = await self._endings.persist(lambda: self._inbox.history(held.event.id))
+        history = await self._endings.persist(lambda: self._inbox.history(held.event.id), "history")
         return held.failed(
             Reason.DELIVERED_TOO_OFTEN,
             f"delivered {held.deliveries - 1} times and never finished:"

@@ -41,11 +41,11 @@ def test_a_closed_output_is_one_that_nobody_wants(command: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("command", ["crd", "--help", "--version"])
+@pytest.mark.parametrize("command", ["crd", "--help", "--version", "api --help", "up --help"])
 def test_a_reader_that_has_gone_is_no_failure(command: str) -> None:
     with output_that_nobody_reads() as unread:
         ended = subprocess.run(
-            [sys.executable, "-m", "eventstream", command],
+            [sys.executable, "-m", "eventstream", *command.split()],
             stdout=unread,
             stderr=subprocess.PIPE,
             check=False,

@@ -62,7 +62,7 @@ def seen(
     """One pass's view with every signal fresh."""
     return Observation(
         stream="reviews",
-        inbox=Measured(InboxDepth(queued, in_flight, deferred, oldest)),
+        inbox=Measured(InboxDepth(queued, in_flight, deferred, oldest, oldest)),
         kafka=None if lag is None else Measured(KafkaBacklog(lag, partitions)),
         counts=Measured(EventCounts(accepted, finished)),
         worker_time=Measured(WorkerTime(busy, idle, slots)),
