@@ -32,8 +32,9 @@ AUTOSCALERS: Final = "autoscaling/v2/horizontalpodautoscalers"
 POD_METRICS: Final = "metrics.k8s.io/v1beta1/pods"
 
 LASTING_SECONDS: Final = 10.0
-"""A write that can't be done for this long, while reads are answered, waits for a person: an API
-server that starts, or an etcd that elects, is done sooner."""
+LASTING_TIMES: Final = 3
+"""A write that failed for so long and so often, while reads are answered, waits for a person: an
+API server that starts, or an etcd that elects, is done sooner."""
 _ANOTHER_TIME_SECONDS: Final = 300.0
 """Without any attempt for so long, what failed before is no part of what fails now."""
 
@@ -89,7 +90,7 @@ class Cluster:
         self.interruptions = 0
         """How often the API server was found to be out of reach: watches may have missed things."""
         self._reachable = True
-        self._failing: dict[tuple[str, str, str], tuple[float, float]] = {}
+        self._failing: dict[tuple[str, str, str], tuple[float, float, int]] = {}
         """A write that fails while reads are answered -> when it first did so, and last."""
 
     async def __aenter__(self) -> Cluster:
@@ -238,10 +239,12 @@ class Cluster:
             self._interrupted()
             return
         key, now = (method, resource, name), self._clock()
-        since, last = self._failing.get(key, (now, now))
-        since = since if now - last <= _ANOTHER_TIME_SECONDS else now
-        self._failing[key] = since, now
-        failure.lasting = now - since >= LASTING_SECONDS
+        since, last, times = self._failing.get(key, (now, now, 0))
+        if now - last > _ANOTHER_TIME_SECONDS:
+            since, times = now, 0
+        self._failing[key] = since, now, times + 1
+        # Two may be one that was carried out unanswered, and another one much later.
+        failure.lasting = now - since >= LASTING_SECONDS and times + 1 >= LASTING_TIMES
 
     async def _reads(self, resource: str, name: str) -> bool:
         """Whether this very object is looked up; that there is none is an answer too."""

@@ -177,6 +177,8 @@ class Loop:
                     turn = self._actor.ensure(stream, spec, deployments)
                     making.create_task(self._turn(stream, turn))
         await self._observer.refresh(specs)
+        if not await self._lease.hold():
+            return  # Writes that were not answered took so long that another acts by now.
         async with asyncio.TaskGroup() as turns:
             for stream in streams:
                 if name_of(stream) not in self._failed:

@@ -78,7 +78,7 @@ tolerations: {{ toJson . }}
 affinity: {{ toJson . }}
 {{- end }}
 {{- with ($own.priorityClassName | default $pods.priorityClassName) }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- $spread := $pods.topologySpreadConstraints -}}
 {{- if hasKey $own "topologySpreadConstraints" }}{{ $spread = $own.topologySpreadConstraints }}{{ end -}}

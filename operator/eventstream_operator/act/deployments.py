@@ -16,7 +16,7 @@ from eventstream.spec import StreamSpec
 from eventstream_operator.cluster import DEPLOYMENTS, Cluster, ClusterError
 from eventstream_operator.observe.deployments import Deployments
 from eventstream_operator.resources.deployments import build_deployment
-from eventstream_operator.resources.names import APPLIED, ROLE, STREAM, Role
+from eventstream_operator.resources.names import APPLIED, RESOURCES, ROLE, STREAM, Role
 from eventstream_operator.world import (
     Copies,
     Object,
@@ -109,7 +109,11 @@ class StreamDeployments:
         self, template: Object, role: Role, stream: Object, spec: StreamSpec
     ) -> dict[str, Any]:
         # Copying hundreds of pod templates would be most of a pass in which nothing changed.
-        version = [(uid_of(one), one["metadata"].get("generation")) for one in (template, stream)]
+        # An annotation is no part of what a generation counts.
+        version = [
+            *((uid_of(one), one["metadata"].get("generation")) for one in (template, stream)),
+            annotations_of(template).get(RESOURCES),
+        ]
         known, body = self._built.get((name_of(stream), role), (None, {}))
         if known != version:
             body = build_deployment(

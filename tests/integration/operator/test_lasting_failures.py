@@ -96,6 +96,20 @@ async def test_a_failure_that_is_over_soon_is_no_event(scene: Scene) -> None:
     assert reasons(scene) == before
 
 
+async def test_two_failures_far_from_each_other_are_no_lasting_one(scene: Scene) -> None:
+    await scene.workers_after_passes(STEP_SECONDS)
+    before = reasons(scene)
+    for waiting in (150, 450):
+        await scene.fill(waiting)
+        scene.cluster.failing["worker"] = NO_ANSWER
+        await scene.workers_after_passes(STEP_SECONDS)
+        scene.cluster.failing.clear()
+        scene.clock.now += LONG_ENOUGH
+
+    assert reasons(scene) == before
+    assert scene.told("default") != ("True", "WriteRefused")
+
+
 async def test_an_api_server_that_does_not_read_either_is_away(scene: Scene) -> None:
     await scene.workers_after_passes(STEP_SECONDS)
     before = reasons(scene)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from eventstream.llm.providers import STREAM_KEY_VARIABLE as WORKERS_VARIABLE
 from eventstream.spec import StreamSpec
+from eventstream_operator.act.deployments import StreamDeployments
 from eventstream_operator.resources.deployments import STREAM_KEY_VARIABLE, build_deployment
 from eventstream_operator.resources.names import APPLIED, RESOURCES, Role, deployment_name
 
@@ -200,6 +203,17 @@ def test_resources_for_those_without_any_are_the_charts_and_not_its_own_streams(
     assert without["metadata"]["annotations"].keys() == {APPLIED}
     with_some = built(template=template, scaling={"workers": {"resources": own}})
     assert worker_of(with_some)["resources"] == own
+
+
+def test_an_annotation_that_changed_reaches_what_was_built_before() -> None:
+    """No generation counts it."""
+    template = copy.deepcopy(TEMPLATE)
+    stream = {"metadata": {"name": "reviews", "uid": "u", "generation": 1}}
+    deployments = StreamDeployments(Mock(), Mock())
+    for cpu in ("100m", "2"):
+        template["metadata"]["annotations"][RESOURCES] = json.dumps({"requests": {"cpu": cpu}})
+        body = deployments._build(template, "worker", stream, StreamSpec())
+        assert worker_of(body)["resources"] == {"requests": {"cpu": cpu}}
 
 
 def test_a_consumer_takes_no_key_and_no_resources_of_workers() -> None:
